@@ -1,0 +1,2 @@
+//! machine init
+fn main() {}
