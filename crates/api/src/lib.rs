@@ -1,1 +1,14 @@
-//! api
+//! The contract with the outside: what the host agent's API accepts and answers, and a client for it.
+//!
+//! HTTP/1.1 with JSON bodies over a unix socket that trusts its file mode. This is the small API of mote's own, for what
+//! Amazon ECS's protocol has no word for; the routes are listed in [`route`]. Read [`task`] and [`image`] for the
+//! documents, [`error`] for what a refusal looks like, [`attach`] for the stream of a running task, then [`client`].
+
+#![forbid(unsafe_code)]
+
+pub mod attach;
+pub mod client;
+pub mod error;
+pub mod image;
+pub mod route;
+pub mod task;

@@ -1,0 +1,206 @@
+//! Tasks: what to run, and what became of it.
+
+use serde::{Deserialize, Serialize};
+
+/// What to run: the body of a `POST` to [`crate::route::TASKS`]. The image must be in the store.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunRequest {
+    /// The image, as Docker parses it, or its digest.
+    pub image: String,
+    /// A name of the user's own for the task: `[a-zA-Z0-9][a-zA-Z0-9_.-]*`; one is made up where absent.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// CPU, in thousandths of a vCPU.
+    pub vcpu_milli: u32,
+    /// Memory of the container, in MiB.
+    pub memory_mib: u32,
+    /// `NAME=value`, on top of the image's.
+    #[serde(default)]
+    pub env: Vec<String>,
+    /// Instead of the image's.
+    #[serde(default)]
+    pub working_directory: Option<String>,
+    /// Instead of the image's: `user[:group]`.
+    #[serde(default)]
+    pub user: Option<String>,
+    /// Instead of the image's; the image's command then does not apply. An empty list removes it.
+    #[serde(default)]
+    pub entrypoint: Option<Vec<String>>,
+    /// Instead of the image's command, where not empty.
+    #[serde(default)]
+    pub command: Vec<String>,
+    /// The microVM's host name; the task's short id where absent.
+    #[serde(default)]
+    pub hostname: Option<String>,
+    /// The size of the terminal, where the container gets one.
+    #[serde(default)]
+    pub terminal: Option<TerminalSize>,
+    /// Whether standard input is connected.
+    #[serde(default)]
+    pub stdin: bool,
+    /// Whether the task is forgotten as soon as it has stopped.
+    #[serde(default)]
+    pub remove: bool,
+    /// Whether `execve` may not raise privileges.
+    #[serde(default)]
+    pub no_new_privileges: bool,
+    /// Seconds after which the task is stopped.
+    #[serde(default)]
+    pub timeout_seconds: Option<u32>,
+    /// Seconds between the stop signal and the kill.
+    #[serde(default = "stop_timeout_seconds")]
+    pub stop_timeout_seconds: u32,
+}
+
+/// The seconds between the stop signal and the kill where a request gives none, as Docker has it.
+#[must_use]
+pub const fn stop_timeout_seconds() -> u32 {
+    10
+}
+
+/// The size of a terminal's window, in characters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TerminalSize {
+    /// Width.
+    pub columns: u16,
+    /// Height.
+    pub rows: u16,
+}
+
+/// The body of a `POST` to [`crate::route::TASK_STOP`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StopRequest {
+    /// Seconds between the stop signal and the kill; the task's own where absent.
+    #[serde(default)]
+    pub timeout_seconds: Option<u32>,
+}
+
+/// Where a task is on its way, with ECS's names and meanings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Status {
+    /// Accepted; what it needs is being prepared.
+    Provisioning,
+    /// Its microVM is being started.
+    Pending,
+    /// Its containers are being prepared.
+    Activating,
+    /// Its process runs.
+    Running,
+    /// It is to end.
+    Deactivating,
+    /// Its process is being ended.
+    Stopping,
+    /// What it held is being released.
+    Deprovisioning,
+    /// It is over.
+    Stopped,
+}
+
+/// A task.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Task {
+    /// 32 hexadecimal digits.
+    pub id: String,
+    /// The user's name for it, or a made-up one.
+    pub name: String,
+    /// The image, by its full name.
+    pub image: String,
+    /// Digest of the image's manifest.
+    pub image_digest: String,
+    /// The command line that its process was started with.
+    pub command: Vec<String>,
+    /// CPU, in thousandths of a vCPU.
+    pub vcpu_milli: u32,
+    /// Memory of the container, in MiB.
+    pub memory_mib: u32,
+    /// Where it is on its way.
+    pub status: Status,
+    /// When the request was accepted, in milliseconds since the Unix epoch.
+    pub created_unix_ms: u64,
+    /// The clock points that it passed.
+    pub clock: ClockPoints,
+    /// How its process ended, once it did.
+    pub exit: Option<Exit>,
+    /// Why it stopped, in a sentence, once it did.
+    pub stopped_reason: Option<String>,
+}
+
+/// The answer to a `GET` of [`crate::route::TASKS`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskList {
+    /// Newest first.
+    pub tasks: Vec<Task>,
+}
+
+/// How a task's process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Exit {
+    /// It ended with this code, 0 to 255.
+    Code(u8),
+    /// This signal ended it.
+    Signal(u8),
+    /// The executable does not exist in the image.
+    NotFound,
+    /// The executable exists but cannot be executed.
+    NotExecutable,
+    /// mote failed: the process did not run, or not to its end.
+    Failed,
+}
+
+impl Exit {
+    /// The exit code that a shell, and `docker run`, would report.
+    #[must_use]
+    pub const fn shell_code(self) -> u8 {
+        match self {
+            Self::Code(code) => code,
+            Self::Signal(signal) => signal.wrapping_add(128),
+            Self::NotFound => 127,
+            Self::NotExecutable => 126,
+            Self::Failed => 125,
+        }
+    }
+}
+
+/// The six clock points of a start, on the host's `CLOCK_MONOTONIC` in nanoseconds; absent while not reached.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClockPoints {
+    /// The request was accepted.
+    pub accepted_ns: Option<u64>,
+    /// The vCPU was about to run.
+    pub vcpu_runnable_ns: Option<u64>,
+    /// The guest agent executed its first instruction.
+    pub guest_booted_ns: Option<u64>,
+    /// The guest agent answered.
+    pub guest_answered_ns: Option<u64>,
+    /// The container's process was exec'ed.
+    pub process_started_ns: Option<u64>,
+    /// The first byte of output arrived.
+    pub first_output_ns: Option<u64>,
+}
+
+impl ClockPoints {
+    /// The points in order, each with its name.
+    #[must_use]
+    pub const fn named(&self) -> [(&'static str, Option<u64>); 6] {
+        [
+            ("accepted", self.accepted_ns),
+            ("vcpu-runnable", self.vcpu_runnable_ns),
+            ("guest-booted", self.guest_booted_ns),
+            ("guest-answered", self.guest_answered_ns),
+            ("process-started", self.process_started_ns),
+            ("first-output", self.first_output_ns),
+        ]
+    }
+}
+
+/// The answer to a `GET` of [`crate::route::VERSION`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Version {
+    /// The host agent's version.
+    pub version: String,
+}
