@@ -1,0 +1,160 @@
+//! One virtio-mmio window: empty until a device is plugged into it.
+
+pub mod registers;
+
+use std::io;
+
+use virtio_queue::QueueT;
+use vm_memory::GuestMemoryMmap;
+use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
+
+use crate::device::{ActivateError, Activation, VirtioDevice, Worker};
+use crate::interrupt::Interrupt;
+use crate::slot::registers::{CONFIG, Effect, Registers, UNPLUGGED};
+use crate::slots::{PlugError, SlotIndex, WorkerSink};
+
+/// What a slot needs from its surroundings to start and stop a device.
+pub(crate) struct Surroundings<'a> {
+    pub(crate) index: SlotIndex,
+    pub(crate) memory: &'a GuestMemoryMmap,
+    pub(crate) sink: &'a dyn WorkerSink,
+}
+
+/// One virtio-mmio window (virtio 1.2, 4.2.2).
+#[derive(Default)]
+pub struct Slot {
+    plugged: Option<Plugged>,
+}
+
+struct Plugged {
+    device: Box<dyn VirtioDevice>,
+    registers: Registers,
+    interrupt: Interrupt,
+    kicks: Vec<EventFd>,
+    /// Whether the device thread has a worker of this device.
+    serving: bool,
+}
+
+impl Slot {
+    pub(crate) fn plug(&mut self, device: Box<dyn VirtioDevice>) -> Result<(), PlugError> {
+        let registers = Registers::new(device.device_type(), device.features(), device.queue_sizes())?;
+        let interrupt = Interrupt::new().map_err(|source| PlugError::Event { source })?;
+        let kicks = device.queue_sizes().iter().map(|_| EventFd::new(EFD_NONBLOCK));
+        let kicks = kicks
+            .collect::<io::Result<_>>()
+            .map_err(|source| PlugError::Event { source })?;
+        self.plugged = Some(Plugged {
+            device,
+            registers,
+            interrupt,
+            kicks,
+            serving: false,
+        });
+        Ok(())
+    }
+
+    /// Whether no device is behind the window.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.plugged.is_none()
+    }
+
+    /// The descriptor that is written when the device raises its interrupt.
+    #[must_use]
+    pub fn interrupt_event(&self) -> Option<&EventFd> {
+        self.plugged.as_ref().map(|plugged| plugged.interrupt.line())
+    }
+
+    /// For each queue the descriptor that a write of its index to `QueueNotify` signals.
+    #[must_use]
+    pub fn kick_events(&self) -> &[EventFd] {
+        self.plugged.as_ref().map_or(&[], |plugged| &plugged.kicks)
+    }
+
+    /// Reads `data.len()` bytes at `offset` of the window; what has no meaning reads as zero.
+    pub fn read(&self, offset: u64, data: &mut [u8]) {
+        data.fill(0);
+        match (&self.plugged, offset.checked_sub(CONFIG)) {
+            (Some(plugged), Some(offset)) => plugged.device.read_config(offset, data),
+            (Some(plugged), None) => answer(data, plugged.registers.read(offset, &plugged.interrupt)),
+            (None, _) => answer(data, registers::read_unplugged(offset, UNPLUGGED)),
+        }
+    }
+
+    pub(crate) fn write(&mut self, offset: u64, data: &[u8], surroundings: &Surroundings<'_>) {
+        let Some(plugged) = &mut self.plugged else { return };
+        if let Some(offset) = offset.checked_sub(CONFIG) {
+            plugged.device.write_config(offset, data);
+            return;
+        }
+        // All registers in front of the configuration space are 32 bits wide (virtio 1.2, 4.2.2.2).
+        let Ok(bytes) = data.try_into() else { return };
+        match plugged.registers.write(offset, u32::from_le_bytes(bytes)) {
+            Effect::None => {}
+            Effect::Notify(queue) => plugged.kick(queue),
+            Effect::Acknowledge(reasons) => plugged.interrupt.acknowledge(reasons),
+            Effect::Activate => plugged.activate(surroundings),
+            Effect::Reset => plugged.reset(surroundings),
+        }
+    }
+}
+
+impl Plugged {
+    /// The way of a notification that the hypervisor did not turn into a signal by itself.
+    fn kick(&self, queue: u32) {
+        let kick = usize::try_from(queue).ok().and_then(|queue| self.kicks.get(queue));
+        if let Some(kick) = kick {
+            // This fails only when the counter is full, and then the queue is kicked already.
+            let _ = kick.write(1);
+        }
+    }
+
+    fn activate(&mut self, surroundings: &Surroundings<'_>) {
+        match self.make_worker(surroundings.memory) {
+            Ok(worker) => {
+                surroundings.sink.start(surroundings.index, worker);
+                self.serving = true;
+            }
+            Err(error) => {
+                surroundings.sink.refused(surroundings.index, &error);
+                self.interrupt.request_reset();
+            }
+        }
+    }
+
+    fn make_worker(&mut self, memory: &GuestMemoryMmap) -> Result<Box<dyn Worker>, ActivateError> {
+        let queues = self.registers.queues();
+        if let Some(index) = queues.iter().position(|queue| queue.ready() && !queue.is_valid(memory)) {
+            return Err(ActivateError::QueueOutsideMemory { index });
+        }
+        let kicks = self.kicks.iter().map(EventFd::try_clone).collect::<io::Result<_>>();
+        let activation = Activation {
+            memory: memory.clone(),
+            queues,
+            kicks: kicks.map_err(|source| ActivateError::Duplicate { source })?,
+            interrupt: self.interrupt.clone(),
+            features: self.registers.features(),
+        };
+        self.device.activate(activation)
+    }
+
+    fn reset(&mut self, surroundings: &Surroundings<'_>) {
+        if self.serving {
+            surroundings.sink.stop(surroundings.index);
+            self.serving = false;
+        }
+        self.device.reset();
+        self.interrupt.reset();
+        for kick in &self.kicks {
+            // An old kick must not reach the next worker; that there is none is no error.
+            let _ = kick.read();
+        }
+    }
+}
+
+/// Writes a register into `data`, if it was asked for in its one width.
+fn answer(data: &mut [u8], value: u32) {
+    if data.len() == size_of::<u32>() {
+        data.copy_from_slice(&value.to_le_bytes());
+    }
+}
