@@ -1,0 +1,369 @@
+//! A client of the API: one connection per request, over whatever leads to the host agent.
+
+mod attached;
+mod body;
+mod transport;
+
+use std::path::Path;
+use std::pin::Pin;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::header::{CONNECTION, CONTENT_TYPE, HOST, UPGRADE};
+use hyper::{Method, Request, Response, StatusCode};
+use serde::de::DeserializeOwned;
+use tokio::io::AsyncRead;
+
+pub use attached::{Attached, AttachedReader, AttachedWriter};
+pub use transport::{Connect, Connecting, Transport};
+
+use crate::error::{ApiError, ErrorCode};
+use crate::image::{Image, ImageEvent, ImageList, PullRequest};
+use crate::route;
+use crate::task::{RunRequest, StopRequest, Task, TaskList, Version};
+use body::Outgoing;
+
+/// The longest JSON answer that is read, in bytes.
+const ANSWER_LEN_MAX: usize = 16 << 20;
+
+/// Why a call did not succeed.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// Nothing answers where the host agent should be.
+    #[error("cannot connect to the host agent at {endpoint}")]
+    Connect {
+        /// Where.
+        endpoint: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The host agent refused.
+    #[error(transparent)]
+    Api(#[from] ApiError),
+    /// The connection failed.
+    #[error("the connection to the host agent failed during {operation}")]
+    Http {
+        /// Method and path.
+        operation: String,
+        /// Why.
+        source: hyper::Error,
+    },
+    /// The answer is not what the contract says.
+    #[error("the host agent's answer to {operation} is not understood: {what}")]
+    Answer {
+        /// Method and path.
+        operation: String,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// The stream of an attached task failed.
+    #[error("the stream of the task failed")]
+    Stream(#[source] std::io::Error),
+}
+
+/// A client. Every call opens its own connection, so one client serves any number of calls at once.
+pub struct Client {
+    connect: Connect,
+    endpoint: String,
+}
+
+impl Client {
+    /// A client of the host agent that listens on the unix socket at `path`.
+    #[must_use]
+    pub fn unix(path: &Path) -> Self {
+        Self::over(transport::unix(path.to_owned()), path.display().to_string())
+    }
+
+    /// A client over connections that `connect` makes; `endpoint` names their other end in errors.
+    #[must_use]
+    pub fn over(connect: Connect, endpoint: String) -> Self {
+        Self { connect, endpoint }
+    }
+
+    /// The host agent's version: also the way to ask whether one is there.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn version(&self) -> Result<Version, ClientError> {
+        self.json(Method::GET, route::VERSION, Outgoing::empty()).await
+    }
+
+    /// The images in the store.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn images(&self) -> Result<Vec<Image>, ClientError> {
+        let list: ImageList = self.json(Method::GET, route::IMAGES, Outgoing::empty()).await?;
+        Ok(list.images)
+    }
+
+    /// Brings an image from its registry into the store; `on_event` hears of every step.
+    ///
+    /// # Errors
+    /// [`ClientError`]; also where the pull itself fails.
+    pub async fn pull(
+        &self,
+        request: &PullRequest,
+        on_event: impl FnMut(&ImageEvent),
+    ) -> Result<Vec<Image>, ClientError> {
+        let body = Outgoing::json(request);
+        self.image_events(route::IMAGES_PULL, body, on_event).await
+    }
+
+    /// Brings the images of an archive into the store; `name` names an image that the archive does not name.
+    ///
+    /// # Errors
+    /// [`ClientError`]; also where the archive cannot be read or used.
+    pub async fn load(
+        &self,
+        archive: impl AsyncRead + Send + Unpin + 'static,
+        name: Option<&str>,
+        on_event: impl FnMut(&ImageEvent),
+    ) -> Result<Vec<Image>, ClientError> {
+        let path = match name {
+            Some(name) => format!("{}?name={}", route::IMAGES_LOAD, percent_encode(name)),
+            None => route::IMAGES_LOAD.to_owned(),
+        };
+        self.image_events(&path, Outgoing::stream(archive), on_event).await
+    }
+
+    /// Drops a name, and the image with its last one.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn remove_image(&self, reference: &str) -> Result<(), ClientError> {
+        let path = route::IMAGE.replace("{reference}", &percent_encode(reference));
+        self.send(Method::DELETE, &path, Outgoing::empty()).await.map(drop)
+    }
+
+    /// Creates a task, which waits to be started or attached to.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn create_task(&self, request: &RunRequest) -> Result<Task, ClientError> {
+        self.json(Method::POST, route::TASKS, Outgoing::json(request)).await
+    }
+
+    /// All tasks that are not forgotten.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn tasks(&self) -> Result<Vec<Task>, ClientError> {
+        let list: TaskList = self.json(Method::GET, route::TASKS, Outgoing::empty()).await?;
+        Ok(list.tasks)
+    }
+
+    /// One task, by id, unique prefix of it, or name.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn task(&self, task: &str) -> Result<Task, ClientError> {
+        self.json(Method::GET, &task_path(route::TASK, task), Outgoing::empty())
+            .await
+    }
+
+    /// Starts a created task without attaching to it.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn start_task(&self, task: &str) -> Result<Task, ClientError> {
+        self.json(Method::POST, &task_path(route::TASK_START, task), Outgoing::empty())
+            .await
+    }
+
+    /// Stops a task and waits until it has.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn stop_task(&self, task: &str, request: StopRequest) -> Result<Task, ClientError> {
+        self.json(
+            Method::POST,
+            &task_path(route::TASK_STOP, task),
+            Outgoing::json(&request),
+        )
+        .await
+    }
+
+    /// Forgets a stopped task.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn remove_task(&self, task: &str) -> Result<(), ClientError> {
+        self.send(Method::DELETE, &task_path(route::TASK, task), Outgoing::empty())
+            .await
+            .map(drop)
+    }
+
+    /// Attaches to a task, and starts it where it was only created.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn attach(&self, task: &str) -> Result<Attached, ClientError> {
+        let path = task_path(route::TASK_ATTACH, task);
+        let response = self.send(Method::POST, &path, Outgoing::upgrade()).await?;
+        if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            return Err(answer(&format!("POST {path}"), "the connection was not upgraded"));
+        }
+        let failed = |source| ClientError::Http {
+            operation: format!("POST {path}"),
+            source,
+        };
+        Ok(Attached::new(hyper::upgrade::on(response).await.map_err(failed)?))
+    }
+
+    async fn image_events(
+        &self,
+        path: &str,
+        body: Outgoing,
+        mut on_event: impl FnMut(&ImageEvent),
+    ) -> Result<Vec<Image>, ClientError> {
+        let operation = format!("POST {path}");
+        let mut body = self.send(Method::POST, path, body).await?.into_body();
+        let mut line = Vec::new();
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|source| ClientError::Http {
+                operation: operation.clone(),
+                source,
+            })?;
+            for &byte in frame.data_ref().map(Bytes::as_ref).unwrap_or_default() {
+                if byte != b'\n' {
+                    line.push(byte);
+                    continue;
+                }
+                let event = serde_json::from_slice(&line).map_err(|error| answer(&operation, &error.to_string()))?;
+                line.clear();
+                on_event(&event);
+                match event {
+                    ImageEvent::Done { images } => return Ok(images),
+                    ImageEvent::Failed { error } => return Err(error.into()),
+                    _ => {}
+                }
+            }
+            if line.len() > ANSWER_LEN_MAX {
+                return Err(answer(&operation, "a line is too long"));
+            }
+        }
+        Err(answer(&operation, "it ended early"))
+    }
+
+    async fn json<T: DeserializeOwned>(&self, method: Method, path: &str, body: Outgoing) -> Result<T, ClientError> {
+        let operation = format!("{method} {path}");
+        let response = self.send(method, path, body).await?;
+        let bytes = read_whole(&operation, response).await?;
+        serde_json::from_slice(&bytes).map_err(|error| answer(&operation, &error.to_string()))
+    }
+
+    /// Sends one request; an answer that is not a success becomes its error.
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Outgoing,
+    ) -> Result<Response<hyper::body::Incoming>, ClientError> {
+        let operation = format!("{method} {path}");
+        let connecting: Pin<Box<_>> = (self.connect)();
+        let stream = connecting.await.map_err(|source| ClientError::Connect {
+            endpoint: self.endpoint.clone(),
+            source,
+        })?;
+        let failed = |source| ClientError::Http {
+            operation: operation.clone(),
+            source,
+        };
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(hyper_util::rt::TokioIo::new(stream))
+            .await
+            .map_err(failed)?;
+        tokio::spawn(connection.with_upgrades());
+
+        let mut request = Request::builder().method(method).uri(path).header(HOST, "mote");
+        if let Some(kind) = body.content_type {
+            request = request.header(CONTENT_TYPE, kind);
+        }
+        if body.upgrade {
+            request = request
+                .header(CONNECTION, "upgrade")
+                .header(UPGRADE, route::ATTACH_PROTOCOL);
+        }
+        let request = request
+            .body(body.body)
+            .map_err(|error| answer(&operation, &error.to_string()))?;
+        let response = sender.send_request(request).await.map_err(failed)?;
+        let status = response.status();
+        if status.is_success() || status == StatusCode::SWITCHING_PROTOCOLS {
+            return Ok(response);
+        }
+        let bytes = read_whole(&operation, response).await?;
+        Err(serde_json::from_slice::<ApiError>(&bytes).map_or_else(|_| answer(&operation, status.as_str()), Into::into))
+    }
+}
+
+impl ClientError {
+    /// The kind of refusal, where the host agent gave one.
+    #[must_use]
+    pub fn code(&self) -> Option<ErrorCode> {
+        match self {
+            Self::Api(error) => Some(error.code),
+            _ => None,
+        }
+    }
+}
+
+fn answer(operation: &str, what: &str) -> ClientError {
+    ClientError::Answer {
+        operation: operation.to_owned(),
+        what: what.to_owned(),
+    }
+}
+
+fn task_path(template: &str, task: &str) -> String {
+    template.replace("{task}", &percent_encode(task))
+}
+
+async fn read_whole(operation: &str, response: Response<hyper::body::Incoming>) -> Result<Bytes, ClientError> {
+    let body = http_body_util::Limited::new(response.into_body(), ANSWER_LEN_MAX);
+    let collected = body
+        .collect()
+        .await
+        .map_err(|error| answer(operation, &error.to_string()))?;
+    Ok(collected.to_bytes())
+}
+
+/// Encodes everything but the unreserved characters of RFC 3986, 2.3, so that the result is one path segment or query value.
+fn percent_encode(text: &str) -> String {
+    use std::fmt::Write;
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            // Writing to a String cannot fail.
+            let _ = write!(encoded, "%{byte:02X}");
+        }
+    }
+    encoded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reference_becomes_one_path_segment() {
+        assert_eq!(
+            percent_encode("localhost:5000/app@sha256:0a"),
+            "localhost%3A5000%2Fapp%40sha256%3A0a"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_missing_agent_is_named_by_its_socket() {
+        let error = Client::unix(Path::new("/nonexistent/mote.sock"))
+            .version()
+            .await
+            .unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "cannot connect to the host agent at /nonexistent/mote.sock"
+        );
+    }
+}
