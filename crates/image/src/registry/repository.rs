@@ -1,0 +1,242 @@
+//! One repository of one registry: manifests and blobs by name, signed in where the registry wants it.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderValue, RANGE, RETRY_AFTER, WWW_AUTHENTICATE};
+use reqwest::{Response, StatusCode};
+
+use super::retry::{self, Outcome};
+use super::sign_in;
+use super::{ERROR_BODY_LEN_MAX, Patience, REDIRECTS_MAX, RegistryError, challenge, endpoint, tls};
+use crate::credentials::Credentials;
+use crate::digest::Digest;
+use crate::manifest::{MANIFEST_LEN_MAX, MANIFEST_MEDIA_TYPES};
+use crate::reference::Reference;
+
+/// The HTTP client of a store: connections, TLS, proxies from the environment (`HTTPS_PROXY`, `HTTP_PROXY`, `NO_PROXY`).
+#[derive(Clone, Debug)]
+pub struct Client {
+    pub(super) http: reqwest::Client,
+    has_authorities: bool,
+    pub(super) patience: Patience,
+}
+
+impl Client {
+    /// Reads the host's certificate authorities.
+    pub fn new(patience: Patience) -> Result<Self, RegistryError> {
+        let (tls, authorities) = tls::client_config().map_err(RegistryError::Tls)?;
+        let redirects = reqwest::redirect::Policy::custom(|attempt| {
+            let was_encrypted = attempt.previous().last().is_some_and(|url| url.scheme() == "https");
+            if attempt.previous().len() > REDIRECTS_MAX {
+                attempt.error("too many redirects")
+            } else if was_encrypted && attempt.url().scheme() != "https" {
+                attempt.error("the registry redirects to an unencrypted connection")
+            } else {
+                attempt.follow()
+            }
+        });
+        let http = reqwest::Client::builder()
+            .tls_backend_preconfigured(tls)
+            .redirect(redirects)
+            .connect_timeout(patience.connect_timeout)
+            .read_timeout(patience.read_timeout)
+            .user_agent(concat!("mote/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .map_err(RegistryError::Client)?;
+        Ok(Self { http, has_authorities: authorities > 0, patience })
+    }
+}
+
+/// Who asks, and with whom plain HTTP may be spoken.
+#[derive(Clone, Debug, Default)]
+pub struct Access {
+    /// What to sign in with if the registry wants it.
+    pub credentials: Option<Credentials>,
+    /// Registries (`host` or `host:port`) that may be spoken to without TLS, besides this host itself.
+    pub insecure: Vec<String>,
+}
+
+/// One repository. Clones share the sign-in.
+#[derive(Clone, Debug)]
+pub struct Repository {
+    pub(super) client: Client,
+    pub(super) access: Arc<Access>,
+    pub(super) reference: Reference,
+    base: String,
+    pub(super) is_plain: bool,
+    /// The `Authorization` that worked last; shared by the image's parallel downloads, which renew it on a 401.
+    authorization: Arc<Mutex<Option<HeaderValue>>>,
+}
+
+impl Repository {
+    /// Finds out how to speak with `reference`'s registry: encrypted, or plainly if that is allowed and TLS is not spoken.
+    pub async fn connect(client: &Client, reference: &Reference, access: Access) -> Result<Self, RegistryError> {
+        let authority = endpoint::authority(reference.domain());
+        let encrypted = format!("https://{authority}");
+        // Nothing but this question is asked before the scheme is settled: no name, no password.
+        let is_plain = endpoint::may_be_plain(authority, &access.insecure)
+            && client.http.get(format!("{encrypted}/v2/")).send().await.is_err();
+        if !is_plain && !client.has_authorities {
+            return Err(RegistryError::NoAuthorities { registry: reference.domain().into() });
+        }
+        Ok(Self {
+            client: client.clone(),
+            access: Arc::new(access),
+            reference: reference.clone(),
+            base: if is_plain { format!("http://{authority}") } else { encrypted },
+            is_plain,
+            authorization: Arc::default(),
+        })
+    }
+
+    /// The manifest or index with the tag or digest `version`, unverified, at most [`MANIFEST_LEN_MAX`] long.
+    pub async fn manifest(&self, version: &str) -> Result<Vec<u8>, RegistryError> {
+        let accept = MANIFEST_MEDIA_TYPES.join(", ");
+        match self.get(&format!("manifests/{version}"), Some(&accept), 0).await {
+            Ok(response) => self.body(response, "a manifest", MANIFEST_LEN_MAX).await,
+            Err(RegistryError::Status { status: 404, .. }) => Err(RegistryError::NotFound { reference: self.reference.clone() }),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// A blob as a whole, unverified, at most `bytes_max` long.
+    pub async fn small_blob(&self, digest: Digest, bytes_max: u64) -> Result<Vec<u8>, RegistryError> {
+        let response = self.blob(digest, 0).await?;
+        self.body(response, "an image configuration", bytes_max).await
+    }
+
+    /// The response with a blob's bytes from `offset` on, or (status 200) with all of them.
+    pub(super) async fn blob(&self, digest: Digest, offset: u64) -> Result<Response, RegistryError> {
+        match self.get(&format!("blobs/{digest}"), None, offset).await {
+            Err(RegistryError::Status { status: 404, .. }) => {
+                Err(RegistryError::BlobNotFound { registry: self.registry(), digest })
+            }
+            result => result,
+        }
+    }
+
+    pub(super) fn registry(&self) -> String {
+        self.reference.domain().into()
+    }
+
+    pub(super) fn network(&self, error: reqwest::Error) -> RegistryError {
+        // The URL of a redirect may hold a signature that is as good as a password.
+        RegistryError::Network { registry: self.registry(), source: error.without_url() }
+    }
+
+    /// One request, signed in when the registry demands it.
+    async fn get(&self, path: &str, accept: Option<&str>, offset: u64) -> Result<Response, RegistryError> {
+        let url = format!("{}/v2/{}/{path}", self.base, self.reference.path());
+        let tried = self.authorization();
+        let response = self.send(&url, accept, offset, tried.as_ref()).await?;
+        if response.status() != StatusCode::UNAUTHORIZED {
+            return self.successful(response).await;
+        }
+        let header = response.headers().get(WWW_AUTHENTICATE).and_then(|value| value.to_str().ok());
+        let challenge = header.and_then(challenge::parse).ok_or(RegistryError::Challenge { registry: self.registry() })?;
+        let signed_in = sign_in::authorize(self, &challenge).await?;
+        *self.authorization.lock().unwrap_or_else(PoisonError::into_inner) = Some(signed_in.clone());
+        let response = self.send(&url, accept, offset, Some(&signed_in)).await?;
+        match (response.status(), &challenge) {
+            (StatusCode::UNAUTHORIZED, challenge::Challenge::Basic) => {
+                Err(RegistryError::WrongCredentials { registry: self.registry() })
+            }
+            (StatusCode::UNAUTHORIZED, challenge::Challenge::Bearer { .. }) => {
+                Err(RegistryError::Denied { reference: self.reference.clone() })
+            }
+            _ => self.successful(response).await,
+        }
+    }
+
+    fn authorization(&self) -> Option<HeaderValue> {
+        self.authorization.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Sends a GET, again and again while its failure may pass.
+    async fn send(
+        &self, url: &str, accept: Option<&str>, offset: u64, authorization: Option<&HeaderValue>,
+    ) -> Result<Response, RegistryError> {
+        let mut retries = 0;
+        loop {
+            let mut request = self.client.http.get(url);
+            if let Some(accept) = accept {
+                request = request.header(ACCEPT, accept);
+            }
+            if let Some(authorization) = authorization {
+                request = request.header(AUTHORIZATION, authorization);
+            }
+            if offset > 0 {
+                request = request.header(RANGE, format!("bytes={offset}-"));
+            }
+            let result = request.send().await;
+            let Some(pause) = retry::pause(outcome(&result), retries, &self.client.patience) else {
+                return result.map_err(|error| self.network(error));
+            };
+            tokio::time::sleep(pause).await;
+            retries += 1;
+        }
+    }
+
+    /// The response if it is a success, else what it stands for.
+    async fn successful(&self, response: Response) -> Result<Response, RegistryError> {
+        let status = response.status();
+        match status {
+            StatusCode::OK | StatusCode::PARTIAL_CONTENT => Ok(response),
+            StatusCode::FORBIDDEN => Err(RegistryError::Denied { reference: self.reference.clone() }),
+            _ => {
+                // The message is a courtesy: without one the status still stands.
+                let body = self.body(response, "an error", ERROR_BODY_LEN_MAX).await.unwrap_or_default();
+                Err(RegistryError::Status { registry: self.registry(), status: status.as_u16(), message: error_message(&body) })
+            }
+        }
+    }
+
+    /// Reads a body of at most `bytes_max`.
+    pub(super) async fn body(
+        &self, mut response: Response, what: &'static str, bytes_max: u64,
+    ) -> Result<Vec<u8>, RegistryError> {
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|error| self.network(error))? {
+            if (body.len() + chunk.len()) as u64 > bytes_max {
+                return Err(RegistryError::TooLarge { registry: self.registry(), what, bytes_max });
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(body)
+    }
+}
+
+fn outcome(result: &reqwest::Result<Response>) -> Outcome {
+    match result {
+        Ok(response) => {
+            let seconds = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
+            Outcome::Status(response.status().as_u16(), seconds)
+        }
+        Err(error) if error.is_connect() || error.is_redirect() || error.is_builder() => Outcome::Unreachable,
+        Err(_) => Outcome::Broken,
+    }
+}
+
+/// The first message of an error's JSON (OCI distribution spec, "Error codes"), cut short; empty if there is none.
+fn error_message(body: &[u8]) -> String {
+    const MESSAGE_LEN_MAX: usize = 200;
+    let message = || {
+        let value: serde_json::Value = serde_json::from_slice(body).ok()?;
+        let error = value.get("errors")?.get(0)?;
+        let text = error.get("message").or_else(|| error.get("code"))?.as_str()?;
+        Some(text.chars().take(MESSAGE_LEN_MAX).collect())
+    };
+    message().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_registrys_message_is_found_in_its_envelope() {
+        let body = br#"{"errors":[{"code":"TOOMANYREQUESTS","message":"pull rate limit"}]}"#;
+        assert_eq!(error_message(body), "pull rate limit");
+        assert_eq!(error_message(b"<html>"), "");
+    }
+}
