@@ -9,6 +9,7 @@ use vm_memory::GuestMemoryMmap;
 use vmm_sys_util::eventfd::EventFd;
 
 use crate::interrupt::Interrupt;
+use crate::ring::Ring;
 
 /// The configuration half of a device. It lives with the bus and is touched by vCPU threads, one at a time.
 pub trait VirtioDevice: Send {
@@ -56,28 +57,20 @@ pub struct Activation {
     pub features: u64,
 }
 
-/// One queue with its kick.
-pub struct KickedQueue {
-    /// The ring.
-    pub queue: Queue,
-    /// Signalled when the driver has added buffers; non-blocking.
-    pub kick: EventFd,
-}
-
 impl Activation {
     /// Takes the queues apart, for a device that needs exactly `N` of them.
     ///
     /// # Errors
     ///
     /// When the driver has left one of them disabled.
-    pub fn take_queues<const N: usize>(&mut self) -> Result<[KickedQueue; N], ActivateError> {
-        let queues = self.queues.drain(..).zip(self.kicks.drain(..));
-        let queues: Vec<KickedQueue> = queues.map(|(queue, kick)| KickedQueue { queue, kick }).collect();
-        if let Some(index) = queues.iter().position(|it| !it.queue.ready()) {
+    pub fn take_rings<const N: usize>(&mut self) -> Result<[Ring; N], ActivateError> {
+        if let Some(index) = self.queues.iter().position(|queue| !queue.ready()) {
             return Err(ActivateError::QueueDisabled { index });
         }
-        let count = queues.len();
-        queues
+        let queues = self.queues.drain(..).zip(self.kicks.drain(..));
+        let rings: Vec<Ring> = queues.map(|(queue, kick)| Ring::new(queue, kick)).collect();
+        let count = rings.len();
+        rings
             .try_into()
             .map_err(|_| ActivateError::QueueCount { expected: N, count })
     }

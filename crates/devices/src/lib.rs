@@ -8,5 +8,13 @@
 
 pub mod device;
 pub mod interrupt;
+pub mod ring;
+pub mod sink;
 pub mod slot;
 pub mod slots;
+
+pub mod block;
+pub mod rng;
+pub mod serial;
+
+mod config;

@@ -4,14 +4,15 @@ pub mod registers;
 
 use std::io;
 
+use thiserror::Error;
 use virtio_queue::QueueT;
 use vm_memory::GuestMemoryMmap;
 use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 
 use crate::device::{ActivateError, Activation, VirtioDevice, Worker};
 use crate::interrupt::Interrupt;
-use crate::slot::registers::{CONFIG, Effect, Registers, UNPLUGGED};
-use crate::slots::{PlugError, SlotIndex, WorkerSink};
+use crate::sink::{SLOT_COUNT, SlotIndex, WorkerSink};
+use crate::slot::registers::{CONFIG, Effect, InvalidQueueSize, Registers, UNPLUGGED};
 
 /// What a slot needs from its surroundings to start and stop a device.
 pub(crate) struct Surroundings<'a> {
@@ -37,7 +38,8 @@ struct Plugged {
 
 impl Slot {
     pub(crate) fn plug(&mut self, device: Box<dyn VirtioDevice>) -> Result<(), PlugError> {
-        let registers = Registers::new(device.device_type(), device.features(), device.queue_sizes())?;
+        let registers = Registers::new(device.device_type(), device.features(), device.queue_sizes())
+            .map_err(|InvalidQueueSize(size)| PlugError::QueueSize { size })?;
         let interrupt = Interrupt::new().map_err(|source| PlugError::Event { source })?;
         let kicks = device.queue_sizes().iter().map(|_| EventFd::new(EFD_NONBLOCK));
         let kicks = kicks
@@ -157,4 +159,30 @@ fn answer(data: &mut [u8], value: u32) {
     if data.len() == size_of::<u32>() {
         data.copy_from_slice(&value.to_le_bytes());
     }
+}
+
+/// Why a device did not get a slot.
+#[derive(Debug, Error)]
+pub enum PlugError {
+    /// All slots are taken.
+    #[error("all {SLOT_COUNT} slots are taken")]
+    Full,
+    /// The asked-for slot is taken.
+    #[error("slot {index} is taken")]
+    Taken {
+        /// The slot.
+        index: SlotIndex,
+    },
+    /// The device asks for a queue that virtio does not allow.
+    #[error("a queue cannot have {size} entries")]
+    QueueSize {
+        /// The entries it asks for.
+        size: u16,
+    },
+    /// The system has no event descriptor left.
+    #[error("cannot create an event descriptor")]
+    Event {
+        /// The system's answer.
+        source: io::Error,
+    },
 }

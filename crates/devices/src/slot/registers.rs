@@ -8,7 +8,9 @@ use virtio_bindings::bindings::virtio_ring::{VIRTIO_RING_F_EVENT_IDX, VIRTIO_RIN
 use virtio_queue::{Queue, QueueT};
 
 use crate::interrupt::Interrupt;
-use crate::slots::PlugError;
+
+/// The offset in a window of the register `QueueNotify`, to which a driver writes a queue's index.
+pub const QUEUE_NOTIFY_OFFSET: u64 = 0x50;
 
 /// Where the device's own configuration space begins.
 pub const CONFIG: u64 = 0x100;
@@ -40,7 +42,7 @@ mod offset {
     pub(super) const QUEUE_SIZE_MAX: u64 = 0x34;
     pub(super) const QUEUE_SIZE: u64 = 0x38;
     pub(super) const QUEUE_READY: u64 = 0x44;
-    pub(super) const QUEUE_NOTIFY: u64 = crate::slots::QUEUE_NOTIFY_OFFSET;
+    pub(super) const QUEUE_NOTIFY: u64 = super::QUEUE_NOTIFY_OFFSET;
     pub(super) const INTERRUPT_STATUS: u64 = 0x60;
     pub(super) const INTERRUPT_ACK: u64 = 0x64;
     pub(super) const STATUS: u64 = 0x70;
@@ -53,6 +55,10 @@ mod offset {
     pub(super) const SHM_LEN_LOW: u64 = 0xb0;
     pub(super) const SHM_BASE_HIGH: u64 = 0xbc;
 }
+
+/// A number of entries that virtio allows no queue to have.
+#[derive(Clone, Copy, Debug)]
+pub struct InvalidQueueSize(pub u16);
 
 /// What a write asks the slot to do.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -89,10 +95,10 @@ impl Registers {
     /// # Errors
     ///
     /// When a queue size is none that virtio allows.
-    pub fn new(device_type: u32, device_features: u64, queue_sizes: &[u16]) -> Result<Self, PlugError> {
+    pub fn new(device_type: u32, device_features: u64, queue_sizes: &[u16]) -> Result<Self, InvalidQueueSize> {
         let queues = queue_sizes
             .iter()
-            .map(|&size| Queue::new(size).map_err(|_| PlugError::QueueSize { size }));
+            .map(|&size| Queue::new(size).map_err(|_| InvalidQueueSize(size)));
         Ok(Self {
             device_type,
             offered: device_features | TRANSPORT_FEATURES,

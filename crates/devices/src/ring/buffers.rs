@@ -1,0 +1,159 @@
+//! The buffers of one chain, checked once: inside guest memory, readable before writable, no loop.
+
+use thiserror::Error;
+use virtio_queue::desc::split::Descriptor;
+use vm_memory::{GuestMemory, GuestMemoryMmap, Permissions, VolatileSlice};
+
+use crate::ring::Chain;
+
+/// The most descriptors of one chain that are looked at: bounds the work one chain can make.
+pub const DESCRIPTORS_MAX: usize = 1024;
+
+/// The buffers of one chain.
+#[derive(Debug, Default)]
+pub struct Buffers<'m> {
+    /// What the driver says.
+    pub readable: Span<'m>,
+    /// Where the device answers.
+    pub writable: Span<'m>,
+}
+
+/// Why a chain was refused.
+#[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
+pub enum ChainError {
+    /// The chain loops, leaves the table, holds 4 GiB or more, or is nested.
+    #[error("the chain of descriptors does not end")]
+    Endless,
+    /// More than [`DESCRIPTORS_MAX`] descriptors.
+    #[error("the chain has more than {DESCRIPTORS_MAX} descriptors")]
+    TooLong,
+    /// A buffer that is not guest memory.
+    #[error("a buffer lies outside guest memory")]
+    OutsideMemory,
+    /// A readable descriptor behind a writable one (virtio 1.2, 2.7.4.2).
+    #[error("a readable buffer comes after a writable one")]
+    Order,
+}
+
+impl<'m> Buffers<'m> {
+    /// Walks the chain.
+    ///
+    /// # Errors
+    ///
+    /// When the driver broke a rule; the chain can still be completed, with nothing written.
+    pub fn parse(memory: &'m GuestMemoryMmap, chain: Chain<'m>) -> Result<Self, ChainError> {
+        let mut buffers = Self::default();
+        let mut last: Option<Descriptor> = None;
+        for (count, descriptor) in chain.enumerate() {
+            if count == DESCRIPTORS_MAX {
+                return Err(ChainError::TooLong);
+            }
+            if !descriptor.is_write_only() && last.is_some_and(|last| last.is_write_only()) {
+                return Err(ChainError::Order);
+            }
+            buffers.add(memory, descriptor)?;
+            last = Some(descriptor);
+        }
+        // The iterator ends without a word where the chain cannot be followed.
+        match last {
+            Some(last) if !last.has_next() => Ok(buffers),
+            _ => Err(ChainError::Endless),
+        }
+    }
+
+    fn add(&mut self, memory: &'m GuestMemoryMmap, descriptor: Descriptor) -> Result<(), ChainError> {
+        let (span, access) = if descriptor.is_write_only() {
+            (&mut self.writable, Permissions::Write)
+        } else {
+            (&mut self.readable, Permissions::Read)
+        };
+        let bytes = usize::try_from(descriptor.len()).map_err(|_| ChainError::OutsideMemory)?;
+        let slices = memory
+            .get_slices(descriptor.addr(), bytes, access)
+            .map_err(|_| ChainError::OutsideMemory)?;
+        for slice in slices {
+            span.slices.push(slice.map_err(|_| ChainError::OutsideMemory)?);
+        }
+        Ok(())
+    }
+}
+
+/// Stretches of guest memory, in order, as if they were one.
+///
+/// The guest may write to them at any time: what was read once is not what a second read finds.
+#[derive(Clone, Debug, Default)]
+pub struct Span<'m> {
+    slices: Vec<VolatileSlice<'m>>,
+}
+
+impl<'m> Span<'m> {
+    /// The length in bytes.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        // Chains of 4 GiB are refused, so this cannot overflow.
+        self.slices.iter().map(VolatileSlice::len).sum()
+    }
+
+    /// Whether there is no byte in it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The stretches.
+    #[must_use]
+    pub fn slices(&self) -> &[VolatileSlice<'m>] {
+        &self.slices
+    }
+
+    /// The first `at` bytes, and the rest; all and nothing, if there are not so many.
+    #[must_use]
+    pub fn split_at(&self, at: usize) -> (Self, Self) {
+        let (mut front, mut back) = (Self::default(), Self::default());
+        let mut left = at;
+        for &slice in &self.slices {
+            let taken = left.min(slice.len());
+            left -= taken;
+            // `taken` is not behind the slice's end, so both parts exist.
+            if let Ok((head, tail)) = slice.split_at(taken) {
+                front.slices.extend((!head.is_empty()).then_some(head));
+                back.slices.extend((!tail.is_empty()).then_some(tail));
+            }
+        }
+        (front, back)
+    }
+
+    /// Copies to `bytes` from the front; returns how many bytes there were to copy.
+    pub fn copy_to(&self, bytes: &mut [u8]) -> usize {
+        let mut done = 0;
+        for slice in &self.slices {
+            done += slice.copy_to(&mut bytes[done..]);
+        }
+        done
+    }
+
+    /// Copies `bytes` to the front; returns how many of them fitted.
+    pub fn copy_from(&self, bytes: &[u8]) -> usize {
+        let mut done = 0;
+        for slice in &self.slices {
+            let taken = slice.len().min(bytes.len() - done);
+            slice.copy_from(&bytes[done..done + taken]);
+            done += taken;
+        }
+        done
+    }
+
+    /// Fills all of it with zeros.
+    pub fn clear(&self) {
+        const ZEROS: [u8; 4096] = [0; 4096];
+        for slice in &self.slices {
+            let mut rest = *slice;
+            while !rest.is_empty() {
+                let taken = rest.len().min(ZEROS.len());
+                rest.copy_from(&ZEROS[..taken]);
+                let Ok(next) = rest.offset(taken) else { break };
+                rest = next;
+            }
+        }
+    }
+}

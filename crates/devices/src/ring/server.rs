@@ -1,0 +1,73 @@
+//! The worker of a device with one queue whose requests are answered at once, in order.
+
+use event_manager::{EventOps, Events, MutEventSubscriber};
+use vm_memory::GuestMemoryMmap;
+
+use crate::interrupt::Interrupt;
+use crate::ring::buffers::Buffers;
+use crate::ring::{BrokenRing, Ring};
+
+/// What a device does with one request.
+pub(crate) trait Service: Send {
+    /// Answers a request in place; returns how many bytes of the writable buffers were written.
+    fn serve(&mut self, buffers: &Buffers<'_>) -> u32;
+}
+
+/// Serves one ring.
+pub(crate) struct Server<S> {
+    pub(crate) memory: GuestMemoryMmap,
+    pub(crate) ring: Ring,
+    pub(crate) interrupt: Interrupt,
+    pub(crate) service: S,
+    broken: bool,
+}
+
+impl<S: Service> Server<S> {
+    pub(crate) fn new(memory: GuestMemoryMmap, ring: Ring, interrupt: Interrupt, service: S) -> Self {
+        Self {
+            memory,
+            ring,
+            interrupt,
+            service,
+            broken: false,
+        }
+    }
+
+    fn serve(&mut self) -> Result<(), BrokenRing> {
+        let mut left = self.ring.size();
+        while let Some(chain) = self.ring.next(&self.memory)? {
+            let head = chain.head_index();
+            // A malformed chain has no place for an answer: it goes back with nothing written.
+            let written = Buffers::parse(&self.memory, chain).map_or(0, |buffers| self.service.serve(&buffers));
+            self.ring.complete(&self.memory, head, written)?;
+            left -= 1;
+            if left == 0 {
+                // A driver that never stops must not keep the other devices from their turn.
+                self.ring.kick_again();
+                break;
+            }
+        }
+        if self.ring.wants_interrupt(&self.memory)? {
+            self.interrupt.raise_queue();
+        }
+        Ok(())
+    }
+}
+
+impl<S: Service> MutEventSubscriber for Server<S> {
+    fn init(&mut self, ops: &mut EventOps<'_>) {
+        // Buffers may be waiting already: a clone's driver has kicked before the clone was made.
+        self.ring.kick_again();
+        if self.ring.watch(0, ops).is_err() {
+            self.interrupt.request_reset();
+        }
+    }
+
+    fn process(&mut self, _events: Events, _ops: &mut EventOps<'_>) {
+        self.ring.clear_kick();
+        if !self.broken && self.serve().is_err() {
+            self.broken = true;
+            self.interrupt.request_reset();
+        }
+    }
+}
