@@ -1,2 +1,79 @@
-//! xtask
-fn main() {}
+//! `cargo xtask`: builds, checks, tests and measures the project. No product code.
+
+#![forbid(unsafe_code)]
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a program for the terminal of a developer"
+)]
+
+mod bench;
+mod build;
+mod demo;
+mod e2e;
+mod process;
+mod test;
+mod tidy;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Builds, checks, tests and measures mote")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Build the kernel, the initramfs and the binaries, and assemble them under target/mote
+    Build,
+    /// Build, make the busybox image and run a container of it
+    Demo,
+    /// Check the rules of the house
+    Tidy,
+    /// Run every test
+    Test,
+    /// Run the end-to-end tests in a machine, all or those whose name holds NAME
+    E2e {
+        /// Part of the names
+        name: Option<String>,
+        /// Let the machine's clock count instructions
+        #[arg(long)]
+        icount: bool,
+    },
+    /// Run a benchmark in a machine
+    Bench(bench::Bench),
+}
+
+fn main() -> ExitCode {
+    match run(Arguments::parse().task) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(task: Task) -> Result<()> {
+    let root = root();
+    match task {
+        Task::Build => build::build(&root).map(drop),
+        Task::Demo => demo::demo(&root),
+        Task::Tidy => tidy::tidy(&root),
+        Task::Test => test::test(&root),
+        Task::E2e { name, icount } => e2e::e2e(&root, name.as_deref(), icount).map(drop),
+        Task::Bench(bench) => bench::bench(&root, &bench),
+    }
+}
+
+/// The root of the checkout.
+fn root() -> PathBuf {
+    let krate = Path::new(env!("CARGO_MANIFEST_DIR"));
+    krate.ancestors().nth(2).unwrap_or(krate).to_owned()
+}

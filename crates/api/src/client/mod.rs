@@ -62,6 +62,7 @@ pub enum ClientError {
 }
 
 /// A client. Every call opens its own connection, so one client serves any number of calls at once.
+#[derive(Clone)]
 pub struct Client {
     connect: Connect,
     endpoint: String,

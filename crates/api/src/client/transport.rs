@@ -4,6 +4,7 @@ use std::future::Future;
 use std::io;
 use std::path::PathBuf;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -16,11 +17,11 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Transport for T {}
 pub type Connecting = Pin<Box<dyn Future<Output = io::Result<Box<dyn Transport>>> + Send>>;
 
 /// Makes a connection to the host agent.
-pub type Connect = Box<dyn Fn() -> Connecting + Send + Sync>;
+pub type Connect = Arc<dyn Fn() -> Connecting + Send + Sync>;
 
 /// Connections to the unix socket at `path`.
 pub(super) fn unix(path: PathBuf) -> Connect {
-    Box::new(move || {
+    Arc::new(move || {
         let path = path.clone();
         Box::pin(async move {
             let stream = tokio::net::UnixStream::connect(path).await?;

@@ -1,0 +1,115 @@
+//! `cargo xtask build`: everything that runs, assembled as it would be installed.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use crate::process::{cargo, command, output, run};
+
+/// The target of the binaries that run without a C library beside them: in the guest, in the machine, in a jail.
+const STATIC_TARGET: &str = "x86_64-unknown-linux-gnu";
+
+/// Static and at a fixed address: the quickest to `exec`.
+const STATIC_RUSTFLAGS: &str = "-C target-feature=+crt-static -C relocation-model=static";
+
+/// The packages whose binaries are static, with the names of the binaries.
+const STATIC: &[(&str, &str)] = &[
+    ("init", "mote-init"),
+    ("machine", "mote-machine-init"),
+    ("vmm", "mote-vmm"),
+];
+
+/// The packages whose binaries use the host's C library.
+const DYNAMIC: &[(&str, &str)] = &[("agent", "mote-agent"), ("benches", "mote-bench"), ("cli", "mote")];
+
+/// Where the parts are, below the root of the checkout.
+pub struct Tree {
+    /// `bin/` and `share/mote/`, as an installation has them.
+    pub prefix: PathBuf,
+}
+
+impl Tree {
+    /// The tree of this checkout.
+    pub fn of(root: &Path) -> Self {
+        Self {
+            prefix: root.join("target/mote"),
+        }
+    }
+
+    /// A binary.
+    pub fn bin(&self, name: &str) -> PathBuf {
+        self.prefix.join("bin").join(name)
+    }
+
+    /// A file that is no program.
+    pub fn share(&self, name: &str) -> PathBuf {
+        self.prefix.join("share/mote").join(name)
+    }
+}
+
+/// Builds what is not built, and assembles it. Files that did not change keep their inode, so that a running machine sees no change.
+pub fn build(root: &Path) -> Result<Tree> {
+    let tree = Tree::of(root);
+    fs::create_dir_all(tree.prefix.join("bin")).context("cannot make target/mote/bin")?;
+    fs::create_dir_all(tree.prefix.join("share/mote")).context("cannot make target/mote/share/mote")?;
+
+    let kernel = output(&mut command(root, "guest-kernel/build.sh"))?;
+    install(Path::new(kernel.trim()), &tree.share("vmlinux"))?;
+
+    let target = target_directory(root)?;
+    build_static(root)?;
+    for (_, binary) in STATIC {
+        install(
+            &target.join(STATIC_TARGET).join("release").join(binary),
+            &tree.bin(binary),
+        )?;
+    }
+    let mut build = cargo(root);
+    build.args(["build", "--release", "--locked"]);
+    run(build.args(DYNAMIC.iter().flat_map(|(package, _)| ["--package", package])))?;
+    for (_, binary) in DYNAMIC {
+        install(&target.join("release").join(binary), &tree.bin(binary))?;
+    }
+
+    let initramfs = tree.share("initramfs.cpio.new");
+    run(command(root, "rootfs/build-initramfs.sh")
+        .arg(tree.bin("mote-init"))
+        .arg(&initramfs))?;
+    install(&initramfs, &tree.share("initramfs.cpio"))?;
+    fs::remove_file(&initramfs).context("cannot remove the initramfs's first copy")?;
+    Ok(tree)
+}
+
+fn build_static(root: &Path) -> Result<()> {
+    let variable = format!(
+        "CARGO_TARGET_{}_RUSTFLAGS",
+        STATIC_TARGET.to_uppercase().replace('-', "_")
+    );
+    let mut build = cargo(root);
+    build
+        .args(["build", "--release", "--locked", "--target", STATIC_TARGET])
+        .env(variable, STATIC_RUSTFLAGS);
+    run(build.args(STATIC.iter().flat_map(|(package, _)| ["--package", package])))
+}
+
+/// Cargo's target directory.
+pub fn target_directory(root: &Path) -> Result<PathBuf> {
+    let metadata = output(cargo(root).args(["metadata", "--format-version", "1", "--no-deps", "--offline"]))?;
+    let metadata: serde_json::Value = serde_json::from_str(&metadata).context("cargo metadata is not understood")?;
+    let directory = metadata["target_directory"]
+        .as_str()
+        .context("cargo metadata names no target directory")?;
+    Ok(directory.into())
+}
+
+/// Copies `from` to `to` unless the same bytes are there; the old file, which may be running, is replaced and not written.
+fn install(from: &Path, to: &Path) -> Result<()> {
+    let new = fs::read(from).with_context(|| format!("cannot read {}", from.display()))?;
+    if fs::read(to).is_ok_and(|old| old == new) {
+        return Ok(());
+    }
+    let staged = to.with_extension("staged");
+    fs::copy(from, &staged).with_context(|| format!("cannot copy {} to {}", from.display(), staged.display()))?;
+    fs::rename(&staged, to).with_context(|| format!("cannot replace {}", to.display()))
+}

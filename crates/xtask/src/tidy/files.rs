@@ -1,0 +1,77 @@
+//! What every file keeps to: a purpose, a length, and no unsafe code but where it is named.
+
+use super::source::Source;
+
+/// Lines of a file.
+const LINES_MAX: usize = 400;
+
+/// Words that say nothing of what a file holds.
+const EMPTY_NAMES: [&str; 3] = ["utils", "common", "helpers"];
+
+/// The files that may hold `unsafe` because they talk to the kernel.
+const UNSAFE_FILES: &[&str] = &[];
+
+/// The rules that the files break.
+pub fn check(sources: &[Source]) -> Vec<String> {
+    sources.iter().flat_map(broken).collect()
+}
+
+fn broken(source: &Source) -> Vec<String> {
+    let path = &source.path;
+    let mut broken = Vec::new();
+    if !source.text.starts_with("//!") && !source.text.starts_with("#!") {
+        broken.push(format!("{path} does not start with //! and what it is"));
+    }
+    let lines = source.text.lines().count();
+    if lines > LINES_MAX {
+        broken.push(format!("{path} has {lines} lines, more than {LINES_MAX}"));
+    }
+    let stem = path
+        .trim_end_matches("/mod.rs")
+        .rsplit('/')
+        .next()
+        .unwrap_or(path)
+        .trim_end_matches(".rs");
+    if EMPTY_NAMES.contains(&stem) {
+        broken.push(format!("{path} has a name that says nothing"));
+    }
+    if !UNSAFE_FILES.contains(&path.as_str()) && source.product_lines().any(is_unsafe) {
+        broken.push(format!("{path} holds unsafe code and is not one of the files that may"));
+    }
+    broken
+}
+
+fn is_unsafe(line: &str) -> bool {
+    let code = line.split("//").next().unwrap_or_default();
+    ["unsafe {", "unsafe fn", "unsafe impl", "unsafe extern"]
+        .iter()
+        .any(|keyword| code.contains(keyword))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(path: &str, text: &str) -> usize {
+        broken(&Source {
+            path: path.to_owned(),
+            text: text.to_owned(),
+        })
+        .len()
+    }
+
+    #[test]
+    fn a_file_says_what_it_is() {
+        assert_eq!(check("crates/a/src/b.rs", "//! Something.\n"), 0);
+        assert_eq!(check("crates/a/src/b.rs", "fn main() {}\n"), 1);
+    }
+
+    #[test]
+    fn a_long_file_an_empty_name_and_stray_unsafe_are_found() {
+        assert_eq!(check("crates/a/src/b.rs", &"//!\n".repeat(401)), 1);
+        assert_eq!(check("crates/a/src/utils.rs", "//! x\n"), 1);
+        assert_eq!(check("crates/a/src/common/mod.rs", "//! x\n"), 1);
+        assert_eq!(check("crates/a/src/b.rs", "//! x\nlet a = unsafe { b() };\n"), 1);
+        assert_eq!(check("crates/a/src/b.rs", "//! x\n// unsafe { b() }\n"), 0);
+    }
+}
