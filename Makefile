@@ -1,0 +1,40 @@
+# Everything a developer types. Each target does what it needs first and nothing twice.
+
+export MOTE_CACHE ?= $(HOME)/.cache/mote
+
+.PHONY: help setup run test build kernel e2e tidy install clean
+
+help:  ## Show the targets
+	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed 's/:[^#]*## /	/' | expand -t 12
+
+setup:  ## Install the Debian packages that the build needs
+	@scripts/setup.sh run kernel images machine
+
+run: setup  ## Build everything and run a container of a busybox image
+	@cargo xtask demo
+
+test:  ## Run every test and every check
+	@scripts/setup.sh run kernel images machine test
+	@cargo xtask test
+
+build: setup  ## Build the kernel, the initramfs and the binaries into target/mote
+	@cargo xtask build
+
+kernel:  ## Build the guest kernel
+	@scripts/setup.sh kernel
+	@guest-kernel/build.sh
+
+e2e: setup  ## Run the end-to-end tests whose names hold NAME
+	@scripts/setup.sh run kernel images machine test
+	@cargo xtask e2e $(NAME)
+
+tidy:  ## Check the rules of the house
+	@cargo xtask tidy
+
+install: build  ## Install into PREFIX, /usr/local by default
+	install -d $(DESTDIR)$(or $(PREFIX),/usr/local)/bin $(DESTDIR)$(or $(PREFIX),/usr/local)/share/mote
+	install -m 755 target/mote/bin/mote target/mote/bin/mote-agent target/mote/bin/mote-vmm $(DESTDIR)$(or $(PREFIX),/usr/local)/bin
+	install -m 644 target/mote/share/mote/vmlinux target/mote/share/mote/initramfs.cpio $(DESTDIR)$(or $(PREFIX),/usr/local)/share/mote
+
+clean:  ## Remove what was built in the checkout; the cache stays
+	cargo clean
