@@ -1,1 +1,14 @@
-//! e2e
+//! The end-to-end tests: a real host agent, real images, real microVMs, in a machine.
+//!
+//! One host agent with all test images serves every test that does not need one of its own ([`fixture`]).
+
+mod bad_input;
+mod cleanup;
+mod exit;
+mod fixture;
+mod images;
+mod kernel;
+mod process;
+mod registry;
+mod size;
+mod streams;

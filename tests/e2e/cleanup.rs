@@ -1,0 +1,66 @@
+//! Nothing of a task is left when it is over, however it ended.
+
+use std::process::Command;
+
+use tests::host::Host;
+use tests::leftovers::Held;
+
+/// Runs `work` against a host agent of its own; what is held before and after must be the same.
+fn check(work: impl Fn(&Host)) {
+    let host = Host::start(&[]).unwrap();
+    host.load("busybox").unwrap();
+    let _ = host.run(&[], "busybox", &["true"]).ended_with(0);
+    let before = Held::now(&host.runtime()).unwrap();
+    assert!(before.vmms.is_empty() && before.files.is_empty(), "{before:?}");
+    work(&host);
+    assert_eq!(Held::now(&host.runtime()).unwrap(), before);
+}
+
+#[test]
+fn after_tasks_that_end_in_every_way() {
+    check(|host| {
+        let _ = host.run(&[], "busybox", &["false"]).ended_with(1);
+        let _ = host.run(&[], "busybox", &["no-such-program"]).ended_with(127);
+        let _ = host.run(&["-u", "nobody-knows"], "busybox", &["true"]).ended_with(125);
+        let _ = host.run(&["--timeout", "1", "--stop-timeout", "0"], "busybox", &["sleep", "1000"]).ended_with(137);
+    });
+}
+
+#[test]
+fn after_the_vmm_was_killed() {
+    check(|host| {
+        let script = "echo ready; exec sleep 1000";
+        let mut command = host.mote(&["run", "--rm", "busybox", "sh", "-c", script]);
+        let mut child = command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap();
+        let mut first = [0; 6];
+        std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut first).unwrap();
+        assert!(Command::new("pkill").args(["-KILL", "-x", "mote-vmm"]).status().unwrap().success());
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(125));
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(said.lines().count(), 1, "{said}");
+    });
+}
+
+#[test]
+fn after_the_guest_panicked() {
+    check(|host| {
+        let ran = host.run(&["--cpu", "1"], "busybox", &["true"]).ended_with(0);
+        assert_eq!(ran.stderr, "");
+    });
+}
+
+#[test]
+fn after_the_host_agent_ended() {
+    let host = Host::start(&[]).unwrap();
+    host.load("busybox").unwrap();
+    let runtime = host.runtime();
+    let mut command = host.mote(&["run", "busybox", "sh", "-c", "echo ready; exec sleep 1000"]);
+    let mut child = command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::null()).spawn().unwrap();
+    let mut first = [0; 6];
+    std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut first).unwrap();
+    assert_eq!(host.stop().unwrap(), Some(0));
+    assert!(!child.wait().unwrap().success());
+    let held = Held::now(&runtime).unwrap();
+    assert!(held.vmms.is_empty() && held.cgroups.is_empty() && held.files.is_empty(), "{held:?}");
+}

@@ -1,0 +1,64 @@
+//! Images from archives and layouts, and the store.
+
+use std::process::Command;
+
+use tests::command::ran;
+use tests::host::{Host, image_archive, listing};
+
+use crate::fixture::host;
+
+#[test]
+fn an_image_is_listed_with_its_digest() {
+    let text = host().ran(&["images", "--format", "json"]).ended_with(0).text();
+    let images: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let busybox = images.as_array().unwrap().iter().find(|image| image["names"][0] == "docker.io/library/busybox:latest");
+    let busybox = busybox.unwrap_or_else(|| panic!("{text}"));
+    assert!(busybox["digest"].as_str().unwrap().starts_with("sha256:"));
+    assert_eq!(busybox["platform"], "linux/amd64");
+}
+
+#[test]
+fn every_form_of_archive_runs() {
+    let directory = tempfile::tempdir().unwrap();
+    let archive = image_archive("busybox").unwrap();
+    let from = format!("oci-archive:{}", archive.display());
+    let layout = format!("oci:{}/layout", directory.path().display());
+    let docker = format!("docker-archive:{}/docker.tar", directory.path().display());
+    for to in [&format!("{layout}:test"), &format!("{docker}:example.com/busybox:1")] {
+        let _ = ran(Command::new("skopeo").args(["copy", "--quiet", &from, to]), b"").unwrap().ended_with(0);
+    }
+    for image in [&from, &layout, &docker] {
+        let ran = host().run(&[], image, &["echo", "hello"]).ended_with(0);
+        assert_eq!(ran.text(), "hello\n", "{image}");
+    }
+}
+
+#[test]
+fn an_archive_is_loaded_from_standard_input() {
+    let host = Host::start(&[]).unwrap();
+    let archive = std::fs::read(image_archive("busybox").unwrap()).unwrap();
+    let loaded = ran(&mut host.mote(&["load"]), &archive).unwrap().ended_with(0);
+    assert!(loaded.text().contains("busybox"), "{loaded}");
+}
+
+#[test]
+fn removing_the_last_image_frees_the_layers() {
+    let host = Host::start(&[]).unwrap();
+    let before = listing(&host.state()).unwrap();
+    host.load("busybox").unwrap();
+    assert_ne!(listing(&host.state()).unwrap(), before);
+    let _ = host.ran(&["rmi", "busybox"]).ended_with(0);
+    assert_eq!(listing(&host.state()).unwrap(), before);
+}
+
+#[test]
+fn linux_mounts_the_snapshot_with_the_tree_that_umoci_unpacks() {
+    let host = Host::start(&[]).unwrap();
+    for image in ["busybox", "nginx"] {
+        host.load(image).unwrap();
+        let script = include_str!("same_tree.sh");
+        let mut command = Command::new("bash");
+        command.args(["-c", script, "same_tree"]).arg(image_archive(image).unwrap()).arg(host.state()).arg(image);
+        let _ = ran(&mut command, b"").unwrap().ended_with(0);
+    }
+}

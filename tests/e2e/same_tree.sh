@@ -1,0 +1,28 @@
+# same_tree ARCHIVE STATE NAME: the snapshot of the image NAME in the store STATE, concatenated and mounted by
+# Linux, must hold the tree that umoci unpacks from ARCHIVE, and must pass fsck.erofs.
+set -euo pipefail
+archive=$1 state=$2 name=$3
+work=$(mktemp -d)
+trap 'umount "$work/mounted" 2>/dev/null || true; rm -rf "$work"' EXIT
+
+list() { # every path with its type, mode, owner, links, size, time, target and xattrs; then every file's checksum
+  cd "$1"
+  find . -mindepth 1 \( -type d -printf '%P %y %m %U:%G %T@\n' \) -o -printf '%P %y %m %U:%G %n %s %T@ %l\n' | LC_ALL=C sort
+  find . -mindepth 1 -print0 | LC_ALL=C sort -z | xargs -0 getfattr --no-dereference --dump --match=- 2>/dev/null
+  find . -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum
+}
+
+skopeo copy --quiet "oci-archive:$archive" "oci:$work/layout:$name"
+umoci unpack --image "$work/layout:$name" "$work/bundle" >/dev/null
+
+parts=$(mote-snapshot-parts "$state" "$name")
+for part in $parts; do
+  cat "$part" >> "$work/flat"
+  truncate --size %4096 "$work/flat"
+done
+fsck.erofs "$work/flat"
+mkdir "$work/mounted"
+mount -t erofs -o ro,loop "$work/flat" "$work/mounted"
+(list "$work/bundle/rootfs") > "$work/expected"
+(list "$work/mounted") > "$work/found"
+diff "$work/expected" "$work/found"

@@ -1,0 +1,170 @@
+//! A host agent of the test's own, with a store and a socket of its own.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+use crate::command::{Ran, ran};
+
+/// A running host agent; it is ended in good order when dropped.
+pub struct Host {
+    directory: TempDir,
+    agent: Child,
+}
+
+/// Where the installation under test is.
+///
+/// # Errors
+/// Where the tests do not run by `cargo xtask e2e`.
+pub fn prefix() -> Result<PathBuf> {
+    std::env::var_os("MOTE_PREFIX").map(PathBuf::from).context("MOTE_PREFIX is not set: run `cargo xtask e2e`")
+}
+
+/// The archive of one of the test images: `busybox`, `python`, `nginx`.
+///
+/// # Errors
+/// Where the tests do not run by `cargo xtask e2e`.
+pub fn image_archive(name: &str) -> Result<PathBuf> {
+    let variable = format!("MOTE_IMAGE_{}", name.to_uppercase());
+    std::env::var_os(&variable).map(PathBuf::from).with_context(|| format!("{variable} is not set: run `cargo xtask e2e`"))
+}
+
+impl Host {
+    /// Starts a host agent with further `options`.
+    ///
+    /// # Errors
+    /// Where it does not come up.
+    pub fn start(options: &[&str]) -> Result<Self> {
+        Self::start_by(Command::new(prefix()?.join("bin/mote-agent")), options)
+    }
+
+    /// Starts a host agent by `command`, which executes what its arguments after the options' place are.
+    ///
+    /// # Errors
+    /// Where it does not come up.
+    pub fn start_by(mut command: Command, options: &[&str]) -> Result<Self> {
+        let directory = TempDir::new().context("cannot make a directory for the host agent")?;
+        let at = |name: &str| directory.path().join(name);
+        command.arg("--socket").arg(at("mote.sock")).arg("--state").arg(at("state")).arg("--runtime").arg(at("run"));
+        let mut agent = command.args(options).stdout(Stdio::piped()).spawn().context("cannot run mote-agent")?;
+        let mut line = String::new();
+        if let Some(stdout) = agent.stdout.take() {
+            BufReader::new(stdout).read_line(&mut line).context("cannot read from mote-agent")?;
+        }
+        if line.trim() != "ready" {
+            bail!("mote-agent did not come up: {}", agent.wait().context("cannot wait for mote-agent")?);
+        }
+        Ok(Self { directory, agent })
+    }
+
+    /// The directory of the host agent's store.
+    #[must_use]
+    pub fn state(&self) -> PathBuf {
+        self.directory.path().join("state")
+    }
+
+    /// The directory of what runs.
+    #[must_use]
+    pub fn runtime(&self) -> PathBuf {
+        self.directory.path().join("run")
+    }
+
+    /// The socket.
+    #[must_use]
+    pub fn socket(&self) -> PathBuf {
+        self.directory.path().join("mote.sock")
+    }
+
+    /// `mote` with these arguments, as a client of this host agent.
+    ///
+    /// # Panics
+    /// Where the tests do not run by `cargo xtask e2e`.
+    #[must_use]
+    pub fn mote(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(prefix().unwrap().join("bin/mote"));
+        command.env("MOTE_HOST", format!("unix://{}", self.socket().display())).args(arguments);
+        command
+    }
+
+    /// Runs `mote` to its end.
+    ///
+    /// # Panics
+    /// Where it cannot be run.
+    #[must_use]
+    #[track_caller]
+    pub fn ran(&self, arguments: &[&str]) -> Ran {
+        ran(&mut self.mote(arguments), b"").unwrap()
+    }
+
+    /// Runs a container of `image` with the options and the command that are given.
+    ///
+    /// # Panics
+    /// Where `mote` cannot be run.
+    #[must_use]
+    #[track_caller]
+    pub fn run(&self, options: &[&str], image: &str, command: &[&str]) -> Ran {
+        self.ran(&[&["run", "--rm"], options, &[image], command].concat())
+    }
+
+    /// Loads one of the test images.
+    ///
+    /// # Errors
+    /// Where there is none of that name or it cannot be loaded.
+    pub fn load(&self, name: &str) -> Result<()> {
+        let archive = image_archive(name)?;
+        let loaded = ran(self.mote(&["load", "--quiet"]).arg(&archive), b"")?;
+        if loaded.code != 0 {
+            bail!("cannot load {}: {loaded}", archive.display());
+        }
+        Ok(())
+    }
+
+    /// Ends the host agent in good order; its exit code.
+    ///
+    /// # Errors
+    /// Where it cannot be told or waited for.
+    pub fn stop(mut self) -> Result<Option<i32>> {
+        self.terminate()?;
+        Ok(self.agent.wait().context("cannot wait for mote-agent")?.code())
+    }
+
+    fn terminate(&self) -> Result<()> {
+        let pid = i32::try_from(self.agent.id()).ok().and_then(Pid::from_raw).context("mote-agent has no process id")?;
+        kill_process(pid, Signal::TERM).context("cannot end mote-agent")
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        // Already ended where `stop` was called; a test that failed must not leave it behind.
+        if self.agent.try_wait().is_ok_and(|status| status.is_none()) && self.terminate().is_ok() {
+            let _ = self.agent.wait();
+        }
+    }
+}
+
+/// Every file below `directory` with its size, sorted: what a store holds.
+///
+/// # Errors
+/// Where it cannot be listed.
+pub fn listing(directory: &Path) -> Result<Vec<(PathBuf, u64)>> {
+    let mut files = Vec::new();
+    let mut folders = vec![directory.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).with_context(|| format!("cannot list {}", folder.display()))? {
+            let entry = entry.context("cannot list a directory")?;
+            let metadata = entry.metadata().context("cannot look at a file")?;
+            if metadata.is_dir() {
+                folders.push(entry.path());
+            } else {
+                files.push((entry.path(), metadata.len()));
+            }
+        }
+    }
+    files.sort();
+    Ok(files)
+}
