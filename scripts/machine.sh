@@ -168,8 +168,10 @@ make_parts() {
     base=$(readlink -f "$cache/base-$recipe")
     version=$(<"$base/kernel-version")
     mkdir -p "$work/parts" "$work"/initramfs/{dev,proc,sys,lower,upper,root,modules}
-    cp "$init" "$work/initramfs/init"
+    objcopy --strip-all "$init" "$work/initramfs/init"
     chmod 755 "$work/initramfs/init"
+    # In the initramfs there is nothing that it could be linked to.
+    if readelf --program-headers "$init" | grep -q INTERP; then fail "$init is not linked statically"; fi
     for module in "${boot_modules[@]}"; do
         while read -r file; do
             if ! compgen -G "$work/initramfs/modules/*-${file##*/}" >/dev/null; then
