@@ -1,2 +1,49 @@
-//! vmm
-fn main() {}
+//! `mote-vmm CONFIG`: one process, one microVM.
+//!
+//! Knows no task, no container and no image: it reads one [`protocol::vmm::Config`], runs what that describes, tells about it on
+//! its control socket, and exits with a [`protocol::vmm::ExitCode`].
+//!
+//! Read [`process`], which is the whole story; then [`microvm`], which puts the machine together, and [`vcpu`], which runs it.
+//! The main thread serves the devices in the [`event_loop`]; each vCPU has a thread; they talk by [`reports`] and [`workers`].
+
+mod process;
+
+mod config;
+mod ending;
+
+mod backing;
+mod host_side;
+mod memory;
+mod microvm;
+mod x86_64;
+
+mod bus;
+mod kick;
+mod vcpu;
+mod vcpus;
+
+mod clock;
+mod control;
+mod event_loop;
+mod reports;
+mod signals;
+mod socket;
+mod workers;
+
+use std::env;
+use std::io::{self, Write};
+use std::path::Path;
+
+fn main() {
+    let arguments: Vec<_> = env::args_os().skip(1).collect();
+    let exit = if let [path] = arguments.as_slice() {
+        process::run(Path::new(path))
+    } else {
+        let _ = writeln!(
+            io::stderr(),
+            "mote-vmm: usage: mote-vmm CONFIG (a path, or - for standard input)"
+        );
+        protocol::vmm::ExitCode::Failure
+    };
+    std::process::exit(exit.into());
+}

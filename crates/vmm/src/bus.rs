@@ -1,0 +1,103 @@
+//! What a guest's reads and writes outside its memory reach: the slots, the doorbell, the serial port, or nothing.
+//!
+//! Whatever a guest does here, it gets an answer: what nothing is behind reads as all ones on a port, as zero in memory, and takes
+//! every write.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use devices::serial::Serial;
+use devices::slots::Slots;
+use protocol::guest::{DOORBELL_BOOTED, DOORBELL_PORT, DOORBELL_SHUTDOWN};
+use protocol::vmm::{Event, ExitCode};
+
+use crate::clock::monotonic_ns;
+use crate::ending::Ending;
+use crate::reports::{Report, Reporter};
+use crate::x86_64::layout::{SERIAL_PORT, SERIAL_PORTS, slot_at};
+
+/// The way from a vCPU to the devices. All vCPU threads use the same one.
+pub struct Bus {
+    // The vCPU threads share them: a device sees one access at a time, whichever vCPU makes it.
+    slots: Mutex<Slots>,
+    serial: Option<Mutex<Serial>>,
+    booted: AtomicBool,
+    reporter: Reporter,
+}
+
+impl Bus {
+    /// A bus with these devices; what the guest tells of itself goes to `reporter`.
+    pub fn new(slots: Slots, serial: Option<Serial>, reporter: Reporter) -> Self {
+        Self {
+            slots: Mutex::new(slots),
+            serial: serial.map(Mutex::new),
+            booted: AtomicBool::new(false),
+            reporter,
+        }
+    }
+
+    /// The guest writes `data` to `port`. Gives the guest's end, where this was it.
+    pub fn write_port(&self, port: u16, data: &[u8]) -> Option<Ending> {
+        if port == DOORBELL_PORT {
+            return self.ring(u32::from_le_bytes(data.try_into().ok()?));
+        }
+        if let (Some(mut serial), Some(offset), [value]) = (self.serial(), serial_offset(port), data) {
+            serial.write(offset, *value);
+        }
+        None
+    }
+
+    /// The guest reads from `port`.
+    pub fn read_port(&self, port: u16, data: &mut [u8]) {
+        data.fill(u8::MAX);
+        if port == DOORBELL_PORT && data.len() == size_of::<u32>() {
+            data.copy_from_slice(&u32::from(self.slots().bitmap()).to_le_bytes());
+        } else if let (Some(mut serial), Some(offset), [value]) = (self.serial(), serial_offset(port), data) {
+            *value = serial.read(offset);
+        }
+    }
+
+    /// The guest writes `data` to `address`, where it has no memory.
+    pub fn write_memory(&self, address: u64, data: &[u8]) {
+        if let Some((slot, offset)) = slot_at(address) {
+            self.slots().write(slot, offset, data);
+        }
+    }
+
+    /// The guest reads from `address`, where it has no memory.
+    pub fn read_memory(&self, address: u64, data: &mut [u8]) {
+        data.fill(0);
+        if let Some((slot, offset)) = slot_at(address) {
+            self.slots().read(slot, offset, data);
+        }
+    }
+
+    fn ring(&self, value: u32) -> Option<Ending> {
+        match value {
+            // Only the first time: a guest must not be able to make us remember more and more.
+            DOORBELL_BOOTED if !self.booted.swap(true, Ordering::AcqRel) => {
+                self.reporter.report(Report::Event(Event::GuestBooted {
+                    monotonic_ns: monotonic_ns(),
+                }));
+                None
+            }
+            DOORBELL_SHUTDOWN => Some(Ending::new(ExitCode::GuestShutdown, "the guest shut down")),
+            _ => None,
+        }
+    }
+
+    fn slots(&self) -> MutexGuard<'_, Slots> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn serial(&self) -> Option<MutexGuard<'_, Serial>> {
+        self.serial
+            .as_ref()
+            .map(|serial| serial.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+fn serial_offset(port: u16) -> Option<u8> {
+    let offset = port.checked_sub(SERIAL_PORT).filter(|offset| *offset < SERIAL_PORTS)?;
+    u8::try_from(offset).ok()
+}

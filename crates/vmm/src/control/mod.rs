@@ -1,0 +1,162 @@
+//! The control socket: tells what happened, takes requests.
+//!
+//! Every connection gets all events from the first on. Nothing here waits: a controller that does not take its events, sends
+//! what is no request, or comes when there are too many already, is cut off, and the microVM goes on.
+
+mod connection;
+
+use std::collections::BTreeMap;
+use std::net::Shutdown;
+use std::os::fd::{AsRawFd, RawFd};
+use std::os::unix::net::{UnixListener, UnixStream};
+
+use event_manager::{EventOps, Events, MutEventSubscriber};
+use protocol::frame;
+use protocol::vmm::{self, Event, ExitCode, Request};
+use vmm_sys_util::epoll::EventSet;
+
+use crate::control::connection::Connection;
+use crate::ending::Ending;
+use crate::reports::{Report, Reporter};
+use crate::socket::{self, BoundPath, SocketError};
+
+/// The most controllers at a time.
+pub const CONNECTIONS_MAX: usize = 16;
+
+/// The control socket and who is connected to it.
+pub struct Control {
+    listener: Option<UnixListener>,
+    connections: BTreeMap<RawFd, Connection>,
+    /// All events so far, as frames. An event happens once at most, so there are few.
+    history: Vec<u8>,
+    reporter: Option<Reporter>,
+    _path: Option<BoundPath>,
+}
+
+impl Control {
+    /// Opens the socket that the configuration names.
+    ///
+    /// # Errors
+    /// Where it cannot be had.
+    pub fn open(control: &vmm::Control) -> Result<Self, SocketError> {
+        let (listener, path) = match control {
+            vmm::Control::Descriptor(descriptor) => (socket::inherit(*descriptor)?, None),
+            vmm::Control::Path(path) => {
+                let (listener, bound) = socket::bind(path)?;
+                (listener, Some(bound))
+            }
+        };
+        Ok(Self {
+            listener: Some(listener),
+            _path: path,
+            ..Self::closed()
+        })
+    }
+
+    /// A control socket that nobody can connect to.
+    pub fn closed() -> Self {
+        Self {
+            listener: None,
+            connections: BTreeMap::new(),
+            history: Vec::new(),
+            reporter: None,
+            _path: None,
+        }
+    }
+
+    /// Says where requests are reported.
+    pub fn reporting_to(self, reporter: Reporter) -> Self {
+        Self {
+            reporter: Some(reporter),
+            ..self
+        }
+    }
+
+    /// Tells `event` to all who are connected, and to all who will be.
+    pub fn announce(&mut self, event: &Event) {
+        // An event of ours is far below a frame's limit.
+        let Ok(frame) = frame::encode(event) else { return };
+        self.history.extend(&frame);
+        for connection in self.connections.values_mut() {
+            if connection.send(&frame).is_err() {
+                // The loop finds it closed, and removes it.
+                let _ = connection.stream().shutdown(Shutdown::Both);
+            }
+        }
+    }
+
+    /// Tells the last event, also to those who are still waiting to be accepted.
+    pub fn close(mut self, last: &Event) {
+        while self.connections.len() < CONNECTIONS_MAX {
+            let Some(connection) = self.accept() else { break };
+            self.connections.insert(connection.stream().as_raw_fd(), connection);
+        }
+        self.announce(last);
+    }
+
+    /// The next controller that waits, having been told everything so far.
+    fn accept(&self) -> Option<Connection> {
+        let (stream, _) = self.listener.as_ref()?.accept().ok()?;
+        stream.set_nonblocking(true).ok()?;
+        let mut connection = Connection::new(stream);
+        connection.send(&self.history).ok()?;
+        Some(connection)
+    }
+
+    fn welcome(&mut self, ops: &mut EventOps) {
+        let Some(connection) = self.accept() else { return };
+        if self.connections.len() < CONNECTIONS_MAX && ops.add(readable(connection.stream())).is_ok() {
+            self.connections.insert(connection.stream().as_raw_fd(), connection);
+        }
+    }
+
+    fn hear(&mut self, descriptor: RawFd, ops: &mut EventOps) {
+        let Some(connection) = self.connections.get_mut(&descriptor) else {
+            return;
+        };
+        match connection.receive() {
+            Ok(requests) => requests.into_iter().for_each(|request| self.obey(request)),
+            Err(_) => {
+                let _ = ops.remove(readable(connection.stream()));
+                self.connections.remove(&descriptor);
+            }
+        }
+    }
+
+    fn obey(&self, request: Request) {
+        let Some(reporter) = &self.reporter else { return };
+        match request {
+            Request::Stop => {
+                reporter.report(Report::Ended(Ending::new(
+                    ExitCode::Stopped,
+                    "a controller stopped the microVM",
+                )));
+            }
+        }
+    }
+}
+
+fn readable(stream: &UnixStream) -> Events {
+    Events::new(stream, EventSet::IN)
+}
+
+impl MutEventSubscriber for Control {
+    fn init(&mut self, ops: &mut EventOps) {
+        if let Some(listener) = &self.listener {
+            // A new loop has room for its first descriptors; were it not so, the microVM would run uncontrolled.
+            let _ = ops.add(Events::new(listener, EventSet::IN));
+        }
+    }
+
+    fn process(&mut self, events: Events, ops: &mut EventOps) {
+        if self
+            .listener
+            .as_ref()
+            .is_some_and(|listener| listener.as_raw_fd() == events.fd())
+        {
+            self.welcome(ops);
+        } else {
+            self.hear(events.fd(), ops);
+        }
+    }
+}

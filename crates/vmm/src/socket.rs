@@ -1,0 +1,117 @@
+//! Listening unix sockets: bound here and removed again, or inherited.
+
+use std::fs;
+use std::io;
+use std::os::fd::{FromRawFd, IntoRawFd, RawFd};
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+
+use nix::sys::socket::{getsockopt, sockopt};
+
+/// Descriptors below are standard input, output and error.
+const FIRST_DESCRIPTOR: RawFd = 3;
+
+/// Why there is no listening socket.
+#[derive(Debug, thiserror::Error)]
+pub enum SocketError {
+    /// The path is taken, too long, or may not be written.
+    #[error("cannot listen on the socket {}", path.display())]
+    Bind {
+        /// The socket.
+        path: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// The number is none of a listening unix socket.
+    #[error("descriptor {descriptor} is not a listening unix socket")]
+    NotListening {
+        /// The descriptor.
+        descriptor: RawFd,
+    },
+    /// The socket cannot be used without waiting.
+    #[error("cannot make a listening socket non-blocking")]
+    Prepare(#[source] io::Error),
+}
+
+/// A socket's place in the file system; it is removed with this value.
+#[derive(Debug)]
+pub struct BoundPath(PathBuf);
+
+impl Drop for BoundPath {
+    fn drop(&mut self) {
+        // Best effort: somebody else may have removed it.
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+/// Listens on `path`, without blocking.
+///
+/// # Errors
+/// Where the path is taken, too long, or may not be written.
+pub fn bind(path: &Path) -> Result<(UnixListener, BoundPath), SocketError> {
+    let listener = UnixListener::bind(path).map_err(|source| SocketError::Bind {
+        path: path.to_owned(),
+        source,
+    })?;
+    let bound = BoundPath(path.to_owned());
+    listener.set_nonblocking(true).map_err(SocketError::Prepare)?;
+    Ok((listener, bound))
+}
+
+/// Takes over the listening socket that this process inherited as `descriptor`. To be called once, before anything else is opened.
+///
+/// # Errors
+/// Where it is something else.
+pub fn inherit(descriptor: RawFd) -> Result<UnixListener, SocketError> {
+    if descriptor < FIRST_DESCRIPTOR {
+        return Err(SocketError::NotListening { descriptor });
+    }
+    // SAFETY: the process has opened nothing that it keeps yet, so what is behind the number was inherited and has no other owner;
+    // where nothing is behind it, the value is given up again below without being closed.
+    let listener = unsafe { UnixListener::from_raw_fd(descriptor) };
+    let listening = getsockopt(&listener, sockopt::AcceptConn).unwrap_or(false) && listener.local_addr().is_ok();
+    if !listening {
+        let _ = listener.into_raw_fd();
+        return Err(SocketError::NotListening { descriptor });
+    }
+    listener.set_nonblocking(true).map_err(SocketError::Prepare)?;
+    Ok(listener)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bound_path_is_removed_with_its_value() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s");
+        let (listener, bound) = bind(&path).unwrap();
+        assert!(matches!(bind(&path), Err(SocketError::Bind { .. })));
+        drop((listener, bound));
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn an_inherited_listening_socket_is_taken_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let descriptor = UnixListener::bind(folder.path().join("s")).unwrap().into_raw_fd();
+        assert!(
+            inherit(descriptor)
+                .unwrap()
+                .accept()
+                .is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+        );
+    }
+
+    #[test]
+    fn nothing_but_a_listening_socket_is_taken_over() {
+        let file = tempfile::tempfile().unwrap().into_raw_fd();
+        for descriptor in [-1, 0, file, 1 << 20] {
+            assert!(
+                matches!(inherit(descriptor), Err(SocketError::NotListening { .. })),
+                "{descriptor}"
+            );
+        }
+    }
+}

@@ -1,0 +1,252 @@
+//! Puts a kernel, its initramfs and what it must be told into guest memory, ready for the PVH entry.
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use linux_loader::cmdline::Cmdline;
+use linux_loader::configurator::pvh::PvhBootConfigurator;
+use linux_loader::configurator::{self, BootConfigurator, BootParams};
+use linux_loader::loader::elf::start_info::{
+    XEN_HVM_MEMMAP_TYPE_RAM, XEN_HVM_START_MAGIC_VALUE, hvm_memmap_table_entry, hvm_modlist_entry, hvm_start_info,
+};
+use linux_loader::loader::{self, Elf, KernelLoader, PvhBootCapability, elf, load_cmdline};
+use vm_memory::mmap::FromRangesError;
+use vm_memory::{Bytes, GuestAddress, GuestMemoryError, GuestMemoryMmap};
+
+use crate::x86_64::layout::{
+    COMMAND_LINE, GAP, HIGH_MEMORY, MEMORY_MAP, MODULE_LIST, MP_FLOATING_POINTER, Range, START_INFO, usable,
+};
+use crate::x86_64::mp_table;
+
+const MIB: u64 = 1 << 20;
+const PAGE_BYTES: u64 = 4096;
+/// Of `hvm_start_info`, the version that has a memory map.
+const START_INFO_VERSION: u32 = 1;
+
+/// The entry point of a kernel: the initial `rip`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry(pub u64);
+
+/// What to boot, and on what.
+pub struct Boot<'a> {
+    /// An uncompressed ELF image with a PVH entry.
+    pub kernel: &'a Path,
+    /// The initramfs, compressed or not.
+    pub initramfs: &'a Path,
+    /// The kernel's command line.
+    pub command_line: &'a Cmdline,
+    /// The number of vCPUs.
+    pub vcpus: u8,
+    /// The guest's memory, lowest range first.
+    pub ranges: &'a [Range],
+}
+
+/// Why a guest cannot be booted.
+#[derive(Debug, thiserror::Error)]
+pub enum BootError {
+    /// The kernel or the initramfs is not there, or may not be read.
+    #[error("cannot open the {what} {}", path.display())]
+    Open {
+        /// `kernel` or `initramfs`.
+        what: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// The kernel is something else: a compressed `bzImage`, perhaps.
+    #[error("the kernel {} is not an ELF image (an uncompressed vmlinux is wanted)", path.display())]
+    NotElf {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The kernel's image is damaged.
+    #[error("cannot load the kernel {}", path.display())]
+    Load {
+        /// The file.
+        path: PathBuf,
+        /// What the loader found.
+        source: loader::Error,
+    },
+    /// The kernel was built without the entry point that is used here.
+    #[error("the kernel {} has no PVH entry (it was built without CONFIG_PVH)", path.display())]
+    NoEntry {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Kernel and initramfs do not fit.
+    #[error("{memory_mib} MiB of memory are too small: kernel and initramfs alone take {needed_mib} MiB")]
+    MemoryTooSmall {
+        /// What the guest has.
+        memory_mib: u64,
+        /// What it needs at the very least.
+        needed_mib: u64,
+    },
+    /// The initramfs could not be read to its end.
+    #[error("cannot read the initramfs {}", path.display())]
+    ReadInitramfs {
+        /// The file.
+        path: PathBuf,
+        /// What failed.
+        source: GuestMemoryError,
+    },
+    /// A table could not be written.
+    #[error("cannot write the {what} into guest memory")]
+    Table {
+        /// Which.
+        what: &'static str,
+        /// What failed.
+        source: GuestMemoryError,
+    },
+    /// The command line could not be written.
+    #[error("cannot write the command line into guest memory")]
+    CommandLine(#[source] loader::Error),
+    /// The start info could not be written.
+    #[error("cannot write the start info into guest memory")]
+    StartInfo(#[source] configurator::Error),
+    /// No memory to find out how much a kernel takes.
+    #[error("cannot map memory")]
+    Map(#[source] FromRangesError),
+}
+
+/// Writes everything into `memory`.
+///
+/// # Errors
+/// Where a file is missing or unfit, or the memory too small.
+pub fn load(memory: &GuestMemoryMmap, boot: &Boot<'_>) -> Result<Entry, BootError> {
+    let low = boot.ranges.first().map_or(0, |range| range.bytes);
+    let (entry, kernel_end) = load_kernel(memory, boot.kernel, low)?;
+    let initramfs = load_initramfs(memory, boot.initramfs, kernel_end, low)?;
+    let table = mp_table::bytes(boot.vcpus);
+    memory
+        .write_slice(&table, GuestAddress(MP_FLOATING_POINTER))
+        .map_err(|source| BootError::Table {
+            what: "MP table",
+            source,
+        })?;
+    load_cmdline(memory, GuestAddress(COMMAND_LINE), boot.command_line).map_err(BootError::CommandLine)?;
+    write_start_info(memory, initramfs, &usable(boot.ranges)).map_err(BootError::StartInfo)?;
+    Ok(entry)
+}
+
+fn open(what: &'static str, path: &Path) -> Result<File, BootError> {
+    File::open(path).map_err(|source| BootError::Open {
+        what,
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// Loads the kernel into the `low` bytes of memory below the gap; gives its entry and its end.
+fn load_kernel(memory: &GuestMemoryMmap, path: &Path, low: u64) -> Result<(Entry, u64), BootError> {
+    use loader::Error::{Elf as ElfError, MemoryOverflow};
+    let mut file = open("kernel", path)?;
+    let loaded = match Elf::load(memory, None, &mut file, Some(GuestAddress(HIGH_MEMORY))) {
+        Ok(loaded) => loaded,
+        Err(ElfError(elf::Error::InvalidElfMagicNumber | elf::Error::ReadElfHeader)) => {
+            return Err(BootError::NotElf { path: path.to_owned() });
+        }
+        Err(error @ (MemoryOverflow | ElfError(elf::Error::ReadKernelImage))) => {
+            return Err(too_small_or_damaged(path, file, low, error));
+        }
+        Err(source) => {
+            return Err(BootError::Load {
+                path: path.to_owned(),
+                source,
+            });
+        }
+    };
+    match loaded.pvh_boot_cap {
+        PvhBootCapability::PvhEntryPresent(entry) => Ok((Entry(entry.0), loaded.kernel_end)),
+        _ => Err(BootError::NoEntry { path: path.to_owned() }),
+    }
+}
+
+/// The loader does not tell a small memory from a file cut short; all memory that a kernel can have does.
+fn too_small_or_damaged(path: &Path, mut file: File, low: u64, source: loader::Error) -> BootError {
+    let bytes = usize::try_from(GAP).unwrap_or(usize::MAX);
+    let largest = match GuestMemoryMmap::<()>::from_ranges(&[(GuestAddress(0), bytes)]) {
+        Ok(largest) => largest,
+        Err(error) => return BootError::Map(error),
+    };
+    match Elf::load(&largest, None, &mut file, None) {
+        Ok(loaded) => too_small(low, loaded.kernel_end),
+        Err(_) => BootError::Load {
+            path: path.to_owned(),
+            source,
+        },
+    }
+}
+
+fn too_small(memory: u64, needed: u64) -> BootError {
+    BootError::MemoryTooSmall {
+        memory_mib: memory / MIB,
+        needed_mib: needed.div_ceil(MIB),
+    }
+}
+
+/// Loads the initramfs to the end of the `low` bytes of memory below the gap, behind the kernel.
+fn load_initramfs(memory: &GuestMemoryMmap, path: &Path, kernel_end: u64, low: u64) -> Result<Range, BootError> {
+    let mut file = open("initramfs", path)?;
+    let metadata = file.metadata().map_err(|source| BootError::Open {
+        what: "initramfs",
+        path: path.to_owned(),
+        source,
+    })?;
+    let bytes = metadata.len();
+    let range = place_initramfs(bytes, kernel_end, low)?;
+    // It fits below 3 GiB: no overflow.
+    let count = usize::try_from(bytes).unwrap_or(usize::MAX);
+    memory
+        .read_exact_volatile_from(GuestAddress(range.start), &mut file, count)
+        .map_err(|source| BootError::ReadInitramfs {
+            path: path.to_owned(),
+            source,
+        })?;
+    Ok(range)
+}
+
+fn place_initramfs(bytes: u64, kernel_end: u64, low: u64) -> Result<Range, BootError> {
+    let start = low.checked_sub(bytes).map(|start| start - start % PAGE_BYTES);
+    match start.filter(|start| *start >= kernel_end) {
+        Some(start) => Ok(Range { start, bytes }),
+        None => Err(too_small(
+            low,
+            kernel_end.saturating_add(bytes).saturating_add(PAGE_BYTES),
+        )),
+    }
+}
+
+fn write_start_info(memory: &GuestMemoryMmap, initramfs: Range, usable: &[Range]) -> configurator::Result<()> {
+    let map: Vec<_> = usable.iter().copied().map(map_entry).collect();
+    let module = hvm_modlist_entry {
+        paddr: initramfs.start,
+        size: initramfs.bytes,
+        ..Default::default()
+    };
+    let start_info = hvm_start_info {
+        magic: XEN_HVM_START_MAGIC_VALUE,
+        version: START_INFO_VERSION,
+        nr_modules: 1,
+        modlist_paddr: MODULE_LIST,
+        cmdline_paddr: COMMAND_LINE,
+        memmap_paddr: MEMORY_MAP,
+        // At most three ranges.
+        memmap_entries: u32::try_from(map.len()).unwrap_or_default(),
+        ..Default::default()
+    };
+    let mut params = BootParams::new(&start_info, GuestAddress(START_INFO));
+    params.set_sections(&map, GuestAddress(MEMORY_MAP));
+    params.set_modules(&[module], GuestAddress(MODULE_LIST));
+    PvhBootConfigurator::write_bootparams(&params, memory)
+}
+
+fn map_entry(range: Range) -> hvm_memmap_table_entry {
+    hvm_memmap_table_entry {
+        addr: range.start,
+        size: range.bytes,
+        type_: XEN_HVM_MEMMAP_TYPE_RAM,
+        reserved: 0,
+    }
+}

@@ -1,0 +1,15 @@
+//! Everything that is true of x86-64 only: where things are, how a kernel is entered, what a processor says of itself.
+//!
+//! Read [`layout`] first, then [`boot`]; the others each make one table. The rest of the crate uses [`layout`], [`boot`],
+//! [`command_line`] and the two functions here.
+
+pub mod boot;
+pub mod command_line;
+pub mod layout;
+
+mod cpuid;
+mod machine;
+mod mp_table;
+mod registers;
+
+pub use machine::{Host, HostError, VcpuError, make_vcpu, prepare};
