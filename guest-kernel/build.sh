@@ -7,101 +7,110 @@
 #   MOTE_CACHE   where results are kept (default ~/.cache/mote)
 #   KERNEL_SRC   a kernel tree or a tarball of one, instead of the version that `version` names
 #   JOBS         parallel compilers (default: all processors)
-set -euo pipefail
+set -Eeuo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 fragment=$here/config.fragment
 cache=${MOTE_CACHE:-$HOME/.cache/mote}/kernel
 recipe=1 # counts the changes of this script that change its result
 
-say() { printf 'guest-kernel: %s\n' "$*" >&2; }
-fail() { say "$*"; exit 1; }
+say() {
+    printf 'guest-kernel: %s\n' "$1" >&2
+}
+
+fail() {
+    say "$1"
+    exit 1
+}
 
 # The log outlives the temporary directory when it is needed.
 fail_with_log() {
-  tail -n 20 "$log" >&2
-  cp "$log" "$cache/failed.log"
-  fail "$1; the whole log: $cache/failed.log"
+    tail -n 20 "$log" >&2
+    cp "$log" "$cache/failed.log"
+    fail "$1; the whole log: $cache/failed.log"
 }
 
 check_tools() {
-  local tool missing=()
-  for tool in gcc ld make flex bison bc xz flock; do
-    command -v "$tool" >/dev/null || missing+=("$tool")
-  done
-  [[ ${#missing[@]} -gt 0 ]] || echo '#include <gelf.h>' | gcc -E - >/dev/null 2>&1 || missing+=(libelf)
-  [[ ${#missing[@]} -eq 0 ]] || fail "missing ${missing[*]}: install the packages in scripts/packages/kernel.txt"
+    local tool missing=()
+    for tool in gcc ld make flex bison bc xz flock; do
+        command -v "$tool" >/dev/null || missing+=("$tool")
+    done
+    [[ ${#missing[@]} -gt 0 ]] || echo '#include <gelf.h>' | gcc -E - >/dev/null 2>&1 || missing+=(libelf)
+    [[ ${#missing[@]} -eq 0 ]] || fail "missing ${missing[*]}: install the packages in scripts/packages/kernel.txt"
 }
 
 # What the source is: its version if it is the packaged one, else what it consists of.
 source_identity() {
-  if [[ -z ${KERNEL_SRC:-} ]]; then
-    basename "$1" .tar.xz
-  elif [[ -d $1 ]]; then
-    find "$1" -type f -printf '%P %s %T@\n' | sort | sha256sum | cut -d' ' -f1
-  else
-    sha256sum "$1" | cut -d' ' -f1
-  fi
+    if [[ -z ${KERNEL_SRC:-} ]]; then
+        basename "$1" .tar.xz
+    elif [[ -d $1 ]]; then
+        find "$1" -type f -printf '%P %s %T@\n' | sort | sha256sum | cut -d' ' -f1
+    else
+        sha256sum "$1" | cut -d' ' -f1
+    fi
 }
 
 # The lines that say something: comments may change without a new kernel.
-effective_fragment() { grep -E '^(CONFIG_[A-Z0-9_]+=|# CONFIG_[A-Z0-9_]+ is not set$)' "$fragment"; }
+effective_fragment() {
+    grep -E '^(CONFIG_[A-Z0-9_]+=|# CONFIG_[A-Z0-9_]+ is not set$)' "$fragment"
+}
 
 # Unpacks what an x86 kernel without such drivers is built from; the Kconfig files of everything must stay.
 unpack() {
-  say "unpacking $(basename "$1")"
-  local pattern excludes=()
-  for pattern in 'drivers/gpu/drm/*.[ch]' 'drivers/net/ethernet/*.[ch]' 'drivers/net/wireless/*.[ch]' \
-    'drivers/media/*.[ch]' 'drivers/scsi/*.[ch]' 'drivers/staging/*.[ch]' 'drivers/infiniband/*.[ch]' 'sound/*.[ch]' \
-    'arch/arm*' 'arch/mips*' 'arch/powerpc*' 'tools/perf/*' 'tools/testing/*' 'Documentation/[!K]*'; do
-    excludes+=(--exclude="*/$pattern")
-  done
-  mkdir "$2"
-  tar -xf "$1" -C "$2" --strip-components=1 "${excludes[@]}"
+    say "unpacking $(basename "$1")"
+    local pattern excludes=()
+    for pattern in {drivers/{gpu/drm,net/ethernet,net/wireless,media,scsi,staging,infiniband},sound}/'*.[ch]' \
+        arch/{arm,arm64,mips,powerpc}/'*.'{'[chS]',dts,dtsi} {tools/perf,tools/testing}/'*' Documentation/'[!K]*'; do
+        excludes+=(--exclude="*/$pattern")
+    done
+    mkdir "$2"
+    tar -xf "$1" -C "$2" --strip-components=1 "${excludes[@]}"
 }
 
-kernel_make() { make -C "$tree" O="$build" "$@"; }
+kernel_make() {
+    make -C "$tree" O="$build" "$@"
+}
 
 configure() {
-  KCONFIG_ALLCONFIG=$fragment kernel_make allnoconfig >>"$log" 2>&1 || fail_with_log "cannot configure"
-  local lost
-  lost=$(effective_fragment | while IFS= read -r line; do
-    case $line in
-      '#'*) option=${line#\# }; grep -q "^${option%% *}=" "$build/.config" && echo "  $line" ;;
-      *) grep -qxF -- "$line" "$build/.config" || echo "  $line" ;;
-    esac
-  done || true)
-  [[ -z $lost ]] || fail "these lines of config.fragment do not survive (unknown, or a dependency is off):"$'\n'"$lost"
+    KCONFIG_ALLCONFIG=$fragment kernel_make allnoconfig >>"$log" 2>&1 || fail_with_log "cannot configure"
+    local lost
+    lost=$(effective_fragment | while IFS= read -r line; do
+        case $line in
+            '#'*) option=${line#\# }; grep -q "^${option%% *}=" "$build/.config" && echo "  $line" ;;
+            *) grep -qxF -- "$line" "$build/.config" || echo "  $line" ;;
+        esac
+    done || true)
+    [[ -z $lost ]] || fail "these lines of config.fragment do not survive (unknown, or a dependency is off):"$'\n'"$lost"
 }
 
 compile() {
-  # Fixed, so that the same key gives the same bytes.
-  export KBUILD_BUILD_TIMESTAMP='Thu Jan  1 00:00:00 UTC 1970' KBUILD_BUILD_VERSION=1
-  export KBUILD_BUILD_USER=mote KBUILD_BUILD_HOST=mote LC_ALL=C
-  say "compiling (log: $log)"
-  local TIMEFORMAT='compiled in %R s (%U s user, %S s system)'
-  if ! { time kernel_make -s -j"${JOBS:-$(nproc)}" vmlinux >>"$log" 2>&1; } 2>"$work/time"; then
-    fail_with_log "cannot compile"
-  fi
-  tee -a "$log" <"$work/time" >&2
+    # Fixed, so that the same key gives the same bytes.
+    export KBUILD_BUILD_TIMESTAMP='Thu Jan  1 00:00:00 UTC 1970' KBUILD_BUILD_VERSION=1
+    export KBUILD_BUILD_USER=mote KBUILD_BUILD_HOST=mote LC_ALL=C
+    say "compiling (log: $log)"
+    local TIMEFORMAT='compiled in %R s (%U s user, %S s system)'
+    if ! { time kernel_make -s -j"${JOBS:-$(nproc)}" vmlinux >>"$log" 2>&1; } 2>"$work/time"; then
+        fail_with_log "cannot compile"
+    fi
+    tee -a "$log" <"$work/time" >&2
 }
 
 collect() {
-  local result=$work/result
-  mkdir "$result"
-  strip -o "$result/vmlinux" "$build/vmlinux"
-  readelf -n "$result/vmlinux" 2>/dev/null | grep -q 'Xen' || fail "the kernel has no PVH note"
-  cp "$build/.config" "$result/config"
-  cp "$build/System.map" "$result/System.map"
-  cp "$log" "$result/build.log"
-  rm -rf "${cache:?}/$key"
-  mv "$result" "$cache/$key"
+    local result=$work/result
+    mkdir "$result"
+    strip -o "$result/vmlinux" "$build/vmlinux"
+    readelf -n "$result/vmlinux" 2>/dev/null | grep -q 'Xen' || fail "the kernel has no PVH note"
+    cp "$build/.config" "$result/config"
+    cp "$build/System.map" "$result/System.map"
+    cp "$log" "$result/build.log"
+    rm -rf "${cache:?}/$key"
+    mv "$result" "$cache/$key"
 }
 
 publish() {
-  ln -sfn "$key" "$cache/current.$$"
-  mv -T "$cache/current.$$" "$cache/current"
-  echo "$cache/$key/vmlinux"
+    ln -sfn "$key" "$cache/current.$$"
+    mv -T "$cache/current.$$" "$cache/current"
+    echo "$cache/$key/vmlinux"
 }
 
 [[ $(uname -m) == x86_64 ]] || fail "only x86-64 guests so far, and no cross compiler"
@@ -110,14 +119,14 @@ mkdir -p "$cache"
 source=${KERNEL_SRC:-$("$here/source.sh")}
 [[ -e $source ]] || fail "no kernel source at $source"
 key=$({ source_identity "$source"; effective_fragment; gcc --version | head -1; ld --version | head -1; echo "$recipe"; } |
-  sha256sum | cut -d' ' -f1)
+    sha256sum | cut -d' ' -f1)
 
 # One build at a time: whoever waited finds the result.
 exec 9>"$cache/lock"
 flock 9
 if [[ -f $cache/$key/vmlinux ]]; then
-  publish
-  exit 0
+    publish
+    exit 0
 fi
 
 work=$(mktemp -d "$cache/build.XXXXXX")
@@ -125,8 +134,8 @@ trap 'rm -rf "$work"' EXIT
 tree=$source build=$work/build log=$work/build.log
 mkdir "$build"
 if [[ ! -d $source ]]; then
-  tree=$work/tree
-  unpack "$source" "$tree"
+    tree=$work/tree
+    unpack "$source" "$tree"
 fi
 configure
 compile

@@ -67,6 +67,7 @@ const TABLES: &[&str] = &["filter", "nat", "mangle", "raw"];
 
 const TARGETS: &[&str] = &[
     "CONNMARK",
+    "CT",
     "DNAT",
     "LOG",
     "MARK",
