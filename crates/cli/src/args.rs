@@ -340,7 +340,9 @@ mod tests {
     #[test]
     fn options_after_the_image_belong_to_the_command() {
         let arguments = Arguments::try_parse_from(["mote", "run", "--cpu", "0.25", "busybox", "ls", "-l"]).unwrap();
-        let Command::Run(run) = arguments.command else { panic!("not run") };
+        let Command::Run(run) = arguments.command else {
+            panic!("not run")
+        };
         assert_eq!(run.command, ["ls", "-l"]);
     }
 }

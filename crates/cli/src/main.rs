@@ -26,7 +26,11 @@ fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(error) => {
             output::clap(&error);
-            return if error.use_stderr() { EXIT_FAILURE.into() } else { ExitCode::SUCCESS };
+            return if error.use_stderr() {
+                EXIT_FAILURE.into()
+            } else {
+                ExitCode::SUCCESS
+            };
         }
     };
     match commands::run(arguments) {

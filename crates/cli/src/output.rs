@@ -1,12 +1,16 @@
 //! Everything that is printed, and nothing else prints.
 
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is the module that prints")]
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "this is the module that prints"
+)]
 
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
 
 use api::task::ClockPoints;
-use comfy_table::{ContentArrangement, Table, presets};
+use comfy_table::{ContentArrangement, Table, TableStyle};
 use serde::Serialize;
 
 /// Whether standard error is a person's terminal.
@@ -46,7 +50,9 @@ pub fn json(value: &impl Serialize) -> anyhow::Result<()> {
 /// A list as a table in the manner of `docker ps`.
 pub fn table(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> io::Result<()> {
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+    table
+        .load_style(TableStyle::new())
+        .set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(header);
     for row in rows {
         table.add_row(row);
@@ -95,7 +101,11 @@ pub fn size(bytes: u64) -> String {
         tenths /= 1000;
         unit = larger;
     }
-    if unit == "B" { format!("{bytes}B") } else { format!("{}.{}{unit}", tenths / 10, tenths % 10) }
+    if unit == "B" {
+        format!("{bytes}B")
+    } else {
+        format!("{}.{}{unit}", tenths / 10, tenths % 10)
+    }
 }
 
 #[cfg(test)]
@@ -104,7 +114,11 @@ mod tests {
 
     #[test]
     fn the_timing_line_counts_from_the_request() {
-        let clock = ClockPoints { accepted_ns: Some(5_000_000), guest_booted_ns: Some(17_340_000), ..Default::default() };
+        let clock = ClockPoints {
+            accepted_ns: Some(5_000_000),
+            guest_booted_ns: Some(17_340_000),
+            ..Default::default()
+        };
         assert_eq!(
             timing_line(&clock),
             "timing: accepted 0.0 ms, vcpu-runnable -, guest-booted 12.3 ms, guest-answered -, process-started -, first-output -"
@@ -113,7 +127,13 @@ mod tests {
 
     #[test]
     fn sizes_have_one_decimal() {
-        for (bytes, text) in [(0, "0B"), (999, "999B"), (1000, "1.0kB"), (1_234_567, "1.2MB"), (5_000_000_000, "5.0GB")] {
+        for (bytes, text) in [
+            (0, "0B"),
+            (999, "999B"),
+            (1000, "1.0kB"),
+            (1_234_567, "1.2MB"),
+            (5_000_000_000, "5.0GB"),
+        ] {
             assert_eq!(size(bytes), text);
         }
     }

@@ -21,8 +21,15 @@ impl ImageProgress {
     /// Shows bars on standard error where that is a terminal and `quiet` is not wanted.
     pub fn new(quiet: bool) -> Self {
         let shown = !quiet && output::is_interactive();
-        let target = if shown { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-        Self { bars: MultiProgress::with_draw_target(target), layers: HashMap::new() }
+        let target = if shown {
+            ProgressDrawTarget::stderr()
+        } else {
+            ProgressDrawTarget::hidden()
+        };
+        Self {
+            bars: MultiProgress::with_draw_target(target),
+            layers: HashMap::new(),
+        }
     }
 
     /// Takes one event in.
@@ -57,10 +64,17 @@ impl ImageProgress {
 
 fn style() -> ProgressStyle {
     const TEMPLATE: &str = "{prefix} [{bar:30}] {bytes:>10}/{total_bytes} {bytes_per_sec} {msg}";
-    ProgressStyle::with_template(TEMPLATE).unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> ")
+    ProgressStyle::with_template(TEMPLATE)
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+        .progress_chars("=> ")
 }
 
 /// The first twelve digits of a digest.
 pub fn short(digest: &str) -> String {
-    digest.split_once(':').map_or(digest, |(_, digits)| digits).chars().take(12).collect()
+    digest
+        .split_once(':')
+        .map_or(digest, |(_, digits)| digits)
+        .chars()
+        .take(12)
+        .collect()
 }

@@ -31,7 +31,11 @@ struct Interruptions {
 impl Interruptions {
     fn listen() -> Result<Self> {
         let open = |kind| signal(kind).context("cannot listen for signals");
-        let signals = [open(SignalKind::interrupt())?, open(SignalKind::terminate())?, open(SignalKind::hangup())?];
+        let signals = [
+            open(SignalKind::interrupt())?,
+            open(SignalKind::terminate())?,
+            open(SignalKind::hangup())?,
+        ];
         Ok(Self { signals })
     }
 
@@ -55,12 +59,28 @@ impl Session {
         } else {
             None
         };
-        Ok(Self { client: client.clone(), task: task.to_owned(), reader, writer, interactive, raw_mode, interruptions })
+        Ok(Self {
+            client: client.clone(),
+            task: task.to_owned(),
+            reader,
+            writer,
+            interactive,
+            raw_mode,
+            interruptions,
+        })
     }
 
     /// Relays until the task has stopped; the task as it ended.
     pub async fn run(self) -> Result<Task> {
-        let Self { client, task, mut reader, writer, interactive, raw_mode, mut interruptions } = self;
+        let Self {
+            client,
+            task,
+            mut reader,
+            writer,
+            interactive,
+            raw_mode,
+            mut interruptions,
+        } = self;
         let input = tokio::spawn(relay_input(writer, interactive));
         let mut stdout = tokio::io::stdout();
         let mut stderr = tokio::io::stderr();
@@ -84,7 +104,14 @@ impl Session {
                 None => bail!("the host agent went away while task {task} ran"),
             };
             if let Err(error) = written {
-                client.stop_task(&task, StopRequest { timeout_seconds: Some(0) }).await?;
+                client
+                    .stop_task(
+                        &task,
+                        StopRequest {
+                            timeout_seconds: Some(0),
+                        },
+                    )
+                    .await?;
                 return Err(error).context("cannot write the task's output, so the task was killed");
             }
         };

@@ -31,5 +31,9 @@ impl Drop for RawMode {
 /// The size of the terminal's window, where `standard output` has one.
 pub fn size() -> Option<TerminalSize> {
     let size = termios::tcgetwinsize(io::stdout()).ok()?;
-    Some(TerminalSize { columns: size.ws_col, rows: size.ws_row }).filter(|size| size.columns > 0 && size.rows > 0)
+    Some(TerminalSize {
+        columns: size.ws_col,
+        rows: size.ws_row,
+    })
+    .filter(|size| size.columns > 0 && size.rows > 0)
 }

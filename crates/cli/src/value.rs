@@ -39,7 +39,11 @@ impl FromStr for VcpuMilli {
             return Err(ValueError::Vcpu);
         }
         let milli = format!("{whole}{decimals:0<3}").parse().map_err(|_| ValueError::Vcpu)?;
-        if milli == 0 { Err(ValueError::VcpuZero) } else { Ok(Self(milli)) }
+        if milli == 0 {
+            Err(ValueError::VcpuZero)
+        } else {
+            Ok(Self(milli))
+        }
     }
 }
 
@@ -106,7 +110,10 @@ pub fn environment(
     let mut variables = Vec::new();
     for path in files {
         let text = read(path)?;
-        let lines = text.lines().map(str::trim_start).filter(|line| !line.is_empty() && !line.starts_with('#'));
+        let lines = text
+            .lines()
+            .map(str::trim_start)
+            .filter(|line| !line.is_empty() && !line.starts_with('#'));
         for line in lines {
             variables.extend(variable(line, &inherited)?);
         }
@@ -118,7 +125,10 @@ pub fn environment(
 }
 
 fn read(path: &Path) -> Result<String, EnvironmentError> {
-    std::fs::read_to_string(path).map_err(|source| EnvironmentError::Read { path: path.to_owned(), source })
+    std::fs::read_to_string(path).map_err(|source| EnvironmentError::Read {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 fn variable(text: &str, inherited: impl Fn(&str) -> Option<String>) -> Result<Option<String>, EnvironmentError> {
@@ -186,7 +196,10 @@ mod tests {
     fn a_bare_name_is_inherited_or_left_out() {
         let given = ["A=1", "HOME", "MISSING", "EMPTY="].map(str::to_owned);
         let inherited = |name: &str| (name == "HOME").then(|| "/root".to_owned());
-        assert_eq!(environment(&[], &given, inherited).unwrap(), ["A=1", "HOME=/root", "EMPTY="]);
+        assert_eq!(
+            environment(&[], &given, inherited).unwrap(),
+            ["A=1", "HOME=/root", "EMPTY="]
+        );
         assert!(environment(&[], &["=x".to_owned()], inherited).is_err());
     }
 

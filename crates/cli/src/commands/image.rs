@@ -25,12 +25,18 @@ pub async fn pull(host: Option<String>, arguments: Pull) -> Result<u8> {
 pub fn pull_request(reference: &str, registry: &Registry, platform: Option<String>) -> Result<PullRequest> {
     let credentials = match registry.creds.as_deref().map(|creds| creds.split_once(':')) {
         None => None,
-        Some(Some((username, password))) => {
-            Some(Credentials { username: username.to_owned(), password: password.to_owned() })
-        }
+        Some(Some((username, password))) => Some(Credentials {
+            username: username.to_owned(),
+            password: password.to_owned(),
+        }),
         Some(None) => bail!("--creds takes a user name and a password with a colon between them"),
     };
-    Ok(PullRequest { reference: reference.to_owned(), credentials, insecure: registry.insecure, platform })
+    Ok(PullRequest {
+        reference: reference.to_owned(),
+        credentials,
+        insecure: registry.insecure,
+        platform,
+    })
 }
 
 /// Pulls, with bars where a person looks on.
@@ -41,7 +47,10 @@ pub async fn pull_with_progress(client: &Client, request: &PullRequest, quiet: b
 
 /// `mote load`.
 pub async fn load(host: Option<String>, arguments: Load) -> Result<u8> {
-    let path = arguments.input.or(arguments.path).filter(|path| path.as_os_str() != "-");
+    let path = arguments
+        .input
+        .or(arguments.path)
+        .filter(|path| path.as_os_str() != "-");
     let client = host::connect(host).await?;
     for image in load_with_progress(&client, path.as_deref(), arguments.name.as_deref(), arguments.quiet).await? {
         print_arrival(&image, arguments.quiet)?;
@@ -73,15 +82,23 @@ async fn pack(directory: PathBuf) -> Result<tokio::fs::File> {
     let packed = tokio::task::spawn_blocking(move || -> Result<std::fs::File> {
         use std::io::{Seek, SeekFrom};
         if !directory.join("oci-layout").is_file() {
-            bail!("{} is not an OCI layout: it has no file oci-layout", directory.display());
+            bail!(
+                "{} is not an OCI layout: it has no file oci-layout",
+                directory.display()
+            );
         }
         let mut archive = tar::Builder::new(tempfile::tempfile().context("cannot make a temporary file")?);
-        archive.append_dir_all(".", &directory).with_context(|| format!("cannot read {}", directory.display()))?;
+        archive
+            .append_dir_all(".", &directory)
+            .with_context(|| format!("cannot read {}", directory.display()))?;
         let mut file = archive.into_inner().context("cannot write a temporary file")?;
-        file.seek(SeekFrom::Start(0)).context("cannot rewind a temporary file")?;
+        file.seek(SeekFrom::Start(0))
+            .context("cannot rewind a temporary file")?;
         Ok(file)
     });
-    Ok(tokio::fs::File::from_std(packed.await.context("packing the layout failed")??))
+    Ok(tokio::fs::File::from_std(
+        packed.await.context("packing the layout failed")??,
+    ))
 }
 
 fn print_arrival(image: &Image, quiet: bool) -> Result<()> {
@@ -99,15 +116,28 @@ pub async fn list(host: Option<String>, listing: Listing) -> Result<u8> {
     let images = host::connect(host).await?.images().await?;
     match listing.format {
         Format::Json => output::json(&images)?,
-        Format::Table => output::table(&["IMAGE", "DIGEST", "PLATFORM", "LAYERS", "SIZE"], images.iter().map(row))?,
+        Format::Table => output::table(
+            &["IMAGE", "DIGEST", "PLATFORM", "LAYERS", "SIZE"],
+            images.iter().map(row),
+        )?,
     }
     Ok(0)
 }
 
 fn row(image: &Image) -> Vec<String> {
-    let names = if image.names.is_empty() { "<none>".to_owned() } else { image.names.join(", ") };
+    let names = if image.names.is_empty() {
+        "<none>".to_owned()
+    } else {
+        image.names.join(", ")
+    };
     let size = output::size(image.size_bytes);
-    vec![names, short(&image.digest), image.platform.clone(), image.layers.to_string(), size]
+    vec![
+        names,
+        short(&image.digest),
+        image.platform.clone(),
+        image.layers.to_string(),
+        size,
+    ]
 }
 
 /// `mote rmi`.

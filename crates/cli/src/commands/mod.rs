@@ -11,6 +11,8 @@ use std::future::Future;
 
 use anyhow::{Context, Result};
 
+pub use machine::data_disk;
+
 use crate::args::{Arguments, Command};
 
 /// Does what was asked; the exit code.
@@ -27,13 +29,16 @@ pub fn run(arguments: Arguments) -> Result<u8> {
         Command::Images(listing) => block_on(image::list(host, listing)),
         Command::Rmi(names) => block_on(image::remove(host, names)),
         Command::Doctor(listing) => doctor::doctor(&listing),
-        Command::Machine(machine) => machine::machine(machine),
+        Command::Machine(machine) => block_on(machine::machine(machine)),
         Command::Agent(agent) => agent::agent(agent),
     }
 }
 
 fn block_on(work: impl Future<Output = Result<u8>>) -> Result<u8> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build();
     let runtime = runtime.context("cannot start the I/O threads")?;
     let result = runtime.block_on(work);
     // A thread that still reads the person's standard input would hold the exit up.

@@ -3,7 +3,7 @@
 use std::io::IsTerminal;
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use api::client::Client;
 use api::error::ErrorCode;
 use api::task::{Exit, RunRequest, Task, TerminalSize};
@@ -30,7 +30,10 @@ pub async fn run(host: Option<String>, arguments: Run) -> Result<u8> {
         request.image = load_one(&client, path).await?;
     }
     let task = create(&client, &request, &arguments).await?;
-    let ended = Session::attach(&client, &task.id, arguments.tty, arguments.interactive).await?.run().await?;
+    let ended = Session::attach(&client, &task.id, arguments.tty, arguments.interactive)
+        .await?
+        .run()
+        .await?;
     if arguments.timing {
         output::timing(&ended.clock);
     }
@@ -63,7 +66,10 @@ fn request(arguments: &Run) -> Result<RunRequest> {
 
 /// The file that an image's transport names, if it has one.
 fn archive_path(image: &str) -> Option<PathBuf> {
-    ARCHIVE_TRANSPORTS.iter().find_map(|transport| image.strip_prefix(transport)).map(PathBuf::from)
+    ARCHIVE_TRANSPORTS
+        .iter()
+        .find_map(|transport| image.strip_prefix(transport))
+        .map(PathBuf::from)
 }
 
 /// Loads the only image of an archive; what to call it.
@@ -71,7 +77,11 @@ async fn load_one(client: &Client, path: PathBuf) -> Result<String> {
     let images = load_with_progress(client, Some(&path), None, true).await?;
     match images.as_slice() {
         [image] => Ok(image.names.first().unwrap_or(&image.digest).clone()),
-        _ => bail!("{} holds {} images: `mote load` it and run one by its name", path.display(), images.len()),
+        _ => bail!(
+            "{} holds {} images: `mote load` it and run one by its name",
+            path.display(),
+            images.len()
+        ),
     }
 }
 

@@ -34,7 +34,15 @@ fn row(task: &Task) -> Vec<String> {
     let exit = task.exit.map(|exit| exit.shell_code().to_string()).unwrap_or_default();
     let cpu = VcpuMilli(task.vcpu_milli).to_string();
     let status = format!("{:?}", task.status).to_uppercase();
-    vec![id, task.name.clone(), task.image.clone(), cpu, format!("{} MiB", task.memory_mib), status, exit]
+    vec![
+        id,
+        task.name.clone(),
+        task.image.clone(),
+        cpu,
+        format!("{} MiB", task.memory_mib),
+        status,
+        exit,
+    ]
 }
 
 /// `mote inspect`.
@@ -52,7 +60,14 @@ pub async fn inspect(host: Option<String>, names: TaskNames) -> Result<u8> {
 pub async fn stop(host: Option<String>, arguments: Stop) -> Result<u8> {
     let client = host::connect(host).await?;
     for name in &arguments.tasks.tasks {
-        client.stop_task(name, StopRequest { timeout_seconds: arguments.time }).await?;
+        client
+            .stop_task(
+                name,
+                StopRequest {
+                    timeout_seconds: arguments.time,
+                },
+            )
+            .await?;
         output::line(name)?;
     }
     Ok(0)
@@ -63,7 +78,14 @@ pub async fn remove(host: Option<String>, arguments: Rm) -> Result<u8> {
     let client = host::connect(host).await?;
     for name in &arguments.tasks.tasks {
         if arguments.force {
-            client.stop_task(name, StopRequest { timeout_seconds: Some(0) }).await?;
+            client
+                .stop_task(
+                    name,
+                    StopRequest {
+                        timeout_seconds: Some(0),
+                    },
+                )
+                .await?;
         }
         client.remove_task(name).await?;
         output::line(name)?;
