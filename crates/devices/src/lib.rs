@@ -16,5 +16,6 @@ pub mod slots;
 pub mod block;
 pub mod rng;
 pub mod serial;
+pub mod vsock;
 
 mod config;

@@ -34,20 +34,20 @@ impl<S: Service> Server<S> {
     }
 
     fn serve(&mut self) -> Result<(), BrokenRing> {
-        let mut left = self.ring.size();
+        let mut served = 0;
         while let Some(chain) = self.ring.next(&self.memory)? {
             let head = chain.head_index();
             // A malformed chain has no place for an answer: it goes back with nothing written.
             let written = Buffers::parse(&self.memory, chain).map_or(0, |buffers| self.service.serve(&buffers));
             self.ring.complete(&self.memory, head, written)?;
-            left -= 1;
-            if left == 0 {
+            served += 1;
+            if served == self.ring.size() {
                 // A driver that never stops must not keep the other devices from their turn.
                 self.ring.kick_again();
                 break;
             }
         }
-        if self.ring.wants_interrupt(&self.memory)? {
+        if served > 0 && self.ring.wants_interrupt(&self.memory)? {
             self.interrupt.raise_queue();
         }
         Ok(())
