@@ -65,9 +65,9 @@ pub fn build(root: &Path) -> Result<Tree> {
             &tree.bin(binary),
         )?;
     }
-    let mut build = cargo(root);
-    build.args(["build", "--release", "--locked"]);
-    run(build.args(DYNAMIC.iter().flat_map(|(package, _)| ["--package", package])))?;
+    run(cargo(root)
+        .args(["build", "--release", "--locked"])
+        .args(selected(DYNAMIC)))?;
     for (_, binary) in DYNAMIC {
         install(&target.join("release").join(binary), &tree.bin(binary))?;
     }
@@ -90,7 +90,13 @@ fn build_static(root: &Path) -> Result<()> {
     build
         .args(["build", "--release", "--locked", "--target", STATIC_TARGET])
         .env(variable, STATIC_RUSTFLAGS);
-    run(build.args(STATIC.iter().flat_map(|(package, _)| ["--package", package])))
+    run(build.args(selected(STATIC)))
+}
+
+fn selected(binaries: &'static [(&str, &str)]) -> impl Iterator<Item = &'static str> {
+    binaries
+        .iter()
+        .flat_map(|(package, binary)| ["--package", package, "--bin", binary])
 }
 
 /// Cargo's target directory.
