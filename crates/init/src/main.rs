@@ -1,2 +1,7 @@
-//! init
-fn main() {}
+//! The binary `mote-init`.
+
+#![forbid(unsafe_code)]
+
+fn main() {
+    init::boot::run()
+}

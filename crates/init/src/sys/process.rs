@@ -1,0 +1,128 @@
+//! Processes: fork into new namespaces and a cgroup, close what is not needed, execute.
+
+use std::ffi::{CStr, CString};
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::ptr;
+
+use rustix::process::Pid;
+
+use super::check;
+
+/// The namespaces that every container has for itself from its first instruction on. Its cgroup namespace follows when it is
+/// in its cgroup; the network is shared with the guest, since the microVM is the boundary.
+const NAMESPACES: libc::c_int = libc::CLONE_NEWPID | libc::CLONE_NEWNS | libc::CLONE_NEWUTS | libc::CLONE_NEWIPC;
+
+/// `CLONE_INTO_CGROUP` (linux/sched.h), which does not fit the C library's type for it.
+const CLONE_INTO_CGROUP: u64 = 1 << 33;
+
+/// Which side of a fork this is.
+#[derive(Debug)]
+pub enum Fork {
+    /// The new process.
+    Child,
+    /// The process that forked, and whom it got.
+    Parent(Pid),
+}
+
+/// Forks a process into new namespaces and the cgroup whose directory is open as `cgroup`.
+///
+/// The guest agent has one thread only, so the child may do whatever the parent may. It must never return to the parent's code: it
+/// holds copies of everything that the parent owns.
+///
+/// # Errors
+/// The kernel's.
+pub fn fork_container(cgroup: BorrowedFd<'_>) -> io::Result<Fork> {
+    let unsigned = |number: libc::c_int| u64::try_from(number).map_err(io::Error::other);
+    // SAFETY: `clone_args` is plain integers, for which zero is a value.
+    let mut arguments: libc::clone_args = unsafe { std::mem::zeroed() };
+    arguments.flags = CLONE_INTO_CGROUP | unsigned(NAMESPACES)?;
+    arguments.exit_signal = unsigned(libc::SIGCHLD)?;
+    arguments.cgroup = unsigned(cgroup.as_raw_fd())?;
+    // SAFETY: without CLONE_VM and a stack this is a fork: the child gets a copy of everything. No other thread exists whose
+    // locks it could inherit. The arguments outlive the call and their size is given.
+    let returned = unsafe { libc::syscall(libc::SYS_clone3, &raw const arguments, size_of_val(&arguments)) };
+    let process = i32::try_from(check(returned)?).map_err(io::Error::other)?;
+    Ok(Pid::from_raw(process).map_or(Fork::Child, Fork::Parent))
+}
+
+/// Makes the cgroup that this process is in the root of what it sees of the cgroup tree.
+///
+/// # Errors
+/// The kernel's.
+pub fn unshare_cgroup() -> io::Result<()> {
+    // SAFETY: a cgroup namespace changes no memory and no descriptor.
+    check(unsafe { libc::unshare(libc::CLONE_NEWCGROUP) })?;
+    Ok(())
+}
+
+/// Closes every descriptor but the standard three and those in `keep`.
+///
+/// # Errors
+/// The kernel's.
+pub fn close_all_but(keep: &[RawFd]) -> io::Result<()> {
+    for (first, last) in gaps(keep) {
+        // SAFETY: the caller is a child that will never use, or drop, an owner of one of these descriptors.
+        check(unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) })?;
+    }
+    Ok(())
+}
+
+/// The ranges of descriptor numbers above the standard three that `keep` leaves out, both ends included.
+fn gaps(keep: &[RawFd]) -> Vec<(u32, u32)> {
+    let mut kept: Vec<u32> = keep.iter().filter_map(|fd| u32::try_from(*fd).ok()).collect();
+    kept.sort_unstable();
+    let mut gaps = Vec::new();
+    let mut next = 3;
+    for fd in kept.into_iter().filter(|fd| *fd >= 3) {
+        if fd > next {
+            gaps.push((next, fd - 1));
+        }
+        next = fd + 1;
+    }
+    gaps.push((next, u32::MAX));
+    gaps
+}
+
+/// Replaces this process by the program at `path`. Returns only where that failed, with the reason.
+pub fn execute(path: &CStr, arguments: &[CString], environment: &[CString]) -> io::Error {
+    let pointers = |strings: &[CString]| -> Vec<*const libc::c_char> {
+        strings.iter().map(|s| s.as_ptr()).chain([ptr::null()]).collect()
+    };
+    let (arguments, environment) = (pointers(arguments), pointers(environment));
+    // SAFETY: both arrays end with a null pointer and point to strings that outlive the call.
+    unsafe { libc::execve(path.as_ptr(), arguments.as_ptr(), environment.as_ptr()) };
+    io::Error::last_os_error()
+}
+
+/// Ends this process at once: nothing is flushed, nothing is dropped.
+pub fn exit_now(code: i32) -> ! {
+    // SAFETY: nothing of this process is used afterwards.
+    unsafe { libc::_exit(code) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(keep: &[RawFd], expected: &[(u32, u32)]) {
+        assert_eq!(gaps(keep), expected);
+    }
+
+    #[test]
+    fn everything_above_the_standard_streams_goes() {
+        check(&[], &[(3, u32::MAX)]);
+        check(&[0, 2], &[(3, u32::MAX)]);
+    }
+
+    #[test]
+    fn kept_descriptors_split_the_range() {
+        check(&[9, 5], &[(3, 4), (6, 8), (10, u32::MAX)]);
+    }
+
+    #[test]
+    fn neighbours_and_repetitions_leave_no_empty_range() {
+        check(&[3, 4, 4], &[(5, u32::MAX)]);
+    }
+}

@@ -1,0 +1,50 @@
+//! Connections to the host over vsock.
+
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
+
+use super::check;
+
+/// How long the host may take to accept a connection: generous, since a host under load may run its guests very slowly.
+const CONNECT_TIMEOUT_SECONDS: libc::time_t = 60;
+
+/// The option that sets that time, of type `timeval` (linux/vm_sockets.h).
+const SO_VM_SOCKETS_CONNECT_TIMEOUT: libc::c_int = 6;
+
+/// Connects to `port` of the host. The socket blocks.
+///
+/// # Errors
+/// The kernel's: nobody listens, or there is no vsock device.
+pub fn connect(port: u32) -> io::Result<OwnedFd> {
+    let socket = socket_with(AddressFamily::VSOCK, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    let timeout = libc::timeval {
+        tv_sec: CONNECT_TIMEOUT_SECONDS,
+        tv_usec: 0,
+    };
+    // SAFETY: the option's value is a `timeval`, which outlives the call and whose size is given.
+    check(unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::AF_VSOCK,
+            SO_VM_SOCKETS_CONNECT_TIMEOUT,
+            (&raw const timeout).cast(),
+            len_of(&timeout),
+        )
+    })?;
+    // SAFETY: `sockaddr_vm` is plain integers, for which zero is a value.
+    let mut address: libc::sockaddr_vm = unsafe { std::mem::zeroed() };
+    address.svm_family = libc::sa_family_t::try_from(libc::AF_VSOCK).map_err(io::Error::other)?;
+    address.svm_cid = libc::VMADDR_CID_HOST;
+    address.svm_port = port;
+    // SAFETY: the address is a `sockaddr_vm`, which outlives the call and whose size is given.
+    check(unsafe { libc::connect(socket.as_raw_fd(), (&raw const address).cast(), len_of(&address)) })?;
+    Ok(socket)
+}
+
+/// The size of `value` as the socket calls take it.
+fn len_of<T>(value: &T) -> libc::socklen_t {
+    // The two types above are below 32 bytes long.
+    libc::socklen_t::try_from(size_of_val(value)).unwrap_or(0)
+}
