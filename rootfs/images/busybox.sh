@@ -1,4 +1,5 @@
-# shellcheck shell=bash disable=SC2034,SC2154 # build.sh reads these variables and sets $work
+#!/usr/bin/env bash
+# shellcheck disable=SC2034,SC2154 # recipe.sh reads these variables and sets $work
 # The smallest useful image: one static program under all its names, and the files that say who is who.
 
 packages=(busybox-static)
@@ -40,3 +41,6 @@ END
     add_tree "$work/tree.tar" "$tree" home/app 1000
     printf '%s\n' --layer "$work/tree.tar"
 }
+
+# shellcheck source=recipe.sh
+source "$(dirname "${BASH_SOURCE[0]}")/recipe.sh"

@@ -1,4 +1,5 @@
-# shellcheck shell=bash disable=SC2034,SC2154 # build.sh reads these variables and sets $work
+#!/usr/bin/env bash
+# shellcheck disable=SC2034,SC2154 # recipe.sh reads these variables and sets $work
 # A server on Debian, in three layers: Debian, nginx, and a site that removes the packaged one.
 
 packages=(nginx ca-certificates)
@@ -27,3 +28,6 @@ END
     add_tree "$work/site.tar" "$site"
     printf '%s\n' --layer "$base" --onto "$base" "$work/full.tar" --layer "$work/site.tar"
 }
+
+# shellcheck source=recipe.sh
+source "$(dirname "${BASH_SOURCE[0]}")/recipe.sh"

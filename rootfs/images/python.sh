@@ -1,4 +1,5 @@
-# shellcheck shell=bash disable=SC2034,SC2154 # build.sh reads these variables and sets $work
+#!/usr/bin/env bash
+# shellcheck disable=SC2034,SC2154 # recipe.sh reads these variables and sets $work
 # Python on Debian: many small files, and a program that reads hundreds of them before its first line.
 
 packages=(python3 ca-certificates)
@@ -10,3 +11,6 @@ layers() {
     debian_tree "$work/full.tar" ca-certificates python3
     printf '%s\n' --layer "$base" --onto "$base" "$work/full.tar"
 }
+
+# shellcheck source=recipe.sh
+source "$(dirname "${BASH_SOURCE[0]}")/recipe.sh"

@@ -1,13 +1,15 @@
-#!/usr/bin/env bash
-# Makes a test image from Debian packages and prints the path of its OCI archive: build.sh busybox|python|nginx
+# shellcheck shell=bash disable=SC2154 # the recipe sets `packages` and `config`
+# What the image recipes beside this file have in common; each of them ends by sourcing it.
 #
-# The recipe NAME.sh beside this script says which packages it is made of (`packages`), what starts in it (`config`), and
-# how its layers come about (`layers`, which prints arguments of pack.py). The archive is kept as
-# $MOTE_CACHE/images/NAME-KEY.oci.tar; KEY covers the recipe and the packages' versions, so a second call only prints it.
+# A recipe says which packages its image is made of (`packages`), what starts in it (`config`), and how its layers come
+# about (`layers`, which prints arguments of pack.py). Made here, the image's OCI archive is kept as
+# $MOTE_CACHE/images/NAME-KEY.oci.tar, and its path printed. KEY covers the recipe and the versions of its packages and of
+# what they depend on, so a second call does nothing else.
 set -Eeuo pipefail
 trap 'printf "images: line %s failed: %s\n" "$LINENO" "$BASH_COMMAND" >&2' ERR
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+name=$(basename "$0" .sh)
 cache=${MOTE_CACHE:-$HOME/.cache/mote}/images
 # All times in an image are this one, so that the same packages give the same bytes.
 export SOURCE_DATE_EPOCH=1700000000 LC_ALL=C
@@ -42,7 +44,7 @@ debian_tree() {
 # The tree that Debian-based images share as their lowest layer.
 debian_base() {
     local base
-    base=$cache/debian-$({ versions apt base-files bash ca-certificates coreutils && cat "$here/build.sh"; } | sha256sum | cut -c-16).tar
+    base=$cache/debian-$({ versions apt base-files bash ca-certificates coreutils && cat "$here/recipe.sh"; } | sha256sum | cut -c-16).tar
     if [[ ! -f $base ]]; then
         debian_tree "$work/debian.tar" ca-certificates
         mv "$work/debian.tar" "$base"
@@ -56,14 +58,9 @@ add_tree() {
         -rf "$1" "./${3:-}"
 }
 
-[[ $# -eq 1 && -f $here/$1.sh && $1 != build ]] || fail "usage: build.sh busybox|python|nginx"
-name=$1
-packages=() config=
-# shellcheck source=/dev/null
-source "$here/$name.sh"
 mkdir -p "$cache"
 known=$(versions "${packages[@]}") || fail "apt knows not all of these packages: ${packages[*]} (apt-get update?)"
-key=$({ printf '%s\n' "$known" && cat "$here/build.sh" "$here/$name.sh" "$here/pack.py"; } | sha256sum | cut -c-16)
+key=$({ printf '%s\n' "$known" && cat "$here/recipe.sh" "$here/$name.sh" "$here/pack.py"; } | sha256sum | cut -c-16)
 image=$cache/$name-$key.oci.tar
 
 exec 9>"$cache/lock"
