@@ -11,7 +11,6 @@ use super::RegistryError;
 use super::repository::Repository;
 use super::retry::{self, Outcome};
 use crate::digest::Digest;
-use crate::progress::{Event, PROGRESS_STEP_BYTES, Progress};
 
 /// Chunks that may wait for the reader. A chunk is what the connection had at once, at most some hundred KiB.
 const CHUNKS_WAITING_MAX: usize = 16;
@@ -47,10 +46,9 @@ impl Read for BlobReader {
 
 impl Repository {
     /// Starts the download of a blob of `size_bytes`. Its digest is the reader's owner to check.
-    #[must_use]
-    pub fn open_blob(&self, digest: Digest, size_bytes: u64, progress: Progress) -> (BlobReader, Download) {
+    pub fn open_blob(&self, digest: Digest, size_bytes: u64) -> (BlobReader, Download) {
         let (sender, chunks) = mpsc::channel(CHUNKS_WAITING_MAX);
-        let pump = Pump { repository: self.clone(), digest, size_bytes, sender, progress, received_bytes: 0 };
+        let pump = Pump { repository: self.clone(), digest, size_bytes, sender, received_bytes: 0 };
         let download = AbortOnDropHandle::new(tokio::spawn(pump.run()));
         (BlobReader { chunks, chunk: Bytes::new(), missing_bytes: size_bytes }, download)
     }
@@ -61,7 +59,6 @@ struct Pump {
     digest: Digest,
     size_bytes: u64,
     sender: mpsc::Sender<Bytes>,
-    progress: Progress,
     received_bytes: u64,
 }
 
@@ -102,14 +99,10 @@ impl Pump {
                 let registry = self.repository.registry();
                 return Err(RegistryError::TooLarge { registry, what: "the layer", bytes_max: self.size_bytes });
             }
-            let steps = received_bytes / PROGRESS_STEP_BYTES - self.received_bytes / PROGRESS_STEP_BYTES;
             self.received_bytes = received_bytes;
             if self.sender.send(chunk).await.is_err() {
                 // The reader gave up and says itself why.
                 return Ok(());
-            }
-            if steps > 0 || received_bytes == self.size_bytes {
-                self.progress.tell(Event::LayerProgress { digest: self.digest, received_bytes });
             }
         }
         if self.received_bytes < self.size_bytes {

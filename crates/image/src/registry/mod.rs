@@ -13,7 +13,6 @@ mod tls;
 use std::time::Duration;
 
 use crate::digest::Digest;
-use crate::reference::Reference;
 
 /// The most redirects of one request.
 const REDIRECTS_MAX: usize = 8;
@@ -68,10 +67,10 @@ pub enum RegistryError {
         source: reqwest::Error,
     },
     /// There is no such image.
-    #[error("{} is not in the registry", reference.familiar())]
+    #[error("{reference} is not in the registry")]
     NotFound {
         /// What was asked for.
-        reference: Reference,
+        reference: String,
     },
     /// The registry lacks a blob that the image's manifest names.
     #[error("registry {registry} lacks a part of the image, {digest}")]
@@ -94,10 +93,10 @@ pub enum RegistryError {
         registry: String,
     },
     /// It knows who asks, or need not, and refuses. Registries say no more, to not tell what exists.
-    #[error("{} does not exist, or access to it is denied", reference.familiar())]
+    #[error("{reference} does not exist, or access to it is denied")]
     Denied {
         /// What was asked for.
-        reference: Reference,
+        reference: String,
     },
     /// A challenge that cannot be met.
     #[error("registry {registry} wants a way of signing in that is not supported")]

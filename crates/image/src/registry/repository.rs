@@ -94,7 +94,7 @@ impl Repository {
         let accept = MANIFEST_MEDIA_TYPES.join(", ");
         match self.get(&format!("manifests/{version}"), Some(&accept), 0).await {
             Ok(response) => self.body(response, "a manifest", MANIFEST_LEN_MAX).await,
-            Err(RegistryError::Status { status: 404, .. }) => Err(RegistryError::NotFound { reference: self.reference.clone() }),
+            Err(RegistryError::Status { status: 404, .. }) => Err(RegistryError::NotFound { reference: self.reference.familiar() }),
             Err(error) => Err(error),
         }
     }
@@ -142,7 +142,7 @@ impl Repository {
                 Err(RegistryError::WrongCredentials { registry: self.registry() })
             }
             (StatusCode::UNAUTHORIZED, challenge::Challenge::Bearer { .. }) => {
-                Err(RegistryError::Denied { reference: self.reference.clone() })
+                Err(RegistryError::Denied { reference: self.reference.familiar() })
             }
             _ => self.successful(response).await,
         }
@@ -182,7 +182,7 @@ impl Repository {
         let status = response.status();
         match status {
             StatusCode::OK | StatusCode::PARTIAL_CONTENT => Ok(response),
-            StatusCode::FORBIDDEN => Err(RegistryError::Denied { reference: self.reference.clone() }),
+            StatusCode::FORBIDDEN => Err(RegistryError::Denied { reference: self.reference.familiar() }),
             _ => {
                 // The message is a courtesy: without one the status still stands.
                 let body = self.body(response, "an error", ERROR_BODY_LEN_MAX).await.unwrap_or_default();

@@ -1,0 +1,128 @@
+//! An image's layers into the store, several at a time, each once.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Read;
+use std::sync::Arc;
+
+use futures_util::StreamExt;
+use futures_util::stream;
+use tokio_util::sync::CancellationToken;
+
+use super::convert::{self, Layer};
+use super::resolve::{Blobs, Resolved};
+use super::ImportError;
+use crate::digest::Digest;
+use crate::manifest::Descriptor;
+use crate::progress::{Event, LayerSummary, Progress};
+use crate::store::Inner;
+use crate::store::files::Part;
+use crate::store::record::StoredLayer;
+
+/// The most layers of one image that are fetched and converted at a time.
+pub const LAYERS_AT_ONCE_MAX: usize = 3;
+
+/// Brings into the store what it lacks of the image's layers. They must be held.
+pub(super) async fn fetch(
+    inner: &Arc<Inner>, blobs: &Blobs, resolved: &Resolved, progress: &Progress,
+) -> Result<Vec<StoredLayer>, ImportError> {
+    let layers: Vec<_> = resolved.manifest.layers.iter().zip(resolved.config.diff_ids.iter().copied()).collect();
+    let distinct: BTreeMap<Digest, &Descriptor> = layers.iter().map(|(blob, diff_id)| (*diff_id, *blob)).collect();
+    // In the manifest's order, so that people see what they know.
+    let mut ordered: Vec<(&Descriptor, Digest)> = Vec::new();
+    for (blob, diff_id) in &layers {
+        if distinct.get(diff_id).is_some_and(|first| std::ptr::eq(*first, *blob)) {
+            ordered.push((blob, *diff_id));
+        }
+    }
+    let summaries = ordered.iter().map(|(blob, _)| LayerSummary { digest: blob.digest, size_bytes: blob.size_bytes }).collect();
+    progress.tell(Event::Resolved { digest: resolved.digest, layers: summaries });
+    let cancel = CancellationToken::new();
+    // Also when this future is dropped, no thread goes on for nobody.
+    let _guard = cancel.clone().drop_guard();
+    let fetch = Fetch { inner, blobs, progress, cancel: &cancel };
+    let fetches = stream::iter(ordered).map(|(blob, diff_id)| fetch.layer(blob, diff_id));
+    let mut fetches = std::pin::pin!(fetches.buffer_unordered(LAYERS_AT_ONCE_MAX));
+    let mut stored = BTreeMap::new();
+    let mut failure = None;
+    // After a failure the others are only waited for: once this returns, nothing more is published.
+    while let Some(result) = fetches.next().await {
+        match result {
+            Ok((diff_id, stored_bytes)) => drop(stored.insert(diff_id, stored_bytes)),
+            Err(error) => {
+                cancel.cancel();
+                failure.get_or_insert(error);
+            }
+        }
+    }
+    if let Some(error) = failure {
+        return Err(error);
+    }
+    let record = |(blob, diff_id): (&Descriptor, Digest)| StoredLayer {
+        diff_id,
+        blob: blob.digest,
+        blob_bytes: blob.size_bytes,
+        stored_bytes: stored.get(&diff_id).copied().unwrap_or_default(),
+    };
+    Ok(layers.into_iter().map(record).collect())
+}
+
+/// What the fetches of one image's layers share.
+struct Fetch<'a> {
+    inner: &'a Arc<Inner>,
+    blobs: &'a Blobs,
+    progress: &'a Progress,
+    cancel: &'a CancellationToken,
+}
+
+impl Fetch<'_> {
+    /// Brings one layer into the store, unless it is there or somebody else is bringing it. Answers its size there.
+    async fn layer(&self, blob: &Descriptor, diff_id: Digest) -> Result<(Digest, u64), ImportError> {
+        let files = &self.inner.files;
+        let _passage = tokio::select! {
+            biased;
+            () = self.cancel.cancelled() => return Err(ImportError::Cancelled),
+            passage = self.inner.gates.pass(diff_id) => passage,
+        };
+        let path = files.path(Part::Layers, diff_id);
+        if path.exists() {
+            self.progress.tell(Event::LayerExists { digest: blob.digest });
+        } else {
+            self.progress.tell(Event::LayerStarted { digest: blob.digest, total_bytes: blob.size_bytes });
+            self.bring(blob, diff_id).await?;
+            self.progress.tell(Event::LayerDone { digest: blob.digest });
+        }
+        let stored_bytes = ["data", "index"].iter().try_fold(0, |sum, name| {
+            let file = path.join(name);
+            Ok::<_, ImportError>(sum + fs::metadata(&file).map_err(files.failed("look at", &file))?.len())
+        })?;
+        Ok((diff_id, stored_bytes))
+    }
+
+    async fn bring(&self, blob: &Descriptor, diff_id: Digest) -> Result<(), ImportError> {
+        let (reader, mut download): (Box<dyn Read + Send>, _) = match self.blobs {
+            Blobs::Registry(repository) => {
+                let (reader, download) = repository.open_blob(blob.digest, blob.size_bytes);
+                (Box::new(reader), Some(download))
+            }
+            Blobs::Local(blobs) => (Box::new(blobs.open(blob)?), None),
+        };
+        let (inner, progress, cancel) = (self.inner.clone(), self.progress.clone(), self.cancel.clone());
+        let layer = Layer { inner, blob: blob.clone(), diff_id, progress, cancel };
+        let mut conversion = tokio::task::spawn_blocking(move || convert::convert(&layer, reader));
+        let converted = tokio::select! {
+            converted = &mut conversion => converted,
+            () = self.cancel.cancelled() => {
+                // Wakes a conversion that waits for bytes.
+                download = None;
+                conversion.await
+            }
+        };
+        let converted = converted.map_err(ImportError::Thread)?;
+        if let (Err(_), Some(download)) = (&converted, download) {
+            // The conversion may only know that its input ended; the download knows why.
+            download.await.map_err(ImportError::Thread)??;
+        }
+        converted
+    }
+}
