@@ -37,10 +37,7 @@ pub fn run() -> ! {
     };
     doorbell.ring(DOORBELL_BOOTED);
     panic::set_hook(Box::new(|panic| die(&panic.to_string())));
-    let mut control = match prepare_process()
-        .map_err(ControlError::Connect)
-        .and_then(|()| Control::connect())
-    {
+    let mut control = match Control::connect() {
         Ok(control) => control,
         Err(error) => {
             // Without /dev the log cannot be reached.
