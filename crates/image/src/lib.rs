@@ -44,4 +44,5 @@ pub use platform::Platform;
 pub use progress::{Event, Progress};
 pub use reference::Reference;
 pub use source::Source;
+pub use store::snapshot::{Part, Snapshot};
 pub use store::{Image, Store, StoreError, StoreOptions};

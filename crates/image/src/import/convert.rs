@@ -14,7 +14,7 @@ use crate::layer::{self, LayerError, LayerIndex};
 use crate::manifest::Descriptor;
 use crate::progress::{Event, PROGRESS_STEP_BYTES, Progress};
 use crate::store::Inner;
-use crate::store::files::{FileError, Part, is_full};
+use crate::store::files::{FileError, Area, is_full};
 
 /// A layer on its way.
 pub(super) struct Layer {
@@ -63,7 +63,7 @@ pub(super) fn convert(layer: &Layer, reader: impl Read) -> Result<(), ImportErro
             }
             write_index(layer, &index_path, &index)?;
             data.sync_all().map_err(files.failed("write", &data_path))?;
-            files.publish(work, &files.path(Part::Layers, layer.diff_id))?;
+            files.publish(work, &files.path(Area::Layers, layer.diff_id))?;
             Ok(())
         }
         (Ok(_), Err(source)) => Err(ImportError::Compression { layer: layer.blob.digest, source }),

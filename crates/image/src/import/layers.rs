@@ -16,7 +16,7 @@ use crate::digest::Digest;
 use crate::manifest::Descriptor;
 use crate::progress::{Event, LayerSummary, Progress};
 use crate::store::Inner;
-use crate::store::files::Part;
+use crate::store::files::Area;
 use crate::store::record::StoredLayer;
 
 /// The most layers of one image that are fetched and converted at a time.
@@ -84,7 +84,7 @@ impl Fetch<'_> {
             () = self.cancel.cancelled() => return Err(ImportError::Cancelled),
             passage = self.inner.gates.pass(diff_id) => passage,
         };
-        let path = files.path(Part::Layers, diff_id);
+        let path = files.path(Area::Layers, diff_id);
         if path.exists() {
             self.progress.tell(Event::LayerExists { digest: blob.digest });
         } else {

@@ -87,7 +87,7 @@ impl Files {
     }
 
     /// All of one part of the store: the stored digests. Files with other names are none of the store's.
-    pub fn digests(&self, part: Part) -> Result<Vec<Digest>, FileError> {
+    pub fn digests(&self, part: Area) -> Result<Vec<Digest>, FileError> {
         let directory = self.root.join(part.directory());
         let mut digests = Vec::new();
         for entry in fs::read_dir(&directory).map_err(self.failed("list", &directory))? {
@@ -101,8 +101,8 @@ impl Files {
 
     /// The file or directory of `digest` in a part of the store.
     #[must_use]
-    pub fn path(&self, part: Part, digest: Digest) -> PathBuf {
-        let suffix = if part == Part::Images { ".json" } else { "" };
+    pub fn path(&self, part: Area, digest: Digest) -> PathBuf {
+        let suffix = if part == Area::Images { ".json" } else { "" };
         self.root.join(part.directory()).join(format!("{}{suffix}", digest.hex()))
     }
 
@@ -158,7 +158,7 @@ impl Files {
 
 /// A part of the store whose members are named by digests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Part {
+pub enum Area {
     /// Manifests and configurations as they came: files.
     Blobs,
     /// Image records: files, named by manifests.
@@ -169,7 +169,7 @@ pub enum Part {
     Snapshots,
 }
 
-impl Part {
+impl Area {
     fn directory(self) -> &'static str {
         match self {
             Self::Blobs => "blobs",
@@ -211,7 +211,7 @@ mod tests {
     fn what_is_published_first_stays() {
         let directory = tempfile::tempdir().unwrap();
         let files = Files::create(directory.path()).unwrap();
-        let target = files.path(Part::Layers, Digest::of(b"layer"));
+        let target = files.path(Area::Layers, Digest::of(b"layer"));
         for content in ["first", "second"] {
             let work = files.work().unwrap();
             fs::write(work.path().join("data"), content).unwrap();
@@ -219,6 +219,6 @@ mod tests {
         }
         assert_eq!(fs::read_to_string(target.join("data")).unwrap(), "first");
         assert_eq!(fs::read_dir(files.tmp()).unwrap().count(), 0);
-        assert_eq!(files.digests(Part::Layers).unwrap(), [Digest::of(b"layer")]);
+        assert_eq!(files.digests(Area::Layers).unwrap(), [Digest::of(b"layer")]);
     }
 }

@@ -27,11 +27,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::digest::Digest;
+use crate::index::IndexError;
 use crate::limits::Limits;
 use crate::reference::Reference;
 use crate::registry::repository::Client;
 use crate::registry::{Patience, RegistryError};
-use files::{FileError, Files, Part};
+use crate::snapshot::SnapshotError;
+use files::{FileError, Files, Area};
 use holds::{Gates, Holds};
 use names::{Meaning, Names};
 use record::{Record, RecordError};
@@ -56,6 +58,20 @@ pub enum StoreError {
         /// Why.
         source: RecordError,
     },
+    /// A layer's index is not what the store writes.
+    #[error("cannot read {}", path.display())]
+    Index {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: IndexError,
+    },
+    /// The image's layers make no file system.
+    #[error("cannot build the rootfs snapshot")]
+    Snapshot(#[source] SnapshotError),
+    /// A thread of the store ended without a result.
+    #[error("the store broke down")]
+    Thread(#[source] tokio::task::JoinError),
     /// The registry client cannot be made.
     #[error("cannot set up the registry client")]
     Client(#[source] RegistryError),
@@ -147,7 +163,7 @@ impl Store {
     pub fn list(&self) -> Result<Vec<Image>, StoreError> {
         let names = self.inner.names();
         let mut images = Vec::new();
-        for digest in self.inner.files.digests(Part::Images)? {
+        for digest in self.inner.files.digests(Area::Images)? {
             images.push(self.inner.image(&names, digest)?);
         }
         images.sort_by(|a, b| (a.names.is_empty(), &a.names).cmp(&(b.names.is_empty(), &b.names)));
@@ -163,7 +179,7 @@ impl Store {
 
     /// A manifest or configuration of a stored image, as it came.
     pub fn blob(&self, digest: Digest) -> Result<Vec<u8>, StoreError> {
-        let path = self.inner.files.path(Part::Blobs, digest);
+        let path = self.inner.files.path(Area::Blobs, digest);
         Ok(fs::read(&path).map_err(self.inner.files.failed("read", &path))?)
     }
 
@@ -193,7 +209,7 @@ impl Store {
         let image_goes = changed.of(digest).is_empty();
         self.inner.commit_names(&mut names, changed)?;
         if image_goes {
-            let path = self.inner.files.path(Part::Images, digest);
+            let path = self.inner.files.path(Area::Images, digest);
             drop(self.inner.files.retire(&path)?);
         }
         drop(names);
@@ -228,7 +244,7 @@ impl Inner {
     }
 
     fn meaning(&self, names: &Names, word: &str) -> Result<Digest, StoreError> {
-        match names.meaning(word, &self.files.digests(Part::Images)?) {
+        match names.meaning(word, &self.files.digests(Area::Images)?) {
             Meaning::Image(digest) => Ok(digest),
             Meaning::Ambiguous => Err(StoreError::Ambiguous(word.into())),
             Meaning::Nothing => Err(StoreError::NotFound(word.into())),
@@ -240,7 +256,7 @@ impl Inner {
     }
 
     pub(crate) fn record(&self, digest: Digest) -> Result<Record, StoreError> {
-        let path = self.files.path(Part::Images, digest);
+        let path = self.files.path(Area::Images, digest);
         let bytes = fs::read(&path).map_err(self.files.failed("read", &path))?;
         Record::parse(&bytes).map_err(|source| StoreError::Record { path, source })
     }
@@ -252,10 +268,10 @@ impl Inner {
         let mut changed = names.clone();
         let mut written = Vec::new();
         let result = images.iter().try_for_each(|image| {
-            self.files.replace(&self.files.path(Part::Blobs, image.record.digest), &image.manifest)?;
-            self.files.replace(&self.files.path(Part::Blobs, image.record.config_digest), &image.config)?;
+            self.files.replace(&self.files.path(Area::Blobs, image.record.digest), &image.manifest)?;
+            self.files.replace(&self.files.path(Area::Blobs, image.record.config_digest), &image.config)?;
             image.names.iter().for_each(|name| changed.set(name, image.record.digest));
-            let path = self.files.path(Part::Images, image.record.digest);
+            let path = self.files.path(Area::Images, image.record.digest);
             if path.exists() {
                 return Ok(());
             }
@@ -295,6 +311,6 @@ fn read_names(files: &Files) -> Result<Names, StoreError> {
         Err(error) => return Err(files.failed("read", &path)(error).into()),
     };
     // A crash between an image's removal and its names' cannot happen in this order, but a lost file can.
-    names.retain_images(&files.digests(Part::Images)?);
+    names.retain_images(&files.digests(Area::Images)?);
     Ok(names)
 }

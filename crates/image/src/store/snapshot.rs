@@ -1,9 +1,37 @@
-//! Rootfs snapshots of stored images.
+//! Rootfs snapshots of stored images: built when first asked for, then kept as long as an image has these layers.
 
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::files::Area;
+use super::holds::Hold;
+use super::{Image, Inner, Store, StoreError};
 use crate::digest::Digest;
+use crate::index;
+use crate::layer::LayerIndex;
+use crate::snapshot;
 
 /// The version of what [`snapshot_id`] names: another way of building metadata needs another version.
 const SNAPSHOT_VERSION: u32 = 1;
+
+/// The files that make up a rootfs snapshot, one behind the other: a flat, read-only EROFS image.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// The metadata, then the data of each layer that has any, lowest first.
+    pub parts: Vec<Part>,
+    /// Keeps the files from the sweep.
+    _hold: Hold,
+}
+
+/// A file of a snapshot. It never changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// The file.
+    pub path: PathBuf,
+    /// Its length, a multiple of [`crate::layer::BLOCK_BYTES`].
+    pub len_bytes: u64,
+}
 
 /// The name of the rootfs snapshot of an image with these layers, lowest first. Images with the same layers share it.
 #[must_use]
@@ -14,4 +42,70 @@ pub fn snapshot_id(diff_ids: &[Digest]) -> Digest {
         text.push('\n');
     }
     Digest::of(text.as_bytes())
+}
+
+impl Store {
+    /// The rootfs snapshot of a stored image, built if it is the first time. Its files stay as long as the answer is held.
+    pub async fn snapshot(&self, image: &Image) -> Result<Snapshot, StoreError> {
+        let diff_ids = image.record.diff_ids();
+        let id = snapshot_id(&diff_ids);
+        let hold = self.inner.holds.hold(diff_ids.iter().copied().chain([id]).collect());
+        // Held from here on; but it may have been removed since it was resolved.
+        if !self.inner.files.path(Area::Images, image.record.digest).exists() {
+            return Err(StoreError::NotFound(image.record.digest.to_string()));
+        }
+        let _passage = self.inner.gates.pass(id).await;
+        let inner = self.inner.clone();
+        let made = move || inner.make_snapshot(id, &diff_ids);
+        let parts = tokio::task::spawn_blocking(made).await.map_err(StoreError::Thread)??;
+        Ok(Snapshot { parts, _hold: hold })
+    }
+}
+
+impl Inner {
+    fn make_snapshot(&self, id: Digest, diff_ids: &[Digest]) -> Result<Vec<Part>, StoreError> {
+        let metadata = self.files.path(Area::Snapshots, id).join("metadata");
+        if !metadata.exists() {
+            self.build_snapshot(id, diff_ids)?;
+        }
+        let data = diff_ids.iter().map(|diff_id| self.files.path(Area::Layers, *diff_id).join("data"));
+        let parts = [metadata].into_iter().chain(data).map(|path| self.part(path)).collect::<Result<Vec<_>, _>>()?;
+        Ok(parts.into_iter().filter(|part| part.len_bytes > 0).collect())
+    }
+
+    fn part(&self, path: PathBuf) -> Result<Part, StoreError> {
+        let len_bytes = fs::metadata(&path).map_err(self.files.failed("look at", &path))?.len();
+        Ok(Part { path, len_bytes })
+    }
+
+    fn build_snapshot(&self, id: Digest, diff_ids: &[Digest]) -> Result<(), StoreError> {
+        let mut layers = Vec::with_capacity(diff_ids.len());
+        for diff_id in diff_ids {
+            let directory = self.files.path(Area::Layers, *diff_id);
+            let index = self.read_index(&directory.join("index"))?;
+            layers.push((index, self.part(directory.join("data"))?.len_bytes));
+        }
+        let layers: Vec<_> = layers.iter().map(|(index, len_bytes)| (index, *len_bytes)).collect();
+        let work = self.files.work()?;
+        let path = work.path().join("metadata");
+        let created = OpenOptions::new().read(true).write(true).create_new(true).open(&path);
+        let mut metadata: File = created.map_err(self.files.failed("create", &path))?;
+        snapshot::build(&layers, &mut metadata).map_err(|error| self.full_or(error, StoreError::Snapshot))?;
+        metadata.sync_all().map_err(self.files.failed("write", &path))?;
+        Ok(self.files.publish(work, &self.files.path(Area::Snapshots, id))?)
+    }
+
+    fn read_index(&self, path: &Path) -> Result<LayerIndex, StoreError> {
+        let bytes = fs::read(path).map_err(self.files.failed("read", path))?;
+        index::parse(&bytes, &self.limits).map_err(|source| StoreError::Index { path: path.into(), source })
+    }
+
+    /// The sentence for a full disk if that is the cause, else `error` as `otherwise`.
+    fn full_or<E: std::error::Error + 'static>(&self, error: E, otherwise: impl FnOnce(E) -> StoreError) -> StoreError {
+        if super::files::is_full(&error) {
+            self.files.failed("write", self.files.root())(io::ErrorKind::StorageFull.into()).into()
+        } else {
+            otherwise(error)
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::files::Part;
+use super::files::Area;
 use super::{Inner, StoreError};
 use crate::digest::Digest;
 use crate::store::snapshot::snapshot_id;
@@ -12,15 +12,15 @@ impl Inner {
     pub(crate) fn sweep(&self) -> Result<(), StoreError> {
         // While names are locked, no image appears whose layers were not marked.
         let names = self.names();
-        let mut needed: HashSet<(Part, Digest)> = HashSet::new();
-        for digest in self.files.digests(Part::Images)? {
+        let mut needed: HashSet<(Area, Digest)> = HashSet::new();
+        for digest in self.files.digests(Area::Images)? {
             let record = self.record(digest)?;
-            needed.extend([(Part::Blobs, digest), (Part::Blobs, record.config_digest)]);
-            needed.insert((Part::Snapshots, snapshot_id(&record.diff_ids())));
-            needed.extend(record.layers.iter().map(|layer| (Part::Layers, layer.diff_id)));
+            needed.extend([(Area::Blobs, digest), (Area::Blobs, record.config_digest)]);
+            needed.insert((Area::Snapshots, snapshot_id(&record.diff_ids())));
+            needed.extend(record.layers.iter().map(|layer| (Area::Layers, layer.diff_id)));
         }
         let mut retired = Vec::new();
-        for part in [Part::Snapshots, Part::Layers, Part::Blobs] {
+        for part in [Area::Snapshots, Area::Layers, Area::Blobs] {
             for digest in self.files.digests(part)? {
                 if !needed.contains(&(part, digest)) {
                     let path = self.files.path(part, digest);
