@@ -1,0 +1,63 @@
+//! Writes the metadata of an EROFS file system whose file contents lie behind it, in the data files of layers.
+//!
+//! The flat image is one address space of 4096-byte blocks: `[metadata][layer 0 data][layer 1 data]…`. This module
+//! writes the first part: superblock, inodes with their extended attributes, directories and links. Regular files are
+//! flat and uncompressed with no inline tail, so that a guest can map their pages (DAX).
+//!
+//! Two passes: [`layout`] gives every inode its place, [`emit`] writes from front to back. The same tree over the same
+//! layers makes the same bytes. The on-disk format is that of Linux, Documentation/filesystems/erofs.rst and
+//! fs/erofs/erofs_fs.h, as far as Linux 5.4 knows it.
+
+mod directory;
+mod emit;
+mod format;
+mod layout;
+mod xattr;
+
+use std::io::{self, Seek, Write};
+
+use crate::tree::Tree;
+
+/// Why a tree cannot be written.
+#[derive(Debug, thiserror::Error)]
+pub enum ErofsError {
+    /// The output cannot be written.
+    #[error("cannot write rootfs metadata")]
+    Write {
+        /// The failure.
+        #[from]
+        source: io::Error,
+    },
+    /// Block numbers have 32 bits.
+    #[error("rootfs snapshot needs {blocks} blocks, more than 2^32")]
+    TooLarge {
+        /// Blocks of metadata and layers together.
+        blocks: u64,
+    },
+    /// The extended attributes of one file do not fit behind its inode.
+    #[error("extended attributes of one file take {bytes} bytes, more than EROFS can hold")]
+    Xattrs {
+        /// Bytes in their on-disk form.
+        bytes: u64,
+    },
+    /// A file of the tree lies outside its layer's data.
+    #[error("a file of layer {layer} lies outside the layer's data")]
+    Extent {
+        /// The layer, counted from the lowest, which is 0.
+        layer: usize,
+    },
+}
+
+/// Writes the metadata of `tree` to `out`, from where `out` stands, and answers its length in blocks.
+///
+/// `part_blocks` holds the length of each layer's data file in blocks.
+pub fn write(tree: &Tree, part_blocks: &[u64], out: impl Write + Seek) -> Result<u64, ErofsError> {
+    let layout = layout::plan(tree, part_blocks)?;
+    emit::emit(tree, &layout, out)?;
+    Ok(layout.metadata_blocks)
+}
+
+#[cfg(test)]
+mod reader;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,254 @@
+//! The one pass over a layer's tar stream.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read};
+
+use super::data::{Contents, DataFile};
+use super::entry::{Attributes, Change, Content, Entry, Extent, Inode, LayerIndex, Xattr};
+use super::path::{self, PathError};
+use crate::limits::{Limits, NAME_BYTES_MAX, XATTR_VALUE_BYTES_MAX};
+use crate::tar::sparse::Segment;
+use crate::tar::{Member, MemberKind, Reader, TarError};
+
+/// Prefix of the names that take something away (OCI image spec, layer.md, "Whiteouts").
+const WHITEOUT_PREFIX: &[u8] = b".wh.";
+/// The name that empties its directory.
+const WHITEOUT_OPAQUE: &[u8] = b".wh..wh..opq";
+/// Names with which the AUFS driver kept its books; old images carry them, and they mean nothing.
+const WHITEOUT_BOOKS_PREFIX: &[u8] = b".wh..wh.";
+
+/// Linux shows this mode for every symbolic link, whatever the archive says.
+const SYMLINK_MODE: u16 = 0o777;
+
+/// Why a layer cannot be converted.
+#[derive(Debug, thiserror::Error)]
+pub enum LayerError {
+    /// The stream is no sound tar archive.
+    #[error("cannot read layer")]
+    Tar {
+        /// What is wrong with it.
+        #[from]
+        source: TarError,
+    },
+    /// An entry's path is refused.
+    #[error("layer has an entry with a bad path")]
+    Path {
+        /// What is wrong with it.
+        #[from]
+        source: PathError,
+    },
+    /// An entry can be a path, but not this.
+    #[error("layer entry {path}: {reason}")]
+    Entry {
+        /// The entry's path.
+        path: String,
+        /// What is wrong.
+        reason: &'static str,
+    },
+    /// The layer is larger than allowed.
+    #[error("layer has more than {limit} {what}")]
+    TooLarge {
+        /// What there is too much of.
+        what: &'static str,
+        /// The limit in force.
+        limit: u64,
+    },
+    /// The data file cannot be written.
+    #[error("cannot write layer data")]
+    Write {
+        /// The failure.
+        #[from]
+        source: io::Error,
+    },
+}
+
+/// Converts a layer: reads the uncompressed tar `stream` to its very end, writes file contents to `data`, an empty file
+/// open for reading and writing, and answers the rest.
+///
+/// Memory is bounded by `limits`. On an error the data file holds rubbish and must be removed.
+pub fn convert(stream: impl Read, data: &mut File, limits: &Limits) -> Result<LayerIndex, LayerError> {
+    let mut conversion = Conversion {
+        reader: Reader::new(stream, limits),
+        data: DataFile::new(data),
+        limits,
+        contents_bytes: 0,
+        index_bytes: 0,
+        entries: Vec::new(),
+    };
+    while let Some(member) = conversion.reader.next_member()? {
+        conversion.add(member)?;
+    }
+    conversion.reader.drain()?;
+    Ok(LayerIndex {
+        data_blocks: conversion.data.finish()?,
+        entries: conversion.entries,
+    })
+}
+
+struct Conversion<'a, R> {
+    reader: Reader<R>,
+    data: DataFile<'a>,
+    limits: &'a Limits,
+    contents_bytes: u64,
+    index_bytes: usize,
+    entries: Vec<Entry>,
+}
+
+impl<R: Read> Conversion<'_, R> {
+    fn add(&mut self, member: Member) -> Result<(), LayerError> {
+        let full = path::normalise(&member.path, self.limits)?;
+        let name = path::split_last(&full).map(|(_, name)| name);
+        if path::components(&full).any(|name| name.starts_with(WHITEOUT_BOOKS_PREFIX) && name != WHITEOUT_OPAQUE) {
+            return Ok(());
+        }
+        let entry = match name.and_then(|name| name.strip_prefix(WHITEOUT_PREFIX)) {
+            Some(hidden) => whiteout(&full, hidden)?,
+            None => {
+                let change = self.change(&full, member)?;
+                Entry { path: full, change }
+            }
+        };
+        self.push(entry)
+    }
+
+    fn push(&mut self, entry: Entry) -> Result<(), LayerError> {
+        self.index_bytes += entry.variable_bytes();
+        if self.index_bytes > self.limits.index_bytes {
+            let limit = self.limits.index_bytes as u64;
+            return Err(LayerError::TooLarge {
+                what: "bytes of paths and attributes",
+                limit,
+            });
+        }
+        if self.entries.len() >= self.limits.entries {
+            return Err(LayerError::TooLarge {
+                what: "entries",
+                limit: self.limits.entries as u64,
+            });
+        }
+        self.entries.push(entry);
+        Ok(())
+    }
+
+    fn change(&mut self, path: &[u8], member: Member) -> Result<Change, LayerError> {
+        let refused = |reason| {
+            Err(LayerError::Entry {
+                path: path::display(path),
+                reason,
+            })
+        };
+        if path.is_empty() && member.kind != MemberKind::Directory {
+            return refused("the root must be a directory");
+        }
+        let mut mode = member.mode;
+        let content = match member.kind {
+            MemberKind::Regular { file_bytes, segments } => Content::File(self.contents(file_bytes, segments)?),
+            MemberKind::HardLink { target } => {
+                let target = path::normalise(&target, self.limits)?;
+                return if target.is_empty() {
+                    refused("hard link to the root")
+                } else {
+                    Ok(Change::HardLink { target })
+                };
+            }
+            MemberKind::Symlink { target } => {
+                if target.is_empty() || target.contains(&0) || target.len() > self.limits.link_target_bytes {
+                    return refused("symbolic link with an empty, too long or malformed target");
+                }
+                mode = SYMLINK_MODE;
+                Content::Symlink { target: target.into() }
+            }
+            MemberKind::Directory => Content::Directory,
+            MemberKind::CharacterDevice { major, minor } => Content::CharacterDevice { major, minor },
+            MemberKind::BlockDevice { major, minor } => Content::BlockDevice { major, minor },
+            MemberKind::Fifo => Content::Fifo,
+        };
+        let xattrs = xattrs(path, member.xattrs)?;
+        let attributes = Attributes {
+            mode,
+            uid: member.uid,
+            gid: member.gid,
+            mtime: member.mtime,
+            xattrs,
+        };
+        Ok(Change::Put(Inode { attributes, content }))
+    }
+
+    fn contents(&mut self, file_bytes: u64, segments: Option<Vec<Segment>>) -> Result<Extent, LayerError> {
+        self.contents_bytes = self.contents_bytes.saturating_add(file_bytes);
+        if self.contents_bytes > self.limits.data_bytes {
+            return Err(LayerError::TooLarge {
+                what: "bytes of file contents",
+                limit: self.limits.data_bytes,
+            });
+        }
+        let mut contents = self.data.start_contents(file_bytes)?;
+        let mut position = 0;
+        for segment in segments.unwrap_or_else(|| {
+            vec![Segment {
+                offset: 0,
+                bytes: file_bytes,
+            }]
+        }) {
+            self.data.append_zeros(&mut contents, segment.offset - position)?;
+            self.copy(&mut contents, segment.bytes)?;
+            position = segment.offset + segment.bytes;
+        }
+        self.data.append_zeros(&mut contents, file_bytes - position)?;
+        Ok(self.data.finish_contents(contents)?)
+    }
+
+    fn copy(&mut self, contents: &mut Contents, bytes: u64) -> Result<(), LayerError> {
+        let mut left = bytes;
+        while left > 0 {
+            let reader = &mut self.reader;
+            let fill = |buffer: &mut [u8]| reader.read_data(buffer).map_err(LayerError::from);
+            left -= self.data.append_with(contents, left, fill)?;
+        }
+        Ok(())
+    }
+}
+
+/// The entry that a name with the whiteout prefix stands for; `hidden` is the name behind the prefix.
+fn whiteout(full: &[u8], hidden: &[u8]) -> Result<Entry, LayerError> {
+    let (directory, name) = path::split_last(full).unwrap_or_default();
+    if name == WHITEOUT_OPAQUE {
+        return Ok(Entry {
+            path: directory.into(),
+            change: Change::Opaque,
+        });
+    }
+    if matches!(hidden, b"" | b"." | b"..") {
+        return Err(LayerError::Entry {
+            path: path::display(full),
+            reason: "whiteout of no name",
+        });
+    }
+    let path = if directory.is_empty() {
+        hidden.into()
+    } else {
+        [directory, hidden].join(&b'/').into()
+    };
+    Ok(Entry {
+        path,
+        change: Change::Whiteout,
+    })
+}
+
+fn xattrs(path: &[u8], xattrs: BTreeMap<Vec<u8>, Vec<u8>>) -> Result<Vec<Xattr>, LayerError> {
+    let checked = |(name, value): (Vec<u8>, Vec<u8>)| {
+        if name.is_empty() || name.len() > NAME_BYTES_MAX || value.len() > XATTR_VALUE_BYTES_MAX {
+            let reason = "extended attribute with an empty or too long name, or too large";
+            return Err(LayerError::Entry {
+                path: path::display(path),
+                reason,
+            });
+        }
+        Ok(Xattr {
+            name: name.into(),
+            value: value.into(),
+        })
+    };
+    xattrs.into_iter().map(checked).collect()
+}
