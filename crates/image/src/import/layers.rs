@@ -41,8 +41,9 @@ pub(super) async fn fetch(
     // Also when this future is dropped, no thread goes on for nobody.
     let _guard = cancel.clone().drop_guard();
     let fetch = Fetch { inner, blobs, progress, cancel: &cancel };
-    let fetches = stream::iter(ordered).map(|(blob, diff_id)| fetch.layer(blob, diff_id));
-    let mut fetches = std::pin::pin!(fetches.buffer_unordered(LAYERS_AT_ONCE_MAX));
+    // Collected, for a stream that keeps the closure would keep this future from being sent between threads.
+    let fetches: Vec<_> = ordered.into_iter().map(|(blob, diff_id)| fetch.layer(blob, diff_id)).collect();
+    let mut fetches = std::pin::pin!(stream::iter(fetches).buffer_unordered(LAYERS_AT_ONCE_MAX));
     let mut stored = BTreeMap::new();
     let mut failure = None;
     // After a failure the others are only waited for: once this returns, nothing more is published.
