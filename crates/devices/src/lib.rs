@@ -19,3 +19,5 @@ pub mod serial;
 pub mod vsock;
 
 mod config;
+#[cfg(test)]
+mod testing;

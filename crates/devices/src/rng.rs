@@ -89,3 +89,43 @@ impl Service for Answers {
         u32::try_from(given).unwrap_or(0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use vm_memory::{Bytes, GuestAddress};
+
+    use super::*;
+    use crate::testing::queue::{into, out};
+    use crate::testing::{BUFFERS, Guest};
+
+    #[test]
+    fn requests_are_filled_up_to_the_limit() {
+        let mut guest = Guest::with(Rng::new(io::repeat(0xab)));
+        let mut queues = guest.bring_up(u64::MAX);
+        for (buffers, expected) in [
+            (vec![into(BUFFERS, 64)], 64),
+            (vec![into(BUFFERS, 3), into(BUFFERS + 3, 4)], 7),
+            (vec![into(BUFFERS, 8192)], 4096),
+            (vec![into(BUFFERS, 0)], 0),
+            (vec![out(BUFFERS, 64)], 0),
+            (vec![out(BUFFERS, 64), into(BUFFERS, 8)], 8),
+        ] {
+            let head = queues[0].add(&buffers);
+            guest.kick(0);
+            assert_eq!(queues[0].take_used(), Some((head, expected)), "{buffers:?}");
+        }
+        let bytes: [u8; 8] = guest.memory.read_obj(GuestAddress(BUFFERS)).unwrap();
+        assert_eq!(bytes, [0xab; 8]);
+    }
+
+    #[test]
+    fn a_source_that_fails_gives_nothing() {
+        let mut guest = Guest::with(Rng::new(io::empty()));
+        let mut queues = guest.bring_up(u64::MAX);
+        let head = queues[0].add(&[into(BUFFERS, 64)]);
+        guest.kick(0);
+        assert_eq!(queues[0].take_used(), Some((head, 0)));
+    }
+}

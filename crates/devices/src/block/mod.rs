@@ -3,6 +3,8 @@
 pub mod backend;
 pub mod request;
 mod service;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 

@@ -1,6 +1,8 @@
 //! One virtio-mmio window: empty until a device is plugged into it.
 
 pub mod registers;
+#[cfg(test)]
+mod tests;
 
 use std::io;
 
