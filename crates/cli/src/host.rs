@@ -29,18 +29,15 @@ pub async fn connect(host: Option<String>) -> Result<Client> {
     if client.version().await.is_ok() {
         return Ok(client);
     }
-    match machine::hardware_virtualization() {
-        Ok(()) => {
-            start_agent(&agent_executable()?, &[])?;
-            Ok(client)
-        }
-        Err(reason) => {
-            output::note(&format!(
-                "no usable hardware virtualization ({reason}): using the machine"
-            ));
-            connect_in_machine().await
-        }
+    let virtualization = machine::has_hardware_virtualization();
+    if virtualization.is_usable() {
+        start_agent(&agent_executable()?, &[])?;
+        return Ok(client);
     }
+    output::note(&format!(
+        "no usable hardware virtualization ({virtualization}): using the machine"
+    ));
+    connect_in_machine().await
 }
 
 /// The host agent's executable, beside this one.
