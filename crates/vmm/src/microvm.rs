@@ -162,7 +162,7 @@ impl Microvm {
         reporter.report(Report::Event(Event::VcpuRunnable {
             monotonic_ns: monotonic_ns(),
         }));
-        Ok(Vcpus::start(made, &bus, &reporter))
+        Ok(Vcpus::start(self.vm, made, &bus, &reporter))
     }
 }
 

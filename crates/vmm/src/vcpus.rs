@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 
-use kvm_ioctls::VcpuFd;
+use kvm_ioctls::{VcpuFd, VmFd};
 use protocol::vmm::ExitCode;
 
 use crate::bus::Bus;
@@ -18,11 +18,13 @@ pub struct Vcpus {
     threads: Vec<JoinHandle<()>>,
     /// Shared with the threads: set once, before they are kicked.
     stopping: Arc<AtomicBool>,
+    /// Once it is closed KVM delivers no interrupt any more.
+    _vm: VmFd,
 }
 
 impl Vcpus {
-    /// Runs `vcpus`. How the guest ends is reported; that a thread could not be had, too.
-    pub fn start(vcpus: Vec<VcpuFd>, bus: &Arc<Bus>, reporter: &Reporter) -> Self {
+    /// Runs `vcpus` of `vm`. How the guest ends is reported; that a thread could not be had, too.
+    pub fn start(vm: VmFd, vcpus: Vec<VcpuFd>, bus: &Arc<Bus>, reporter: &Reporter) -> Self {
         let stopping = Arc::new(AtomicBool::new(false));
         let mut threads = Vec::with_capacity(vcpus.len());
         for (index, vcpu) in vcpus.into_iter().enumerate() {
@@ -42,7 +44,11 @@ impl Vcpus {
                 }
             }
         }
-        Self { threads, stopping }
+        Self {
+            threads,
+            stopping,
+            _vm: vm,
+        }
     }
 
     /// Stops all vCPUs and waits for their threads. The event loop must have ended: a thread may be waiting for it.

@@ -103,7 +103,7 @@ fn adjust_leaf(mut leaf: kvm_cpuid_entry2, identity: Identity, amd: bool) -> kvm
             leaf.eax = leaf.eax & 0x3fff | cache_sharers(leaf.eax, identity) << 14;
         }
         FEATURES_AMD if amd => leaf.ecx = with(leaf.ecx, FEATURES_AMD_ECX_MULTICORE, several),
-        SIZES_AMD if amd => leaf.ecx = identity.count() - 1 | identity.id_bits() << 12,
+        SIZES_AMD if amd => leaf.ecx = (identity.count() - 1) | (identity.id_bits() << 12),
         IDENTITY_AMD => {
             leaf.eax = identity.apic_id();
             leaf.ebx = identity.apic_id();

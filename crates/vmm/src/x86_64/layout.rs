@@ -25,11 +25,9 @@ pub const COMMAND_LINE: u64 = 0x2_0000;
 /// The most bytes of a command line, its final zero included (Linux: `COMMAND_LINE_SIZE` of x86).
 pub const COMMAND_LINE_BYTES_MAX: usize = 2048;
 
-/// The MP floating pointer, at the beginning of the last kilobyte of base memory (MultiProcessor specification 1.4, 4).
+/// The MP floating pointer, at the beginning of the last kilobyte of base memory (MultiProcessor specification 1.4, 4), where
+/// the guest is told to have none.
 pub const MP_FLOATING_POINTER: u64 = 0x9_fc00;
-
-/// The end of base memory. What is between [`MP_FLOATING_POINTER`] and it is not memory to the guest.
-pub const BASE_MEMORY_END: u64 = 0xa_0000;
 
 /// Where memory goes on behind the hole for old adapters.
 pub const HIGH_MEMORY: u64 = 0x10_0000;

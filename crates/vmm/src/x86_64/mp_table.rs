@@ -102,7 +102,7 @@ fn checksum(bytes: &[u8]) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::x86_64::layout::{BASE_MEMORY_END, VCPUS_MAX};
+    use crate::x86_64::layout::VCPUS_MAX;
     use proptest::prelude::*;
 
     fn sum(bytes: &[u8]) -> u8 {
@@ -125,8 +125,8 @@ mod tests {
 
     #[test]
     fn the_largest_table_fits_into_base_memory() {
-        let room = BASE_MEMORY_END - MP_FLOATING_POINTER;
-        assert!(bytes(VCPUS_MAX).len() as u64 <= room);
+        let room = 1024;
+        assert!(bytes(VCPUS_MAX).len() <= room);
     }
 
     proptest! {
