@@ -13,8 +13,9 @@ use rustix::event::epoll::EventFlags;
 use rustix::io::{Errno, ioctl_fionbio};
 use rustix::process::{Pid, WaitOptions, WaitStatus, wait};
 
+use crate::container::Container;
 use crate::container::state::{self, Action, Event};
-use crate::container::{Container, streams};
+use crate::container::streams::{self, Carried};
 use crate::control::{Control, ControlError};
 use crate::failure::sentence;
 use crate::kernel_log;
@@ -287,6 +288,8 @@ impl<'a> Task<'a> {
                 Action::TellPrepared => self.control.send(&ToHost::Prepared { container })?,
                 Action::TellStarted => self.control.send(&ToHost::Started { container })?,
                 Action::TellStartFailed(reason, message) => {
+                    // Streams that were never carried end here.
+                    self.containers[index].carried = Carried::default();
                     self.control.send(&ToHost::StartFailed {
                         container,
                         reason,

@@ -64,7 +64,12 @@ const MOUNTS: &[Mount] = &[
 const TERMINALS: &str = "/dev/pts";
 
 /// The options of the pseudoterminals' file system; group 5 is `tty`.
-const TERMINAL_OPTIONS: &[(&str, &str)] = &[("ptmxmode", "0666"), ("mode", "0620"), ("gid", "5")];
+const TERMINAL_OPTIONS: &[(&str, &str)] = &[
+    ("source", "devpts"),
+    ("ptmxmode", "0666"),
+    ("mode", "0620"),
+    ("gid", "5"),
+];
 
 /// Makes `root` the root of this process's mount namespace and lets go of everything else.
 ///
