@@ -9,9 +9,10 @@ use std::sync::Arc;
 use anyhow::{Context, Result, bail};
 use api::client::{Client, Transport};
 use api::route::SOCKET_PATH;
-use machine::{ExecRequest, Execution, ExitStatus, Machine, MachineName, Options, Programs, Progress, Started};
+use machine::{
+    DataDisk, ExecRequest, Execution, ExitStatus, Machine, MachineName, Options, Programs, Progress, Started,
+};
 
-use crate::commands::data_disk;
 use crate::output;
 
 /// What the host agent says on standard output once it can be reached.
@@ -106,6 +107,19 @@ pub async fn start_machine(options: Options) -> Result<Started> {
         Progress::Stage(_) => {}
     };
     Ok(Machine::start(options, &programs, on_progress).await?)
+}
+
+/// The disk that keeps a machine's image store.
+pub fn data_disk(name: &MachineName) -> DataDisk {
+    const SIZE_MIB: u64 = 64 << 10;
+    let home = std::env::var_os("XDG_DATA_HOME")
+        .map(PathBuf::from)
+        .or_else(|| std::env::var_os("HOME").map(|home| Path::new(&home).join(".local/share")));
+    let directory = home.unwrap_or_else(|| PathBuf::from("/var/lib"));
+    DataDisk {
+        path: directory.join("mote/machine").join(format!("{}.ext4", name.as_str())),
+        size_mib: SIZE_MIB,
+    }
 }
 
 /// A client of the host agent in the default machine; both are started where they do not run.

@@ -1,10 +1,10 @@
 //! `mote machine`.
 
 use std::io::IsTerminal;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
-use machine::{Accelerator, Control, DataDisk, ExecRequest, HostFiles, Machine, MachineName, Options, Status};
+use machine::{Accelerator, Control, ExecRequest, HostFiles, Machine, MachineName, Options, Status};
 use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
@@ -35,7 +35,7 @@ pub async fn machine(command: args::Machine) -> Result<u8> {
 
 async fn start_machine(start: MachineStart) -> Result<u8> {
     let name = parse_name(&start.name.name)?;
-    let data_disk = (!start.ephemeral).then(|| data_disk(&name));
+    let data_disk = (!start.ephemeral).then(|| host::data_disk(&name));
     let shares = start
         .share
         .map(|share| std::path::absolute(&share))
@@ -73,19 +73,6 @@ async fn start_machine(start: MachineStart) -> Result<u8> {
         }
     }
     Ok(0)
-}
-
-/// The disk that keeps a machine's image store.
-pub fn data_disk(name: &MachineName) -> DataDisk {
-    const SIZE_MIB: u64 = 64 << 10;
-    let home = std::env::var_os("XDG_DATA_HOME")
-        .map(PathBuf::from)
-        .or_else(|| std::env::var_os("HOME").map(|home| Path::new(&home).join(".local/share")));
-    let directory = home.unwrap_or_else(|| PathBuf::from("/var/lib"));
-    DataDisk {
-        path: directory.join("mote/machine").join(format!("{}.ext4", name.as_str())),
-        size_mib: SIZE_MIB,
-    }
 }
 
 fn parse_name(name: &str) -> Result<MachineName> {

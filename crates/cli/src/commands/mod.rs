@@ -11,8 +11,6 @@ use std::future::Future;
 
 use anyhow::{Context, Result};
 
-pub use machine::data_disk;
-
 use crate::args::{Arguments, Command};
 
 /// Does what was asked; the exit code.
