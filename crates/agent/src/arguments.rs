@@ -1,0 +1,89 @@
+//! The command line, and the configuration that it makes.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Parser;
+
+use crate::config::Config;
+
+/// The host agent: runs containers in microVMs of exactly the size asked for, behind an API on a unix socket.
+///
+/// Once it listens it writes the line "ready" to standard output. SIGTERM and SIGINT end it in order, with all its tasks; a second one kills them.
+/// MOTE_LOG sets what is logged to standard error: "warn", "debug", "agent::http=debug".
+#[derive(Debug, Parser)]
+#[command(name = "mote-agent", version)]
+pub struct Arguments {
+    /// The socket to listen on.
+    #[arg(long, value_name = "PATH", default_value = api::route::SOCKET_PATH)]
+    pub socket: PathBuf,
+
+    /// Where images and scratch disks are kept.
+    #[arg(long, value_name = "DIR", default_value = "/var/lib/mote")]
+    pub state: PathBuf,
+
+    /// Where the sockets of running tasks are.
+    #[arg(long, value_name = "DIR", default_value = "/run/mote")]
+    pub runtime: PathBuf,
+
+    /// Where cgroup v2 is mounted.
+    #[arg(long, value_name = "DIR", default_value = "/sys/fs/cgroup")]
+    pub cgroups: PathBuf,
+
+    /// The guest kernel, an uncompressed ELF image [default: ../share/mote/vmlinux beside this program's directory].
+    #[arg(long, value_name = "PATH")]
+    pub kernel: Option<PathBuf>,
+
+    /// The initramfs with the guest agent [default: ../share/mote/initramfs.cpio beside this program's directory].
+    #[arg(long, value_name = "PATH")]
+    pub initramfs: Option<PathBuf>,
+
+    /// The VMM [default: mote-vmm in this program's directory].
+    #[arg(long, value_name = "PATH")]
+    pub vmm: Option<PathBuf>,
+
+    /// A registry that may be spoken to without TLS; can be given several times.
+    #[arg(long = "insecure-registry", value_name = "NAME")]
+    pub insecure_registries: Vec<String>,
+
+    /// End after so long without tasks and requests.
+    #[arg(long, value_name = "SECONDS")]
+    pub idle_exit: Option<u64>,
+}
+
+impl Arguments {
+    /// The configuration, where this program lies in `program_directory`.
+    #[must_use]
+    pub fn into_config(self, program_directory: &Path) -> Config {
+        let share = program_directory
+            .parent()
+            .unwrap_or(program_directory)
+            .join("share/mote");
+        Config {
+            socket: self.socket,
+            state: self.state,
+            runtime: self.runtime,
+            cgroups: self.cgroups,
+            kernel: self.kernel.unwrap_or_else(|| share.join("vmlinux")),
+            initramfs: self.initramfs.unwrap_or_else(|| share.join("initramfs.cpio")),
+            vmm: self.vmm.unwrap_or_else(|| program_directory.join("mote-vmm")),
+            insecure_registries: self.insecure_registries,
+            idle_exit: self.idle_exit.map(Duration::from_secs),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_named_lies_beside_the_program() {
+        let arguments = Arguments::try_parse_from(["mote-agent", "--vmm", "/v", "--idle-exit", "5"]).unwrap();
+        let config = arguments.into_config(Path::new("/opt/mote/bin"));
+        assert_eq!(config.kernel, Path::new("/opt/mote/share/mote/vmlinux"));
+        assert_eq!(config.initramfs, Path::new("/opt/mote/share/mote/initramfs.cpio"));
+        assert_eq!(config.vmm, Path::new("/v"));
+        assert_eq!(config.idle_exit, Some(Duration::from_secs(5)));
+    }
+}

@@ -1,0 +1,81 @@
+//! The configuration: plain data, made once from the command line and passed on.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use api::error::{ApiError, ErrorCode};
+
+/// Where things are and how the host agent behaves.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The socket that it listens on.
+    pub socket: PathBuf,
+    /// What outlives it: images, scratch disks.
+    pub state: PathBuf,
+    /// What does not outlive the host: sockets, the directories of running tasks.
+    pub runtime: PathBuf,
+    /// Where the cgroup v2 hierarchy is mounted.
+    pub cgroups: PathBuf,
+    /// The guest kernel: an uncompressed ELF image.
+    pub kernel: PathBuf,
+    /// The initramfs with the guest agent.
+    pub initramfs: PathBuf,
+    /// The VMM's program.
+    pub vmm: PathBuf,
+    /// Registries that may be spoken to without TLS.
+    pub insecure_registries: Vec<String>,
+    /// How long it stays without tasks and requests; for ever where absent.
+    pub idle_exit: Option<Duration>,
+}
+
+impl Config {
+    /// Where the directories of running tasks are.
+    #[must_use]
+    pub fn tasks_directory(&self) -> PathBuf {
+        self.runtime.join("tasks")
+    }
+
+    /// Where scratch disks are.
+    #[must_use]
+    pub fn scratch_directory(&self) -> PathBuf {
+        self.state.join("scratch")
+    }
+
+    /// Where the image store is.
+    #[must_use]
+    pub fn images_directory(&self) -> PathBuf {
+        self.state.join("images")
+    }
+
+    /// Checks that every file a microVM needs is there.
+    ///
+    /// # Errors
+    /// [`ErrorCode::HostUnable`] with what is missing and how to get it.
+    pub fn check_files(&self) -> Result<(), ApiError> {
+        let files = [
+            (
+                "the guest kernel",
+                &self.kernel,
+                "build it with `make kernel` or name one with --kernel",
+            ),
+            (
+                "the initramfs",
+                &self.initramfs,
+                "build it with `make initramfs` or name one with --initramfs",
+            ),
+            (
+                "the VMM",
+                &self.vmm,
+                "install mote-vmm beside mote-agent or name it with --vmm",
+            ),
+        ];
+        let missing = |path: &Path| !path.is_file();
+        match files.into_iter().find(|(_, path, _)| missing(path)) {
+            None => Ok(()),
+            Some((what, path, remedy)) => Err(ApiError {
+                code: ErrorCode::HostUnable,
+                message: format!("cannot find {what} at {}; {remedy}", path.display()),
+            }),
+        }
+    }
+}

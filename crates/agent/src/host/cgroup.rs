@@ -1,0 +1,288 @@
+//! Cgroups: what a VMM may use, and the hold on every process of a task.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Seek};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use crate::sizing::CpuLimit;
+
+/// The parent of all our cgroups, below the root of the hierarchy.
+const PARENT: &str = "mote";
+
+/// The controllers that a task needs.
+const CONTROLLERS: [&str; 3] = ["cpu", "memory", "pids"];
+
+/// How long killed processes may take to be gone.
+const EMPTY_SECONDS_MAX: u64 = 10;
+
+/// What went wrong with a cgroup.
+#[derive(Debug, thiserror::Error)]
+pub enum CgroupError {
+    /// There is no cgroup v2.
+    #[error(
+        "cgroup v2 is not mounted at {}, so tasks cannot be metered; boot the host with the unified hierarchy (systemd.unified_cgroup_hierarchy=1)",
+        root.display()
+    )]
+    NotMounted {
+        /// Where it should be.
+        root: PathBuf,
+    },
+    /// A controller is missing.
+    #[error("the host's cgroup v2 hierarchy at {} has no {controller} controller, so tasks cannot be metered", root.display())]
+    Controller {
+        /// Which.
+        controller: &'static str,
+        /// Of which hierarchy.
+        root: PathBuf,
+    },
+    /// A file of the hierarchy.
+    #[error("cannot {attempted} {}", path.display())]
+    Io {
+        /// `write`, `make`, …
+        attempted: &'static str,
+        /// The file or directory.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Processes survive a kill.
+    #[error("the processes in {} did not end when they were killed", path.display())]
+    Occupied {
+        /// The cgroup.
+        path: PathBuf,
+    },
+}
+
+/// What makes cgroups for tasks.
+pub trait Cgroups: Send + Sync + 'static {
+    /// Checks that tasks can be metered on this host.
+    fn check(&self) -> Result<(), CgroupError>;
+
+    /// Makes the cgroup of the task `id`, whose processes may use so much memory together.
+    fn create(&self, id: &str, memory_bytes_max: u64) -> Result<Box<dyn Cgroup>, CgroupError>;
+
+    /// Ends every process that an earlier host agent left in cgroups of ours and removes them; how many there were.
+    fn remove_leftovers(&self) -> Result<usize, CgroupError>;
+}
+
+/// The cgroup of one task. Dropping it removes it as [`Self::remove`] does.
+pub trait Cgroup: Send + Sync {
+    /// Moves a process into it.
+    fn enter(&self, process: u32) -> Result<(), CgroupError>;
+
+    /// Bounds the CPU time of its processes from now on.
+    fn limit_cpu(&self, limit: CpuLimit) -> Result<(), CgroupError>;
+
+    /// Ends what still runs in it and removes it.
+    fn remove(&mut self) -> Result<(), CgroupError>;
+}
+
+/// The kernel's cgroup v2 hierarchy.
+#[derive(Clone, Debug)]
+pub struct CgroupV2 {
+    root: PathBuf,
+}
+
+impl CgroupV2 {
+    /// The hierarchy that is mounted at `root`.
+    #[must_use]
+    pub const fn new(root: PathBuf) -> Self {
+        Self { root }
+    }
+
+    fn parent(&self) -> PathBuf {
+        self.root.join(PARENT)
+    }
+}
+
+impl Cgroups for CgroupV2 {
+    fn check(&self) -> Result<(), CgroupError> {
+        let Ok(available) = fs::read_to_string(self.root.join("cgroup.controllers")) else {
+            return Err(CgroupError::NotMounted {
+                root: self.root.clone(),
+            });
+        };
+        for controller in CONTROLLERS {
+            if !available.split_whitespace().any(|name| name == controller) {
+                return Err(CgroupError::Controller {
+                    controller,
+                    root: self.root.clone(),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn create(&self, id: &str, memory_bytes_max: u64) -> Result<Box<dyn Cgroup>, CgroupError> {
+        self.check()?;
+        let parent = self.parent();
+        let enable = CONTROLLERS.map(|name| format!("+{name}")).join(" ");
+        make(&parent)?;
+        write(&self.root.join("cgroup.subtree_control"), &enable)?;
+        write(&parent.join("cgroup.subtree_control"), &enable)?;
+        let path = parent.join(id);
+        make(&path)?;
+        let cgroup = TaskCgroup { path, is_there: true };
+        write(&cgroup.path.join("memory.max"), &memory_bytes_max.to_string())?;
+        Ok(Box::new(cgroup))
+    }
+
+    fn remove_leftovers(&self) -> Result<usize, CgroupError> {
+        let entries = match fs::read_dir(self.parent()) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+            Err(source) => {
+                return Err(CgroupError::Io {
+                    attempted: "list",
+                    path: self.parent(),
+                    source,
+                });
+            }
+        };
+        let mut removed = 0;
+        for entry in entries
+            .flatten()
+            .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+        {
+            remove(&entry.path())?;
+            removed += 1;
+        }
+        Ok(removed)
+    }
+}
+
+struct TaskCgroup {
+    path: PathBuf,
+    is_there: bool,
+}
+
+impl Cgroup for TaskCgroup {
+    fn enter(&self, process: u32) -> Result<(), CgroupError> {
+        write(&self.path.join("cgroup.procs"), &process.to_string())
+    }
+
+    fn limit_cpu(&self, limit: CpuLimit) -> Result<(), CgroupError> {
+        let text = format!("{} {}", limit.quota_microseconds, limit.period_microseconds);
+        write(&self.path.join("cpu.max"), &text)
+    }
+
+    fn remove(&mut self) -> Result<(), CgroupError> {
+        self.is_there = false;
+        remove(&self.path)
+    }
+}
+
+impl Drop for TaskCgroup {
+    fn drop(&mut self) {
+        if self.is_there
+            && let Err(error) = remove(&self.path)
+        {
+            tracing::error!(path = %self.path.display(), "a cgroup is left over: {error}");
+        }
+    }
+}
+
+fn make(path: &Path) -> Result<(), CgroupError> {
+    match fs::create_dir(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        other => other.map_err(|source| CgroupError::Io {
+            attempted: "make the cgroup",
+            path: path.to_owned(),
+            source,
+        }),
+    }
+}
+
+fn write(path: &Path, text: &str) -> Result<(), CgroupError> {
+    // Not fs::write: it would create a file that is missing, where the kernel offers none.
+    let written = File::options()
+        .write(true)
+        .open(path)
+        .and_then(|mut file| io::Write::write_all(&mut file, text.as_bytes()));
+    written.map_err(|source| CgroupError::Io {
+        attempted: "write to",
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// Removes the cgroup, and ends what runs in it where that is in the way.
+fn remove(path: &Path) -> Result<(), CgroupError> {
+    let failed = |source| CgroupError::Io {
+        attempted: "remove the cgroup",
+        path: path.to_owned(),
+        source,
+    };
+    match fs::remove_dir(path) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {
+            write(&path.join("cgroup.kill"), "1")?;
+            wait_until_empty(path)?;
+            fs::remove_dir(path).map_err(failed)
+        }
+        Err(error) => Err(failed(error)),
+    }
+}
+
+fn wait_until_empty(path: &Path) -> Result<(), CgroupError> {
+    let events = path.join("cgroup.events");
+    let failed = |source| CgroupError::Io {
+        attempted: "watch",
+        path: events.clone(),
+        source,
+    };
+    let mut file = File::open(&events).map_err(failed)?;
+    let deadline = Instant::now() + Duration::from_secs(EMPTY_SECONDS_MAX);
+    loop {
+        let mut text = String::new();
+        file.rewind()
+            .and_then(|()| file.read_to_string(&mut text))
+            .map_err(failed)?;
+        if text.lines().any(|line| line == "populated 0") {
+            return Ok(());
+        }
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(CgroupError::Occupied { path: path.to_owned() });
+        }
+        // The kernel raises POLLPRI at each change of the file (Documentation/admin-guide/cgroup-v2.rst, "Un-populated Notification").
+        let timeout = Timespec::try_from(left).unwrap_or(Timespec { tv_sec: 1, tv_nsec: 0 });
+        poll(&mut [PollFd::new(&file, PollFlags::PRI)], Some(&timeout)).map_err(|errno| failed(errno.into()))?;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(controllers: Option<&str>) -> Result<(), String> {
+        let root = tempfile::tempdir().unwrap();
+        if let Some(controllers) = controllers {
+            fs::write(root.path().join("cgroup.controllers"), controllers).unwrap();
+        }
+        CgroupV2::new(root.path().to_owned())
+            .check()
+            .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_host_without_cgroup_v2_is_told_so() {
+        assert!(check(None).unwrap_err().contains("cgroup v2 is not mounted"));
+    }
+
+    #[test]
+    fn a_missing_controller_is_named() {
+        assert!(check(Some("cpu pids\n")).unwrap_err().contains("no memory controller"));
+        assert_eq!(check(Some("cpuset cpu io memory pids\n")), Ok(()));
+    }
+
+    #[test]
+    fn no_cgroups_means_no_leftovers() {
+        let root = tempfile::tempdir().unwrap();
+        assert_eq!(CgroupV2::new(root.path().to_owned()).remove_leftovers().unwrap(), 0);
+    }
+}

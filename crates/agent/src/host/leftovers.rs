@@ -1,0 +1,69 @@
+//! What an earlier host agent left behind when it was killed: found and removed before anything else happens.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::cgroup::{CgroupError, Cgroups};
+use super::scratch::disks_directory;
+use crate::config::Config;
+
+/// Something of an earlier host agent could not be removed.
+#[derive(Debug, thiserror::Error)]
+pub enum LeftoverError {
+    /// A cgroup.
+    #[error(transparent)]
+    Cgroup(#[from] CgroupError),
+    /// A file or directory.
+    #[error("cannot remove {}, which an earlier host agent left behind", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// Ends the processes and removes the cgroups, directories and scratch disks of tasks that nobody looks after any more.
+///
+/// # Errors
+/// The first thing that cannot be removed.
+pub fn remove(config: &Config, cgroups: &dyn Cgroups) -> Result<(), LeftoverError> {
+    // Processes first: they use the rest.
+    let tasks = cgroups.remove_leftovers()?;
+    let directories = empty(&config.tasks_directory())?;
+    let disks = empty(&disks_directory(&config.scratch_directory()))?;
+    if tasks + directories + disks > 0 {
+        tracing::warn!(
+            tasks,
+            directories,
+            disks,
+            "removed what an earlier host agent left behind"
+        );
+    }
+    Ok(())
+}
+
+fn empty(directory: &Path) -> Result<usize, LeftoverError> {
+    let failed = |path: &Path, source| LeftoverError::File {
+        path: path.to_owned(),
+        source,
+    };
+    let entries = match fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+        Err(error) => return Err(failed(directory, error)),
+    };
+    let mut removed = 0;
+    for entry in entries {
+        let path = entry.map_err(|error| failed(directory, error))?.path();
+        let result = if path.is_dir() {
+            fs::remove_dir_all(&path)
+        } else {
+            fs::remove_file(&path)
+        };
+        result.map_err(|error| failed(&path, error))?;
+        removed += 1;
+    }
+    Ok(removed)
+}

@@ -1,0 +1,151 @@
+//! The stream of an attached task, over an upgraded connection.
+
+use std::sync::Arc;
+
+use api::attach::{self, AttachError, Frame};
+use api::route::ATTACH_PROTOCOL;
+use api::task::Task;
+use axum::body::Body;
+use axum::extract::{Path, Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use bytes::{Buf, Bytes, BytesMut};
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+use protocol::guest::Stream;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::sync::mpsc;
+
+use super::refusal::Refusal;
+use crate::agent::Agent;
+use crate::host::Input;
+use crate::lifecycle::Event;
+use crate::output::Chunk;
+use crate::sentence::sentence;
+use crate::tasks::Entry;
+
+/// Bytes that are read from a client at once.
+const READ_LEN: usize = 64 << 10;
+
+pub async fn attach(
+    State(agent): State<Arc<Agent>>,
+    Path(task): Path<String>,
+    mut request: Request,
+) -> Result<Response, Refusal> {
+    let entry = agent.tasks.find(&task)?;
+    if !asks_for_upgrade(request.headers()) {
+        return Err(Refusal::invalid(format!(
+            "attaching needs the header Upgrade: {ATTACH_PROTOCOL}"
+        )));
+    }
+    let Some(upgrade) = request.extensions_mut().remove::<OnUpgrade>() else {
+        return Err(Refusal::invalid("this connection cannot be upgraded".to_owned()));
+    };
+    // Before the task can be started by anybody, so that no output is missed.
+    let chunks = entry.outlets.attach();
+    let presence = agent.activity.begin();
+    tokio::spawn(async move {
+        match upgrade.await {
+            Ok(connection) => serve(TokioIo::new(connection), &entry, chunks).await,
+            Err(error) => tracing::debug!("a client went away before it was attached: {error}"),
+        }
+        drop(presence);
+    });
+    let headers = [(header::CONNECTION, "upgrade"), (header::UPGRADE, ATTACH_PROTOCOL)];
+    Ok((StatusCode::SWITCHING_PROTOCOLS, headers, Body::empty()).into_response())
+}
+
+fn asks_for_upgrade(headers: &HeaderMap) -> bool {
+    headers
+        .get(header::UPGRADE)
+        .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(ATTACH_PROTOCOL.as_bytes()))
+}
+
+/// Starts the task where it was only created, and relays until it has stopped or the client is gone.
+async fn serve(connection: impl AsyncRead + AsyncWrite, entry: &Entry, chunks: mpsc::Receiver<Chunk>) {
+    entry.tell(Event::StartRequested).await;
+    let (reader, writer) = tokio::io::split(connection);
+    let input = async {
+        if let Err(error) = relay_input(reader, entry).await {
+            tracing::debug!("a client's input ended: {}", sentence(&error));
+        }
+        // Who gave the input is gone: a process that waits for more would wait for ever.
+        give(entry, Input::End).await;
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        result = relay_output(writer, entry, chunks) => {
+            if let Err(error) = result {
+                tracing::debug!("a client went away: {}", sentence(&error));
+                give(entry, Input::End).await;
+            }
+        }
+        () = input => {}
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+enum RelayError {
+    #[error("the connection failed")]
+    Connection(#[from] std::io::Error),
+    #[error("a frame is wrong")]
+    Frame(#[from] AttachError),
+    #[error("the client sent a frame that only host agents send")]
+    Direction,
+}
+
+/// Takes frames until the client sends no more.
+async fn relay_input(mut reader: impl AsyncRead + Unpin, entry: &Entry) -> Result<(), RelayError> {
+    let mut bytes = BytesMut::with_capacity(READ_LEN);
+    while reader.read_buf(&mut bytes).await? > 0 {
+        while let Some((frame, len)) = attach::parse(&bytes)? {
+            bytes.advance(len);
+            match frame {
+                Frame::Stdin(input) => give(entry, Input::Bytes(Bytes::from(input))).await,
+                Frame::StdinEnd => give(entry, Input::End).await,
+                Frame::Resize(size) => give(entry, Input::Resize(size)).await,
+                Frame::Stop(stop) => entry.ask_to_stop(stop).await,
+                Frame::Stdout(_) | Frame::Stderr(_) | Frame::Ended(_) => return Err(RelayError::Direction),
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Hands input to the task; one that takes none, or no more, does not get it.
+async fn give(entry: &Entry, input: Input) {
+    if let Some(sender) = &entry.input {
+        let _ = sender.send(input).await;
+    }
+}
+
+/// Sends output until there is no more, and then what became of the task.
+async fn relay_output(
+    mut writer: impl AsyncWrite + Unpin,
+    entry: &Entry,
+    mut chunks: mpsc::Receiver<Chunk>,
+) -> Result<(), RelayError> {
+    while let Some(chunk) = chunks.recv().await {
+        let bytes = chunk.bytes.to_vec();
+        let frame = match chunk.stream {
+            Stream::Stderr => Frame::Stderr(bytes),
+            Stream::Stdout | Stream::Terminal | Stream::Stdin => Frame::Stdout(bytes),
+        };
+        writer.write_all(&attach::encode(&frame)?).await?;
+    }
+    writer.write_all(&ended(entry.stopped().await)?).await?;
+    writer.flush().await?;
+    writer.shutdown().await?;
+    Ok(())
+}
+
+/// The last frame. A command line that does not fit into it is left out.
+fn ended(task: Task) -> Result<Vec<u8>, AttachError> {
+    match attach::encode(&Frame::Ended(Box::new(task.clone()))) {
+        Err(AttachError::TooLong(_)) => attach::encode(&Frame::Ended(Box::new(Task {
+            command: vec![],
+            ..task
+        }))),
+        other => other,
+    }
+}

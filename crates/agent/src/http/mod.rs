@@ -1,0 +1,62 @@
+//! The API over HTTP: routes, bodies, refusals. What a route does is in [`crate::agent`].
+
+mod attach;
+mod body;
+mod images;
+mod refusal;
+mod tasks;
+
+use std::sync::Arc;
+
+use api::error::{ApiError, ErrorCode};
+use api::route;
+use api::task::Version;
+use axum::extract::{Request, State};
+use axum::http::{Method, Uri};
+use axum::middleware::{self, Next};
+use axum::response::Response;
+use axum::routing::{delete, get, post};
+use axum::{Json, Router};
+
+use crate::agent::Agent;
+use refusal::Refusal;
+
+/// The routes of [`api::route`].
+pub fn router(agent: &Arc<Agent>) -> Router {
+    Router::new()
+        .route(route::VERSION, get(version))
+        .route(route::IMAGES, get(images::list))
+        .route(route::IMAGES_PULL, post(images::pull))
+        .route(route::IMAGES_LOAD, post(images::load))
+        .route(route::IMAGE, delete(images::remove))
+        .route(route::TASKS, get(tasks::list).post(tasks::create))
+        .route(route::TASK, get(tasks::describe).delete(tasks::forget))
+        .route(route::TASK_START, post(tasks::start))
+        .route(route::TASK_ATTACH, post(attach::attach))
+        .route(route::TASK_STOP, post(tasks::stop))
+        .fallback(no_such_route)
+        .method_not_allowed_fallback(no_such_route)
+        .layer(middleware::from_fn_with_state(agent.clone(), count))
+        .with_state(agent.clone())
+}
+
+async fn version() -> Json<Version> {
+    Json(Version {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    })
+}
+
+async fn no_such_route(method: Method, uri: Uri) -> Refusal {
+    let message = format!("nothing answers {method} {}", uri.path());
+    Refusal(ApiError {
+        code: ErrorCode::NoSuchRoute,
+        message,
+    })
+}
+
+/// A host agent with a request under way is not idle.
+async fn count(State(agent): State<Arc<Agent>>, request: Request, next: Next) -> Response {
+    let presence = agent.activity.begin();
+    let response = next.run(request).await;
+    response.map(|inner| body::kept_with(inner, presence))
+}

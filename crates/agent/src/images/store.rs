@@ -1,0 +1,230 @@
+//! The images of the crate `image`'s store.
+
+use std::sync::Arc;
+
+use api::error::{ApiError, ErrorCode};
+use api::image::{Image, ImageEvent, LayerSummary, PullRequest};
+use futures_util::future::BoxFuture;
+use image::credentials::{docker_config_path, from_docker_config};
+use image::{Credentials, Event, Platform, PullOptions, Reference, Source, Store, StoreError, StoreOptions};
+use tokio::sync::mpsc;
+
+use super::refusal::{refuse, refuse_import, refuse_store};
+use super::{Archive, ImageConfig, Images, Progress, RunnableImage};
+use crate::config::Config;
+
+/// The store, and how the host agent uses it.
+#[derive(Debug)]
+pub struct StoredImages {
+    store: Store,
+    insecure_registries: Vec<String>,
+}
+
+impl StoredImages {
+    /// Opens the store.
+    ///
+    /// # Errors
+    /// Where it is in use, or not readable.
+    pub fn open(config: &Config) -> Result<Self, StoreError> {
+        let store = Store::open(&config.images_directory(), StoreOptions::default())?;
+        Ok(Self {
+            store,
+            insecure_registries: config.insecure_registries.clone(),
+        })
+    }
+
+    /// Does what may wait for the disk.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Store) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let store = self.store.clone();
+        let done = tokio::task::spawn_blocking(move || work(&store))
+            .await
+            .map_err(StoreError::Thread);
+        done.and_then(|done| done).map_err(|error| refuse_store(&error))
+    }
+
+    async fn find(&self, word: String) -> Result<RunnableImage, ApiError> {
+        let resolved = self
+            .blocking(move |store| store.resolve(&word).map(|image| (image, word)))
+            .await;
+        let (image, word) = resolved?;
+        let (host, platform) = (Platform::host(), &image.record.platform);
+        if !host.accepts(platform) {
+            let message = format!("the image {word} is for {platform}; this host runs {host}");
+            return Err(ApiError {
+                code: ErrorCode::InvalidImage,
+                message,
+            });
+        }
+        let snapshot = self
+            .store
+            .snapshot(&image)
+            .await
+            .map_err(|error| refuse_store(&error))?;
+        let process = image.record.process;
+        let digest = image.record.digest.to_string();
+        let full_name = Reference::parse(&word).map(|reference| reference.to_string()).ok();
+        Ok(RunnableImage {
+            name: full_name
+                .filter(|name| image.names.contains(name))
+                .unwrap_or_else(|| digest.clone()),
+            digest,
+            config: ImageConfig {
+                entrypoint: process.entrypoint,
+                command: process.cmd,
+                env: process.env,
+                working_directory: process.working_dir,
+                user: process.user,
+                stop_signal: process.stop_signal,
+            },
+            parts: snapshot.parts.iter().map(|part| part.path.clone()).collect(),
+            hold: Arc::new(snapshot),
+        })
+    }
+
+    async fn pull(&self, request: PullRequest, progress: Progress) -> Result<Vec<Image>, ApiError> {
+        let reference =
+            Reference::parse(&request.reference).map_err(|error| refuse(ErrorCode::InvalidParameter, &error))?;
+        let platform = request.platform.as_deref().map(platform).transpose()?;
+        let credentials = match request.credentials {
+            Some(given) => Some(Credentials::new(given.username, given.password)),
+            None => own_credentials(reference.domain().to_owned()).await?,
+        };
+        let mut insecure = self.insecure_registries.clone();
+        if request.insecure {
+            insecure.push(reference.domain().to_owned());
+        }
+        let options = PullOptions {
+            credentials,
+            insecure,
+            platform,
+            name: None,
+        };
+        let pulled = self
+            .store
+            .pull(&Source::Registry(reference), &options, &listener(progress))
+            .await;
+        pulled
+            .map(|image| vec![summary(image)])
+            .map_err(|error| refuse_import(&error))
+    }
+
+    async fn load(&self, archive: Archive, name: Option<String>, progress: Progress) -> Result<Vec<Image>, ApiError> {
+        let name = name.as_deref().map(Reference::parse).transpose();
+        let name = name.map_err(|error| refuse(ErrorCode::InvalidParameter, &error))?;
+        let options = PullOptions {
+            name,
+            ..PullOptions::default()
+        };
+        let loaded = self.store.load(archive, &options, &listener(progress)).await;
+        let images = loaded.map_err(|error| refuse_import(&error))?;
+        Ok(images.into_iter().map(summary).collect())
+    }
+}
+
+impl Images for StoredImages {
+    fn list(&self) -> BoxFuture<'_, Result<Vec<Image>, ApiError>> {
+        Box::pin(async { Ok(self.blocking(Store::list).await?.into_iter().map(summary).collect()) })
+    }
+
+    fn find<'a>(&'a self, reference: &'a str) -> BoxFuture<'a, Result<RunnableImage, ApiError>> {
+        Box::pin(self.find(reference.to_owned()))
+    }
+
+    fn pull(&self, request: PullRequest, progress: Progress) -> BoxFuture<'_, Result<Vec<Image>, ApiError>> {
+        Box::pin(self.pull(request, progress))
+    }
+
+    fn load(
+        &self,
+        archive: Archive,
+        name: Option<String>,
+        progress: Progress,
+    ) -> BoxFuture<'_, Result<Vec<Image>, ApiError>> {
+        Box::pin(self.load(archive, name, progress))
+    }
+
+    fn remove<'a>(&'a self, reference: &'a str) -> BoxFuture<'a, Result<(), ApiError>> {
+        let word = reference.to_owned();
+        Box::pin(self.blocking(move |store| store.remove(&word)))
+    }
+}
+
+fn platform(text: &str) -> Result<Platform, ApiError> {
+    Platform::parse(text).ok_or_else(|| ApiError {
+        code: ErrorCode::InvalidParameter,
+        message: format!("{text:?} is no platform: it must be os/architecture or os/architecture/variant"),
+    })
+}
+
+/// What this process's user signed in with before. Credential helpers are programs, so they are waited for elsewhere.
+async fn own_credentials(domain: String) -> Result<Option<Credentials>, ApiError> {
+    let Some(path) = docker_config_path() else {
+        return Ok(None);
+    };
+    let read = tokio::task::spawn_blocking(move || from_docker_config(&path, &domain)).await;
+    match read {
+        Ok(credentials) => credentials.map_err(|error| refuse(ErrorCode::Unauthorized, &error)),
+        Err(error) => Err(refuse(ErrorCode::Internal, &error)),
+    }
+}
+
+/// Tells a client of events without ever waiting for it: progress only while there is much room, all else while there is any.
+fn listener(progress: Progress) -> image::Progress {
+    image::Progress::new(move |event| {
+        let has_much_room = progress.capacity() > progress.max_capacity() / 2;
+        if let Some(event) = translate(event).filter(|event| has_much_room || !is_progress(event)) {
+            tell(&progress, event);
+        }
+    })
+}
+
+fn tell(progress: &mpsc::Sender<ImageEvent>, event: ImageEvent) {
+    // A client that is gone, or takes nothing, does not hold a pull up: its answer's end tells what it needs.
+    let _ = progress.try_send(event);
+}
+
+const fn is_progress(event: &ImageEvent) -> bool {
+    matches!(event, ImageEvent::LayerProgress { .. })
+}
+
+fn translate(event: Event) -> Option<ImageEvent> {
+    Some(match event {
+        Event::Resolved { digest, layers } => ImageEvent::Resolved {
+            digest: digest.to_string(),
+            layers: layers
+                .into_iter()
+                .map(|layer| LayerSummary {
+                    digest: layer.digest.to_string(),
+                    size_bytes: layer.size_bytes,
+                })
+                .collect(),
+        },
+        Event::LayerStarted { .. } => return None,
+        Event::LayerProgress { digest, received_bytes } => ImageEvent::LayerProgress {
+            digest: digest.to_string(),
+            received_bytes,
+        },
+        Event::LayerDone { digest } => ImageEvent::LayerDone {
+            digest: digest.to_string(),
+            existed: false,
+        },
+        Event::LayerExists { digest } => ImageEvent::LayerDone {
+            digest: digest.to_string(),
+            existed: true,
+        },
+    })
+}
+
+fn summary(image: image::Image) -> Image {
+    Image {
+        digest: image.record.digest.to_string(),
+        platform: image.record.platform.to_string(),
+        created: Some(image.record.created.clone()).filter(|created| !created.is_empty()),
+        size_bytes: image.record.size_bytes(),
+        layers: image.record.layers.len(),
+        names: image.names,
+    }
+}

@@ -1,0 +1,26 @@
+//! The host agent: a daemon that owns the images and tasks of one host, and serves them over the API.
+//!
+//! It starts one VMM process per task and speaks with it, and with the guest agent in it, over unix sockets; it makes no KVM call.
+//! Read [`lifecycle`] first: the life of a task as a pure function. [`spec`] and [`sizing`] decide what exactly runs and how big it is.
+//! [`task`] leads one task through its life, on the [`host`] that performs it; [`tasks`] knows all of them, and [`agent`] is what the
+//! API does. [`http`] is its outside, [`server`] the process around it.
+
+#![forbid(unsafe_code)]
+
+pub mod activity;
+pub mod agent;
+pub mod arguments;
+pub mod clock;
+pub mod config;
+pub mod host;
+pub mod http;
+pub mod images;
+pub mod lifecycle;
+pub mod names;
+pub mod output;
+pub mod sentence;
+pub mod server;
+pub mod sizing;
+pub mod spec;
+pub mod task;
+pub mod tasks;

@@ -1,0 +1,199 @@
+//! Sizes: from what a user asks for to what a microVM and its cgroups get.
+
+/// The least CPU, in thousandths of a vCPU: the kernel's shortest quota in its longest period.
+pub const VCPU_MILLI_MIN: u32 = 1;
+
+/// The most CPU, in thousandths of a vCPU.
+pub const VCPU_MILLI_MAX: u32 = 64_000;
+
+/// The least memory of a container, in MiB, as Docker has it: below, not even a shell can be relied on.
+pub const MEMORY_MIB_MIN: u32 = 6;
+
+/// The most memory of a container, in MiB.
+pub const MEMORY_MIB_MAX: u32 = 1 << 20;
+
+/// What the guest kernel reserves and never shows in `MemTotal`, and what it and the guest agent use when nothing else runs,
+/// in MiB (measured: `docs/performance.md`).
+const GUEST_BASE_MIB: u32 = 32;
+
+/// What each vCPU adds to that, in MiB: per-CPU areas and stacks.
+const GUEST_VCPU_MIB: u32 = 1;
+
+/// The guest kernel describes each 4096-byte page by 64 bytes.
+const STRUCT_PAGE_SHARE: u32 = 64;
+
+/// What the VMM's process may use beyond guest memory, in MiB; the page cache of the files that it reads counts too, but is given back under pressure.
+const VMM_BASE_MIB: u64 = 48;
+
+/// The share of guest memory that KVM's page tables can take: 8 bytes for each 4096, twice (the host's own tables and the guest's).
+const PAGE_TABLE_SHARE: u64 = 256;
+
+/// The kernel's shortest quota, in microseconds (`min_cfs_quota_period`).
+const QUOTA_MICROSECONDS_MIN: u32 = 1_000;
+
+/// The quota that a period is chosen for, in microseconds: the slice that the kernel hands to a CPU at once (`sched_cfs_bandwidth_slice_us`).
+const QUOTA_MICROSECONDS_WANTED: u32 = 5_000;
+
+/// The shortest period, in microseconds: shorter ones cost more timer interrupts than they smooth.
+const PERIOD_MICROSECONDS_MIN: u32 = 10_000;
+
+/// The kernel's longest period, in microseconds (`max_cfs_quota_period`).
+const PERIOD_MICROSECONDS_MAX: u32 = 1_000_000;
+
+/// Why a size cannot be had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SizeError {
+    /// Less or more CPU than possible.
+    #[error(
+        "{vcpu_milli} thousandths of a vCPU were asked for: possible are {VCPU_MILLI_MIN} (0.001 vCPU) to {VCPU_MILLI_MAX} ({} vCPU)",
+        VCPU_MILLI_MAX / 1000
+    )]
+    Vcpu {
+        /// What was asked for.
+        vcpu_milli: u32,
+    },
+    /// Less or more memory than possible.
+    #[error("{memory_mib} MiB of memory were asked for: possible are {MEMORY_MIB_MIN} MiB to {MEMORY_MIB_MAX} MiB")]
+    Memory {
+        /// What was asked for.
+        memory_mib: u32,
+    },
+}
+
+/// The size of one task's microVM and of the bounds around it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sizing {
+    /// Whole vCPUs.
+    pub vcpus: u8,
+    /// The microVM's memory, in MiB.
+    pub guest_memory_mib: u32,
+    /// The container's limit in the guest, in bytes.
+    pub container_memory_bytes: u64,
+    /// The limit on the VMM's process, in bytes.
+    pub vmm_memory_bytes: u64,
+    /// The CPU limit on the VMM's process.
+    pub cpu: CpuLimit,
+}
+
+/// A `cpu.max`: so much CPU time in each period.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CpuLimit {
+    /// CPU time, in microseconds.
+    pub quota_microseconds: u32,
+    /// The period, in microseconds.
+    pub period_microseconds: u32,
+}
+
+/// Sizes a task.
+///
+/// # Errors
+/// [`SizeError`] for what no host can give.
+pub fn size(vcpu_milli: u32, memory_mib: u32) -> Result<Sizing, SizeError> {
+    if !(VCPU_MILLI_MIN..=VCPU_MILLI_MAX).contains(&vcpu_milli) {
+        return Err(SizeError::Vcpu { vcpu_milli });
+    }
+    if !(MEMORY_MIB_MIN..=MEMORY_MIB_MAX).contains(&memory_mib) {
+        return Err(SizeError::Memory { memory_mib });
+    }
+    let vcpus = vcpu_milli.div_ceil(1000);
+    let guest_memory_mib = guest_memory_mib(vcpus, memory_mib);
+    let guest_memory = u64::from(guest_memory_mib);
+    let vmm_memory_mib = guest_memory + guest_memory.div_ceil(PAGE_TABLE_SHARE) + VMM_BASE_MIB;
+    Ok(Sizing {
+        vcpus: u8::try_from(vcpus).map_err(|_| SizeError::Vcpu { vcpu_milli })?,
+        guest_memory_mib,
+        container_memory_bytes: u64::from(memory_mib) << 20,
+        vmm_memory_bytes: vmm_memory_mib << 20,
+        cpu: cpu_limit(vcpu_milli),
+    })
+}
+
+/// The container's memory plus the platform's: struct pages are needed for all of it, theirs included.
+const fn guest_memory_mib(vcpus: u32, memory_mib: u32) -> u32 {
+    let content_mib = memory_mib + GUEST_BASE_MIB + vcpus * GUEST_VCPU_MIB;
+    content_mib + content_mib.div_ceil(STRUCT_PAGE_SHARE - 1)
+}
+
+/// The shortest period, in whole milliseconds, that gives a whole slice; small fractions get smaller quotas rather than a longer period than the kernel has.
+fn cpu_limit(vcpu_milli: u32) -> CpuLimit {
+    // In whole milliseconds a period has as many thousandths as microseconds have whole numbers: the fraction is exact.
+    let wanted_milliseconds = QUOTA_MICROSECONDS_WANTED.div_ceil(vcpu_milli);
+    let period_microseconds = (wanted_milliseconds * 1000).clamp(PERIOD_MICROSECONDS_MIN, PERIOD_MICROSECONDS_MAX);
+    let quota_microseconds = (period_microseconds / 1000) * vcpu_milli;
+    debug_assert!(
+        quota_microseconds >= QUOTA_MICROSECONDS_MIN,
+        "the kernel refuses this quota"
+    );
+    CpuLimit {
+        quota_microseconds,
+        period_microseconds,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn check(vcpu_milli: u32, vcpus: u8, quota_microseconds: u32, period_microseconds: u32) {
+        let sizing = size(vcpu_milli, 64).unwrap();
+        assert_eq!(sizing.vcpus, vcpus);
+        assert_eq!(
+            sizing.cpu,
+            CpuLimit {
+                quota_microseconds,
+                period_microseconds
+            }
+        );
+    }
+
+    #[test]
+    fn small_fractions_get_long_periods_and_large_ones_short_periods() {
+        check(1, 1, 1_000, 1_000_000);
+        check(5, 1, 5_000, 1_000_000);
+        check(100, 1, 5_000, 50_000);
+        check(250, 1, 5_000, 20_000);
+        check(1000, 1, 10_000, 10_000);
+        check(1500, 2, 15_000, 10_000);
+        check(4000, 4, 40_000, 10_000);
+    }
+
+    #[test]
+    fn the_container_gets_exactly_what_was_asked() {
+        assert_eq!(size(250, 64).unwrap().container_memory_bytes, 64 << 20);
+    }
+
+    #[test]
+    fn what_no_host_can_give_is_refused() {
+        assert_eq!(size(0, 64), Err(SizeError::Vcpu { vcpu_milli: 0 }));
+        assert_eq!(
+            size(VCPU_MILLI_MAX + 1, 64),
+            Err(SizeError::Vcpu {
+                vcpu_milli: VCPU_MILLI_MAX + 1
+            })
+        );
+        assert_eq!(size(250, 5), Err(SizeError::Memory { memory_mib: 5 }));
+        assert_eq!(size(250, u32::MAX), Err(SizeError::Memory { memory_mib: u32::MAX }));
+    }
+
+    proptest! {
+        #[test]
+        fn every_fraction_is_exact_and_within_the_kernels_limits(vcpu_milli in VCPU_MILLI_MIN..=VCPU_MILLI_MAX) {
+            let cpu = size(vcpu_milli, 64).unwrap().cpu;
+            prop_assert!(cpu.quota_microseconds >= QUOTA_MICROSECONDS_MIN);
+            prop_assert!((PERIOD_MICROSECONDS_MIN..=PERIOD_MICROSECONDS_MAX).contains(&cpu.period_microseconds));
+            prop_assert_eq!(
+                u64::from(cpu.quota_microseconds) * 1000,
+                u64::from(vcpu_milli) * u64::from(cpu.period_microseconds)
+            );
+        }
+
+        #[test]
+        fn memory_grows_with_what_is_asked(memory_mib in MEMORY_MIB_MIN..=MEMORY_MIB_MAX, vcpu_milli in 1..=VCPU_MILLI_MAX) {
+            let sizing = size(vcpu_milli, memory_mib).unwrap();
+            let struct_pages_mib = sizing.guest_memory_mib.div_ceil(STRUCT_PAGE_SHARE);
+            prop_assert!(sizing.guest_memory_mib - struct_pages_mib >= memory_mib + GUEST_BASE_MIB);
+            prop_assert!(sizing.vmm_memory_bytes > u64::from(sizing.guest_memory_mib) << 20);
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! The tasks of this host: creating, finding and forgetting them.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use api::error::{ApiError, ErrorCode};
+use api::task::{Status, Task};
+use tokio::sync::{mpsc, watch};
+
+use crate::host::Input;
+use crate::lifecycle::{Cause, Event};
+use crate::names;
+use crate::output::Outlets;
+use crate::task::Notice;
+
+/// Stopped tasks that are remembered; beyond, the oldest is forgotten.
+const STOPPED_MAX: usize = 1000;
+
+/// What others hold of a task.
+#[derive(Debug)]
+pub struct Entry {
+    /// The task as it is now.
+    pub record: watch::Receiver<Task>,
+    /// What it can be told.
+    pub notices: mpsc::Sender<Notice>,
+    /// Where its output can be had.
+    pub outlets: Arc<Outlets>,
+    /// Where its input goes, if it takes any.
+    pub input: Option<mpsc::Sender<Input>>,
+}
+
+/// All tasks that are not forgotten.
+#[derive(Debug)]
+pub struct Tasks {
+    // Shared by the handlers of requests and by tasks that end; locked for moments, never while waiting.
+    known: Mutex<Known>,
+    living: watch::Sender<usize>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    entries: HashMap<String, Arc<Entry>>,
+    is_closed: bool,
+}
+
+impl Default for Tasks {
+    fn default() -> Self {
+        Self {
+            known: Mutex::default(),
+            living: watch::Sender::new(0),
+        }
+    }
+}
+
+impl Tasks {
+    /// Adds a task, if its name is free. `make` is given a name where the task has none.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Conflict`] where another task has the name, [`ErrorCode::HostUnable`] where the host agent is about to end.
+    pub fn add(
+        &self,
+        id: &str,
+        name: Option<String>,
+        random: [u8; 2],
+        make: impl FnOnce(String) -> Entry,
+    ) -> Result<Arc<Entry>, ApiError> {
+        let mut known = self.lock();
+        if known.is_closed {
+            let message = "the host agent is about to end and takes no more tasks".to_owned();
+            return Err(ApiError {
+                code: ErrorCode::HostUnable,
+                message,
+            });
+        }
+        let owner = |name: &str| {
+            known
+                .entries
+                .iter()
+                .find(|(_, entry)| entry.record.borrow().name == name)
+        };
+        let name = match name {
+            Some(name) => match owner(&name) {
+                Some((id, _)) => {
+                    let message = format!("the name {name} is taken by task {}", names::short(id));
+                    return Err(ApiError {
+                        code: ErrorCode::Conflict,
+                        message,
+                    });
+                }
+                None => name,
+            },
+            None => names::make_up(random, id, |name| owner(name).is_some()),
+        };
+        let entry = Arc::new(make(name));
+        known.entries.insert(id.to_owned(), entry.clone());
+        self.living.send_modify(|living| *living += 1);
+        Ok(entry)
+    }
+
+    /// The task that `query` means: its id, its name, or the beginning of its id.
+    ///
+    /// # Errors
+    /// As [`names::find`].
+    pub fn find(&self, query: &str) -> Result<Arc<Entry>, ApiError> {
+        let known = self.lock();
+        let names: Vec<(&str, String)> = known
+            .entries
+            .iter()
+            .map(|(id, entry)| (id.as_str(), entry.record.borrow().name.clone()))
+            .collect();
+        let id = names::find(query, names.iter().map(|(id, name)| (*id, name.as_str())))?;
+        Ok(known.entries[id].clone())
+    }
+
+    /// All tasks, newest first.
+    pub fn list(&self) -> Vec<Task> {
+        let mut tasks: Vec<Task> = self
+            .lock()
+            .entries
+            .values()
+            .map(|entry| entry.record.borrow().clone())
+            .collect();
+        tasks.sort_by(|one, other| (other.clock.accepted_ns, &other.id).cmp(&(one.clock.accepted_ns, &one.id)));
+        tasks
+    }
+
+    /// Forgets a stopped task.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Conflict`] where it has not stopped.
+    pub fn forget(&self, query: &str) -> Result<(), ApiError> {
+        let task = self.find(query)?.record.borrow().clone();
+        if task.status != Status::Stopped {
+            let message = format!("task {} has not stopped: stop it first", names::short(&task.id));
+            return Err(ApiError {
+                code: ErrorCode::Conflict,
+                message,
+            });
+        }
+        self.lock().entries.remove(&task.id);
+        Ok(())
+    }
+
+    /// A task is over: it is forgotten if it is to be `removed`, and remembered for a while otherwise.
+    pub fn end(&self, id: &str, removed: bool) {
+        let mut known = self.lock();
+        if removed {
+            known.entries.remove(id);
+        }
+        let mut stopped: Vec<(Option<u64>, String)> = known
+            .entries
+            .iter()
+            .map(|(id, entry)| (id, entry.record.borrow()))
+            .filter(|(_, task)| task.status == Status::Stopped)
+            .map(|(id, task)| (task.clock.accepted_ns, id.clone()))
+            .collect();
+        if stopped.len() > STOPPED_MAX {
+            stopped.sort();
+            for (_, id) in &stopped[..stopped.len() - STOPPED_MAX] {
+                known.entries.remove(id);
+            }
+        }
+        self.living.send_modify(|living| *living -= 1);
+    }
+
+    /// Takes no more tasks and tells those that live to end.
+    pub fn close(&self, event: &Event) -> impl Future<Output = ()> + Send + use<> {
+        let entries: Vec<Arc<Entry>> = {
+            let mut known = self.lock();
+            known.is_closed = true;
+            known.entries.values().cloned().collect()
+        };
+        let event = event.clone();
+        async move {
+            for entry in entries {
+                // A task that is over takes no notices.
+                let _ = entry.notices.send(Notice::Event(event.clone())).await;
+            }
+        }
+    }
+
+    /// Waits until no task lives.
+    pub async fn none_lives(&self) {
+        // The sender lives as long as this value.
+        let _ = self.living.subscribe().wait_for(|living| *living == 0).await;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        // Nothing that holds the lock leaves a change half-done.
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What a graceful or a hard end of the host agent tells its tasks.
+#[must_use]
+pub const fn agent_ends(gracefully: bool) -> Event {
+    if gracefully {
+        Event::StopRequested {
+            cause: Cause::AgentEnds,
+            timeout_seconds: None,
+        }
+    } else {
+        Event::KillRequested(Cause::AgentEnds)
+    }
+}
