@@ -145,7 +145,11 @@ pub fn parse(bytes: &[u8]) -> Result<ImageConfig, ConfigError> {
         return Err(ConfigError::RootfsType(wire.rootfs.r#type));
     }
     let diff_ids = wire.rootfs.diff_ids.unwrap_or_default();
-    let diff_ids = diff_ids.iter().map(|text| Digest::parse(text)).collect::<Result<_, _>>().map_err(ConfigError::Digest)?;
+    let diff_ids = diff_ids
+        .iter()
+        .map(|text| Digest::parse(text))
+        .collect::<Result<_, _>>()
+        .map_err(ConfigError::Digest)?;
     let process = process(wire.config.unwrap_or_default());
     refuse_nul(&process)?;
     Ok(ImageConfig {
@@ -158,14 +162,24 @@ pub fn parse(bytes: &[u8]) -> Result<ImageConfig, ConfigError> {
 
 /// Whether a text can be a time of RFC 3339: lists show it, so nothing else may pass.
 fn is_time(text: &str) -> bool {
-    text.len() <= 40 && text.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'T' | b'Z' | b':' | b'.' | b'+' | b'-'))
+    text.len() <= 40
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_digit() || matches!(byte, b'T' | b'Z' | b':' | b'.' | b'+' | b'-'))
 }
 
 /// Images from before the fields existed are taken for the host's.
 fn platform(os: &str, architecture: &str, variant: Option<&str>) -> Platform {
     let host = Platform::host();
-    let or = |word: &str, default: &str| if word.is_empty() { default.to_owned() } else { word.to_owned() };
-    Platform::from_words(&or(os, &host.os), &or(architecture, &host.architecture), variant).unwrap_or_else(Platform::unknown)
+    let or = |word: &str, default: &str| {
+        if word.is_empty() {
+            default.to_owned()
+        } else {
+            word.to_owned()
+        }
+    };
+    Platform::from_words(&or(os, &host.os), &or(architecture, &host.architecture), variant)
+        .unwrap_or_else(Platform::unknown)
 }
 
 fn process(wire: WireProcess) -> ProcessConfig {
@@ -179,7 +193,12 @@ fn process(wire: WireProcess) -> ProcessConfig {
         exposed_ports: wire.exposed_ports.unwrap_or_default().into_keys().collect(),
         volumes: wire.volumes.unwrap_or_default().into_keys().collect(),
         healthcheck: wire.healthcheck.map(healthcheck),
-        labels: wire.labels.unwrap_or_default().into_iter().map(|(key, value)| (key, value.unwrap_or_default())).collect(),
+        labels: wire
+            .labels
+            .unwrap_or_default()
+            .into_iter()
+            .map(|(key, value)| (key, value.unwrap_or_default()))
+            .collect(),
     }
 }
 
@@ -211,7 +230,10 @@ fn refuse_nul(process: &ProcessConfig) -> Result<(), ConfigError> {
         ("User", std::slice::from_ref(&process.user)),
         ("Volumes", &process.volumes),
     ];
-    match texts.iter().find(|(_, texts)| texts.iter().any(|text| text.contains('\0'))) {
+    match texts
+        .iter()
+        .find(|(_, texts)| texts.iter().any(|text| text.contains('\0')))
+    {
         Some((field, _)) => Err(ConfigError::Nul(field)),
         None => Ok(()),
     }
@@ -241,16 +263,26 @@ mod tests {
         assert_eq!(config.platform.to_string(), "linux/amd64");
         assert_eq!(config.diff_ids, [Digest::of(b"layer")]);
         let process = config.process;
-        assert_eq!((process.entrypoint, process.cmd), (vec!["/entry".into()], vec!["a".into(), "b".into()]));
-        assert_eq!((process.working_dir.as_str(), process.user.as_str()), ("/w", "1000:users"));
-        assert_eq!((process.exposed_ports, process.volumes), (vec!["80/tcp".into()], vec!["/data".into()]));
+        assert_eq!(
+            (process.entrypoint, process.cmd),
+            (vec!["/entry".into()], vec!["a".into(), "b".into()])
+        );
+        assert_eq!(
+            (process.working_dir.as_str(), process.user.as_str()),
+            ("/w", "1000:users")
+        );
+        assert_eq!(
+            (process.exposed_ports, process.volumes),
+            (vec!["80/tcp".into()], vec!["/data".into()])
+        );
         assert_eq!(process.healthcheck.unwrap().interval_nanoseconds, 30_000_000_000);
         assert_eq!(process.labels["k"], "v");
     }
 
     #[test]
     fn nulls_are_nothing_as_docker_writes_them() {
-        let nothing = json!({"Entrypoint": null, "Cmd": null, "Env": null, "Volumes": null, "Labels": null, "Healthcheck": null});
+        let nothing =
+            json!({"Entrypoint": null, "Cmd": null, "Env": null, "Volumes": null, "Labels": null, "Healthcheck": null});
         assert_eq!(with_process(&nothing).unwrap().process, ProcessConfig::default());
         assert_eq!(with_process(&Value::Null).unwrap().process, ProcessConfig::default());
     }
@@ -262,15 +294,24 @@ mod tests {
 
     #[test]
     fn a_nul_is_refused() {
-        assert!(matches!(with_process(&json!({"Env": ["A=\0"]})), Err(ConfigError::Nul("Env"))));
-        assert!(matches!(with_process(&json!({"User": "a\0"})), Err(ConfigError::Nul("User"))));
+        assert!(matches!(
+            with_process(&json!({"Env": ["A=\0"]})),
+            Err(ConfigError::Nul("Env"))
+        ));
+        assert!(matches!(
+            with_process(&json!({"User": "a\0"})),
+            Err(ConfigError::Nul("User"))
+        ));
     }
 
     #[test]
     fn a_configuration_without_layers_is_refused() {
         assert!(matches!(parse(b"{}"), Err(ConfigError::Json(_))));
         let value = json!({"rootfs": {"type": "squash"}});
-        assert!(matches!(parse(value.to_string().as_bytes()), Err(ConfigError::RootfsType(_))));
+        assert!(matches!(
+            parse(value.to_string().as_bytes()),
+            Err(ConfigError::RootfsType(_))
+        ));
     }
 
     proptest! {

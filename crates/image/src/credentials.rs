@@ -53,7 +53,11 @@ impl Credentials {
     /// From a name and a password; the name `<token>` makes the password an identity token.
     #[must_use]
     pub fn new(username: String, password: String) -> Self {
-        if username == TOKEN_USER { Self::IdentityToken(password) } else { Self::Password { username, password } }
+        if username == TOKEN_USER {
+            Self::IdentityToken(password)
+        } else {
+            Self::Password { username, password }
+        }
     }
 }
 
@@ -82,15 +86,26 @@ pub fn from_docker_config(path: &Path, domain: &str) -> Result<Option<Credential
     let file = match File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(source) => return Err(CredentialsError::Open { path: path.into(), source }),
+        Err(source) => {
+            return Err(CredentialsError::Open {
+                path: path.into(),
+                source,
+            });
+        }
     };
     match docker_credential::get_credential_from_reader(io::BufReader::new(file), key) {
         Ok(DockerCredential::UsernamePassword(username, password)) => Ok(Some(Credentials::new(username, password))),
         Ok(DockerCredential::IdentityToken(token)) => Ok(Some(Credentials::IdentityToken(token))),
         Err(CredentialRetrievalError::NoCredentialConfigured) => Ok(None),
         // Helpers have no other way to say that they know nothing (docker-credential-helpers, `ErrCredentialsNotFound`).
-        Err(CredentialRetrievalError::HelperFailure { stdout, .. }) if stdout.contains("credentials not found") => Ok(None),
-        Err(source) => Err(CredentialsError::Read { registry: domain.into(), path: path.into(), source }),
+        Err(CredentialRetrievalError::HelperFailure { stdout, .. }) if stdout.contains("credentials not found") => {
+            Ok(None)
+        }
+        Err(source) => Err(CredentialsError::Read {
+            registry: domain.into(),
+            path: path.into(),
+            source,
+        }),
     }
 }
 
@@ -106,31 +121,49 @@ mod tests {
     }
 
     fn user(username: &str, password: &str) -> Option<Credentials> {
-        Some(Credentials::Password { username: username.into(), password: password.into() })
+        Some(Credentials::Password {
+            username: username.into(),
+            password: password.into(),
+        })
     }
 
     #[test]
     fn an_auths_entry_is_decoded() {
         // base64 of "ann:pa:ss"
-        check(r#"{"auths":{"localhost:5000":{"auth":"YW5uOnBhOnNz"}}}"#, "localhost:5000", user("ann", "pa:ss"));
+        check(
+            r#"{"auths":{"localhost:5000":{"auth":"YW5uOnBhOnNz"}}}"#,
+            "localhost:5000",
+            user("ann", "pa:ss"),
+        );
     }
 
     #[test]
     fn docker_hub_has_a_key_of_its_own() {
-        check(r#"{"auths":{"https://index.docker.io/v1/":{"auth":"YW5uOnBhOnNz"}}}"#, "docker.io", user("ann", "pa:ss"));
+        check(
+            r#"{"auths":{"https://index.docker.io/v1/":{"auth":"YW5uOnBhOnNz"}}}"#,
+            "docker.io",
+            user("ann", "pa:ss"),
+        );
     }
 
     #[test]
     fn an_unknown_registry_or_a_missing_file_is_nothing() {
         check(r#"{"auths":{"a.example":{"auth":"YW5uOnBhOnNz"}}}"#, "b.example", None);
         check("{}", "b.example", None);
-        assert_eq!(from_docker_config(Path::new("/nonexistent/config.json"), "a").unwrap(), None);
+        assert_eq!(
+            from_docker_config(Path::new("/nonexistent/config.json"), "a").unwrap(),
+            None
+        );
     }
 
     #[test]
     fn an_identity_token_is_kept_apart() {
         let token = Some(Credentials::IdentityToken("t".into()));
-        check(r#"{"auths":{"a.example":{"auth":"YW5uOg==","identitytoken":"t"}}}"#, "a.example", token.clone());
+        check(
+            r#"{"auths":{"a.example":{"auth":"YW5uOg==","identitytoken":"t"}}}"#,
+            "a.example",
+            token.clone(),
+        );
         assert_eq!(Some(Credentials::new("<token>".into(), "t".into())), token);
     }
 
@@ -145,7 +178,11 @@ mod tests {
 
     #[test]
     fn a_password_is_not_shown() {
-        let shown = format!("{:?}{:?}", user("ann", "secret"), Credentials::IdentityToken("secret".into()));
+        let shown = format!(
+            "{:?}{:?}",
+            user("ann", "secret"),
+            Credentials::IdentityToken("secret".into())
+        );
         assert!(!shown.contains("secret"));
     }
 }

@@ -54,7 +54,9 @@ impl Digest {
     /// Reads `sha256:<64 lower-case hexadecimal digits>`.
     pub fn parse(text: &str) -> Result<Self, DigestError> {
         let quoted = || text.chars().take(QUOTED_LEN_MAX).collect();
-        let hex = text.strip_prefix("sha256:").ok_or_else(|| DigestError::Algorithm(quoted()))?;
+        let hex = text
+            .strip_prefix("sha256:")
+            .ok_or_else(|| DigestError::Algorithm(quoted()))?;
         Self::from_hex(hex).ok_or_else(|| DigestError::Hex(quoted()))
     }
 
@@ -136,7 +138,11 @@ pub struct HashingReader<R> {
 impl<R: Read> HashingReader<R> {
     /// Starts at zero bytes.
     pub fn new(inner: R) -> Self {
-        Self { inner, hasher: Sha256::new(), len_bytes: 0 }
+        Self {
+            inner,
+            hasher: Sha256::new(),
+            len_bytes: 0,
+        }
     }
 
     /// The digest and the number of the bytes read.
@@ -163,10 +169,17 @@ pub fn verify(bytes: &[u8], digest: Digest, expected_bytes: u64) -> Result<(), D
 pub fn verify_result(actual: (Digest, u64), digest: Digest, expected_bytes: u64) -> Result<(), DigestError> {
     let (actual, actual_bytes) = actual;
     if actual_bytes != expected_bytes {
-        return Err(DigestError::Size { digest, expected_bytes, actual_bytes });
+        return Err(DigestError::Size {
+            digest,
+            expected_bytes,
+            actual_bytes,
+        });
     }
     if actual != digest {
-        return Err(DigestError::Mismatch { expected: digest, actual });
+        return Err(DigestError::Mismatch {
+            expected: digest,
+            actual,
+        });
     }
     Ok(())
 }
@@ -188,8 +201,14 @@ mod tests {
     fn other_algorithms_upper_case_and_short_texts_are_refused() {
         assert!(matches!(Digest::parse("sha512:00"), Err(DigestError::Algorithm(_))));
         assert!(matches!(Digest::parse("sha256:00"), Err(DigestError::Hex(_))));
-        assert!(matches!(Digest::parse(&EMPTY.replace('e', "E")), Err(DigestError::Hex(_))));
-        assert!(matches!(Digest::parse("sha256:../../etc/passwd"), Err(DigestError::Hex(_))));
+        assert!(matches!(
+            Digest::parse(&EMPTY.replace('e', "E")),
+            Err(DigestError::Hex(_))
+        ));
+        assert!(matches!(
+            Digest::parse("sha256:../../etc/passwd"),
+            Err(DigestError::Hex(_))
+        ));
     }
 
     #[test]
@@ -201,8 +220,14 @@ mod tests {
 
     #[test]
     fn size_is_checked_before_the_digest() {
-        assert!(matches!(verify(b"abc", Digest::of(b"abc"), 4), Err(DigestError::Size { .. })));
-        assert!(matches!(verify(b"abc", Digest::of(b"abd"), 3), Err(DigestError::Mismatch { .. })));
+        assert!(matches!(
+            verify(b"abc", Digest::of(b"abc"), 4),
+            Err(DigestError::Size { .. })
+        ));
+        assert!(matches!(
+            verify(b"abc", Digest::of(b"abd"), 3),
+            Err(DigestError::Mismatch { .. })
+        ));
         assert_eq!(verify(b"abc", Digest::of(b"abc"), 3), Ok(()));
     }
 }

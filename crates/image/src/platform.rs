@@ -23,13 +23,21 @@ impl Platform {
     /// The platform whose containers this host runs: Linux, since every guest is one, on the host's architecture.
     #[must_use]
     pub fn host() -> Self {
-        Self { os: "linux".into(), architecture: go_architecture(std::env::consts::ARCH).into(), variant: String::new() }
+        Self {
+            os: "linux".into(),
+            architecture: go_architecture(std::env::consts::ARCH).into(),
+            variant: String::new(),
+        }
     }
 
     /// What build attestations say they are for, and what an unreadable platform is taken for.
     #[must_use]
     pub fn unknown() -> Self {
-        Self { os: "unknown".into(), architecture: "unknown".into(), variant: String::new() }
+        Self {
+            os: "unknown".into(),
+            architecture: "unknown".into(),
+            variant: String::new(),
+        }
     }
 
     /// Reads `os/architecture[/variant]`, the words in any case and under any of their common names.
@@ -113,7 +121,15 @@ mod tests {
 
     #[test]
     fn nonsense_is_no_platform() {
-        for text in ["", "linux", "linux/", "/amd64", "a/b/c/d", "linux/am d64", "linux/\u{1b}"] {
+        for text in [
+            "",
+            "linux",
+            "linux/",
+            "/amd64",
+            "a/b/c/d",
+            "linux/am d64",
+            "linux/\u{1b}",
+        ] {
             assert_eq!(Platform::parse(text), None, "{text}");
         }
     }

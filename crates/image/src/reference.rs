@@ -84,7 +84,12 @@ impl Reference {
             (None, None) => Some(DEFAULT_TAG.into()),
             (None, Some(_)) => None,
         };
-        Ok(Self { domain, path, tag, digest })
+        Ok(Self {
+            domain,
+            path,
+            tag,
+            digest,
+        })
     }
 
     /// The registry's name as users write it: `docker.io`, `localhost:5000`.
@@ -125,10 +130,16 @@ impl Reference {
     #[must_use]
     pub fn familiar(&self) -> String {
         let full = self.to_string();
-        let Some(path) = full.strip_prefix("docker.io/") else { return full };
+        let Some(path) = full.strip_prefix("docker.io/") else {
+            return full;
+        };
         let short = path.strip_prefix("library/").unwrap_or(path);
         // A first component such as `a.b` would read as a domain.
-        [short, path].into_iter().find(|text| Self::parse(text).as_ref() == Ok(self)).unwrap_or(&full).into()
+        [short, path]
+            .into_iter()
+            .find(|text| Self::parse(text).as_ref() == Ok(self))
+            .unwrap_or(&full)
+            .into()
     }
 }
 
@@ -149,7 +160,11 @@ fn split_domain(name: &str) -> (String, String) {
         _ => (DEFAULT_DOMAIN, name),
     };
     // The old name of the same registry.
-    let domain = if domain == "index.docker.io" { DEFAULT_DOMAIN } else { domain };
+    let domain = if domain == "index.docker.io" {
+        DEFAULT_DOMAIN
+    } else {
+        domain
+    };
     if domain == DEFAULT_DOMAIN && !path.contains('/') {
         (domain.into(), format!("{OFFICIAL_PATH}/{path}"))
     } else {
@@ -176,12 +191,21 @@ fn check_domain(domain: &str) -> Result<(), ReferenceError> {
             && !label.starts_with('-')
             && !label.ends_with('-')
     };
-    let port_fits = port.is_some_and(|port| port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok());
-    if port_fits && host.is_none_or(|host| host.split('.').all(is_label)) { Ok(()) } else { Err(refuse()) }
+    let port_fits =
+        port.is_some_and(|port| port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok());
+    if port_fits && host.is_none_or(|host| host.split('.').all(is_label)) {
+        Ok(())
+    } else {
+        Err(refuse())
+    }
 }
 
 fn check_path(path: &str) -> Result<(), ReferenceError> {
-    if path.split('/').all(is_path_component) { Ok(()) } else { Err(ReferenceError::Path(path.into())) }
+    if path.split('/').all(is_path_component) {
+        Ok(())
+    } else {
+        Err(ReferenceError::Path(path.into()))
+    }
 }
 
 /// `[a-z0-9]+` runs, joined by `.`, `_`, `__` or any number of `-`.
@@ -190,7 +214,10 @@ fn is_path_component(component: &str) -> bool {
     let bytes = component.as_bytes();
     let ends_in_words = bytes.first().copied().is_some_and(is_word) && bytes.last().copied().is_some_and(is_word);
     let separators = bytes.split(|byte| is_word(*byte)).filter(|run| !run.is_empty());
-    ends_in_words && separators.into_iter().all(|run| matches!(run, b"." | b"_" | b"__") || run.iter().all(|byte| *byte == b'-'))
+    ends_in_words
+        && separators
+            .into_iter()
+            .all(|run| matches!(run, b"." | b"_" | b"__") || run.iter().all(|byte| *byte == b'-'))
 }
 
 /// `[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}`.
@@ -199,7 +226,11 @@ fn checked_tag(tag: &str) -> Result<String, ReferenceError> {
     let fits = tag.len() <= TAG_LEN_MAX
         && tag.bytes().next().is_some_and(is_start)
         && tag.bytes().all(|byte| is_start(byte) || byte == b'.' || byte == b'-');
-    if fits { Ok(tag.into()) } else { Err(ReferenceError::Tag(tag.into())) }
+    if fits {
+        Ok(tag.into())
+    } else {
+        Err(ReferenceError::Tag(tag.into()))
+    }
 }
 
 impl fmt::Display for Reference {
@@ -246,7 +277,11 @@ mod tests {
     const HEX: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
     fn check(text: &str, full: &str) {
-        assert_eq!(Reference::parse(text).map(|reference| reference.to_string()), Ok(full.into()), "{text}");
+        assert_eq!(
+            Reference::parse(text).map(|reference| reference.to_string()),
+            Ok(full.into()),
+            "{text}"
+        );
     }
 
     fn check_refused(text: &str) {
@@ -278,8 +313,14 @@ mod tests {
 
     #[test]
     fn a_digest_stands_for_itself() {
-        check(&format!("busybox@sha256:{HEX}"), &format!("docker.io/library/busybox@sha256:{HEX}"));
-        check(&format!("ghcr.io/a/b:c@sha256:{HEX}"), &format!("ghcr.io/a/b:c@sha256:{HEX}"));
+        check(
+            &format!("busybox@sha256:{HEX}"),
+            &format!("docker.io/library/busybox@sha256:{HEX}"),
+        );
+        check(
+            &format!("ghcr.io/a/b:c@sha256:{HEX}"),
+            &format!("ghcr.io/a/b:c@sha256:{HEX}"),
+        );
     }
 
     #[test]
@@ -292,7 +333,20 @@ mod tests {
 
     #[test]
     fn what_docker_refuses_is_refused() {
-        for text in ["", ":", "Busybox", "a:", "a:b:c", "a: b", "a:-b", "a@", "a@sha256:00", "a@md5:00", "a b", "ex.com:port/a"] {
+        for text in [
+            "",
+            ":",
+            "Busybox",
+            "a:",
+            "a:b:c",
+            "a: b",
+            "a:-b",
+            "a@",
+            "a@sha256:00",
+            "a@md5:00",
+            "a b",
+            "ex.com:port/a",
+        ] {
             check_refused(text);
         }
         check_refused("ex..com/a");

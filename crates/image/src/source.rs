@@ -65,17 +65,30 @@ impl Source {
     /// Reads what a user types. The path of a transport ends at its first colon.
     pub fn parse(text: &str) -> Result<Self, SourceError> {
         for transport in Transport::ALL {
-            let Some(rest) = text.strip_prefix(transport.name()).and_then(|rest| rest.strip_prefix(':')) else { continue };
+            let Some(rest) = text
+                .strip_prefix(transport.name())
+                .and_then(|rest| rest.strip_prefix(':'))
+            else {
+                continue;
+            };
             let (path, selector) = match rest.split_once(':') {
                 Some((path, selector)) => (path, (!selector.is_empty()).then(|| selector.into())),
                 None => (rest, None),
             };
             if path.is_empty() {
-                return Err(SourceError::NoPath { transport: transport.name() });
+                return Err(SourceError::NoPath {
+                    transport: transport.name(),
+                });
             }
-            return Ok(Self::Local { transport, path: path.into(), selector });
+            return Ok(Self::Local {
+                transport,
+                path: path.into(),
+                selector,
+            });
         }
-        Ok(Self::Registry(Reference::parse(text.strip_prefix("docker://").unwrap_or(text))?))
+        Ok(Self::Registry(Reference::parse(
+            text.strip_prefix("docker://").unwrap_or(text),
+        )?))
     }
 }
 
@@ -83,7 +96,11 @@ impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Registry(reference) => f.write_str(&reference.familiar()),
-            Self::Local { transport, path, selector } => {
+            Self::Local {
+                transport,
+                path,
+                selector,
+            } => {
                 write!(f, "{}:{}", transport.name(), path.display())?;
                 selector.iter().try_for_each(|selector| write!(f, ":{selector}"))
             }
@@ -104,7 +121,11 @@ mod tests {
     use super::*;
 
     fn check(text: &str, transport: Transport, path: &str, selector: Option<&str>) {
-        let expected = Source::Local { transport, path: path.into(), selector: selector.map(Into::into) };
+        let expected = Source::Local {
+            transport,
+            path: path.into(),
+            selector: selector.map(Into::into),
+        };
         assert_eq!(Source::parse(text), Ok(expected), "{text}");
     }
 
@@ -113,7 +134,12 @@ mod tests {
         check("oci:/a/b", Transport::OciLayout, "/a/b", None);
         check("oci:dir:v1", Transport::OciLayout, "dir", Some("v1"));
         check("oci-archive:a.tar", Transport::OciArchive, "a.tar", None);
-        check("docker-archive:a.tar:localhost:5000/app:1", Transport::DockerArchive, "a.tar", Some("localhost:5000/app:1"));
+        check(
+            "docker-archive:a.tar:localhost:5000/app:1",
+            Transport::DockerArchive,
+            "a.tar",
+            Some("localhost:5000/app:1"),
+        );
     }
 
     #[test]
@@ -126,6 +152,11 @@ mod tests {
     #[test]
     fn a_transport_without_a_path_is_refused() {
         assert_eq!(Source::parse("oci:"), Err(SourceError::NoPath { transport: "oci" }));
-        assert_eq!(Source::parse("docker-archive::tag"), Err(SourceError::NoPath { transport: "docker-archive" }));
+        assert_eq!(
+            Source::parse("docker-archive::tag"),
+            Err(SourceError::NoPath {
+                transport: "docker-archive"
+            })
+        );
     }
 }

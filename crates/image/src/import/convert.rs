@@ -14,7 +14,7 @@ use crate::layer::{self, LayerError, LayerIndex};
 use crate::manifest::Descriptor;
 use crate::progress::{Event, PROGRESS_STEP_BYTES, Progress};
 use crate::store::Inner;
-use crate::store::files::{FileError, Area, is_full};
+use crate::store::files::{Area, FileError, is_full};
 
 /// A layer on its way.
 pub(super) struct Layer {
@@ -43,37 +43,62 @@ pub(super) fn convert(layer: &Layer, reader: impl Read) -> Result<(), ImportErro
         .create_new(true)
         .open(&data_path)
         .map_err(files.failed("create", &data_path))?;
-    let mut blob = HashingReader::new(Told { reader, layer, read_bytes: 0 });
+    let mut blob = HashingReader::new(Told {
+        reader,
+        layer,
+        read_bytes: 0,
+    });
     let converted = convert_stream(&mut blob, &mut data, layer);
     if let Err(Failure::Layer(error)) = &converted
         && is_full(error)
     {
-        return Err(FileError::Full { path: files.root().into() }.into());
+        return Err(FileError::Full {
+            path: files.root().into(),
+        }
+        .into());
     }
     // What is behind the archive's end belongs to the blob, too. After a failure, whether the blob was damaged on the way
     // or made badly is told by its digest.
     let drained = io::copy(&mut blob, &mut io::sink());
-    let damaged = |source| ImportError::LayerDamaged { layer: layer.blob.digest, source };
+    let damaged = |source| ImportError::LayerDamaged {
+        layer: layer.blob.digest,
+        source,
+    };
     match (converted, drained) {
         (Ok((index, diff_id)), Ok(_)) => {
             digest::verify_result(blob.finish(), layer.blob.digest, layer.blob.size_bytes).map_err(damaged)?;
             if diff_id != layer.diff_id {
-                let source = DigestError::Mismatch { expected: layer.diff_id, actual: diff_id };
-                return Err(ImportError::WrongLayer { layer: layer.blob.digest, source });
+                let source = DigestError::Mismatch {
+                    expected: layer.diff_id,
+                    actual: diff_id,
+                };
+                return Err(ImportError::WrongLayer {
+                    layer: layer.blob.digest,
+                    source,
+                });
             }
             write_index(layer, &index_path, &index)?;
             data.sync_all().map_err(files.failed("write", &data_path))?;
             files.publish(work, &files.path(Area::Layers, layer.diff_id))?;
             Ok(())
         }
-        (Ok(_), Err(source)) => Err(ImportError::Compression { layer: layer.blob.digest, source }),
+        (Ok(_), Err(source)) => Err(ImportError::Compression {
+            layer: layer.blob.digest,
+            source,
+        }),
         (Err(failure), drained) => {
             if drained.is_ok() {
                 digest::verify_result(blob.finish(), layer.blob.digest, layer.blob.size_bytes).map_err(damaged)?;
             }
             Err(match failure {
-                Failure::Compression(source) => ImportError::Compression { layer: layer.blob.digest, source },
-                Failure::Layer(source) => ImportError::Layer { layer: layer.blob.digest, source },
+                Failure::Compression(source) => ImportError::Compression {
+                    layer: layer.blob.digest,
+                    source,
+                },
+                Failure::Layer(source) => ImportError::Layer {
+                    layer: layer.blob.digest,
+                    source,
+                },
             })
         }
     }
@@ -111,7 +136,10 @@ impl<R: Read> Read for Told<'_, R> {
         let received_bytes = self.read_bytes + count as u64;
         let is_end = count > 0 && received_bytes == self.layer.blob.size_bytes;
         if is_end || received_bytes / PROGRESS_STEP_BYTES > self.read_bytes / PROGRESS_STEP_BYTES {
-            self.layer.progress.tell(Event::LayerProgress { digest: self.layer.blob.digest, received_bytes });
+            self.layer.progress.tell(Event::LayerProgress {
+                digest: self.layer.blob.digest,
+                received_bytes,
+            });
         }
         self.read_bytes = received_bytes;
         Ok(count)

@@ -9,9 +9,9 @@ use futures_util::StreamExt;
 use futures_util::stream;
 use tokio_util::sync::CancellationToken;
 
+use super::ImportError;
 use super::convert::{self, Layer};
 use super::resolve::{Blobs, Resolved};
-use super::ImportError;
 use crate::digest::Digest;
 use crate::manifest::Descriptor;
 use crate::progress::{Event, LayerSummary, Progress};
@@ -24,9 +24,17 @@ pub const LAYERS_AT_ONCE_MAX: usize = 3;
 
 /// Brings into the store what it lacks of the image's layers. They must be held.
 pub(super) async fn fetch(
-    inner: &Arc<Inner>, blobs: &Blobs, resolved: &Resolved, progress: &Progress,
+    inner: &Arc<Inner>,
+    blobs: &Blobs,
+    resolved: &Resolved,
+    progress: &Progress,
 ) -> Result<Vec<StoredLayer>, ImportError> {
-    let layers: Vec<_> = resolved.manifest.layers.iter().zip(resolved.config.diff_ids.iter().copied()).collect();
+    let layers: Vec<_> = resolved
+        .manifest
+        .layers
+        .iter()
+        .zip(resolved.config.diff_ids.iter().copied())
+        .collect();
     let distinct: BTreeMap<Digest, &Descriptor> = layers.iter().map(|(blob, diff_id)| (*diff_id, *blob)).collect();
     // In the manifest's order, so that people see what they know.
     let mut ordered: Vec<(&Descriptor, Digest)> = Vec::new();
@@ -35,14 +43,31 @@ pub(super) async fn fetch(
             ordered.push((blob, *diff_id));
         }
     }
-    let summaries = ordered.iter().map(|(blob, _)| LayerSummary { digest: blob.digest, size_bytes: blob.size_bytes }).collect();
-    progress.tell(Event::Resolved { digest: resolved.digest, layers: summaries });
+    let summaries = ordered
+        .iter()
+        .map(|(blob, _)| LayerSummary {
+            digest: blob.digest,
+            size_bytes: blob.size_bytes,
+        })
+        .collect();
+    progress.tell(Event::Resolved {
+        digest: resolved.digest,
+        layers: summaries,
+    });
     let cancel = CancellationToken::new();
     // Also when this future is dropped, no thread goes on for nobody.
     let _guard = cancel.clone().drop_guard();
-    let fetch = Fetch { inner, blobs, progress, cancel: &cancel };
+    let fetch = Fetch {
+        inner,
+        blobs,
+        progress,
+        cancel: &cancel,
+    };
     // Collected, for a stream that keeps the closure would keep this future from being sent between threads.
-    let fetches: Vec<_> = ordered.into_iter().map(|(blob, diff_id)| fetch.layer(blob, diff_id)).collect();
+    let fetches: Vec<_> = ordered
+        .into_iter()
+        .map(|(blob, diff_id)| fetch.layer(blob, diff_id))
+        .collect();
     let mut fetches = std::pin::pin!(stream::iter(fetches).buffer_unordered(LAYERS_AT_ONCE_MAX));
     let mut stored = BTreeMap::new();
     let mut failure = None;
@@ -89,7 +114,10 @@ impl Fetch<'_> {
         if path.exists() {
             self.progress.tell(Event::LayerExists { digest: blob.digest });
         } else {
-            self.progress.tell(Event::LayerStarted { digest: blob.digest, total_bytes: blob.size_bytes });
+            self.progress.tell(Event::LayerStarted {
+                digest: blob.digest,
+                total_bytes: blob.size_bytes,
+            });
             self.bring(blob, diff_id).await?;
             self.progress.tell(Event::LayerDone { digest: blob.digest });
         }
@@ -109,7 +137,13 @@ impl Fetch<'_> {
             Blobs::Local(blobs) => (Box::new(blobs.open(blob)?), None),
         };
         let (inner, progress, cancel) = (self.inner.clone(), self.progress.clone(), self.cancel.clone());
-        let layer = Layer { inner, blob: blob.clone(), diff_id, progress, cancel };
+        let layer = Layer {
+            inner,
+            blob: blob.clone(),
+            diff_id,
+            progress,
+            cancel,
+        };
         let mut conversion = tokio::task::spawn_blocking(move || convert::convert(&layer, reader));
         let converted = tokio::select! {
             converted = &mut conversion => converted,

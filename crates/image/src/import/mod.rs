@@ -140,14 +140,30 @@ impl Store {
     /// already is asked for again, so that its tag is current, but nothing is downloaded twice.
     ///
     /// Dropping the future ends the pull. Whatever happens, the store has all of the image or nothing.
-    pub async fn pull(&self, source: &Source, options: &PullOptions, progress: &Progress) -> Result<Image, ImportError> {
+    pub async fn pull(
+        &self,
+        source: &Source,
+        options: &PullOptions,
+        progress: &Progress,
+    ) -> Result<Image, ImportError> {
         let (blobs, start, names) = match source {
             Source::Registry(reference) => {
-                let access = Access { credentials: options.credentials.clone(), insecure: options.insecure.clone() };
+                let access = Access {
+                    credentials: options.credentials.clone(),
+                    insecure: options.insecure.clone(),
+                };
                 let repository = Repository::connect(&self.inner.client, reference, access).await?;
-                (Blobs::Registry(repository.into()), Start::Name(reference.clone()), vec![reference.clone()])
+                (
+                    Blobs::Registry(repository.into()),
+                    Start::Name(reference.clone()),
+                    vec![reference.clone()],
+                )
             }
-            Source::Local { transport, path, selector } => {
+            Source::Local {
+                transport,
+                path,
+                selector,
+            } => {
                 let (transport, path, selector) = (*transport, path.clone(), selector.clone());
                 let opened = move || {
                     let local = Local::open(transport, &path)?;
@@ -167,7 +183,10 @@ impl Store {
     ///
     /// Archives have their table of contents anywhere, so the stream is first written to the store's `tmp`.
     pub async fn load(
-        &self, archive: impl AsyncRead + Send + Unpin, options: &PullOptions, progress: &Progress,
+        &self,
+        archive: impl AsyncRead + Send + Unpin,
+        options: &PullOptions,
+        progress: &Progress,
     ) -> Result<Vec<Image>, ImportError> {
         let spooled = spool::spool(&self.inner, archive).await?;
         let inner = self.inner.clone();
@@ -177,21 +196,33 @@ impl Store {
             return Err(ImportError::OneNameForSeveral(local.images.len()));
         }
         let starts = local.images.into_iter().map(local_start).collect();
-        self.import(&Blobs::Local(local.blobs.into()), starts, options, progress).await
+        self.import(&Blobs::Local(local.blobs.into()), starts, options, progress)
+            .await
     }
 
     async fn import(
-        &self, blobs: &Blobs, starts: Vec<(Start, Vec<Reference>)>, options: &PullOptions, progress: &Progress,
+        &self,
+        blobs: &Blobs,
+        starts: Vec<(Start, Vec<Reference>)>,
+        options: &PullOptions,
+        progress: &Progress,
     ) -> Result<Vec<Image>, ImportError> {
         // Declared before the holds, so dropped after them: what a failed attempt leaves is then held by nobody.
-        let attempt = Attempt { store: self.clone(), is_over: false };
+        let attempt = Attempt {
+            store: self.clone(),
+            is_over: false,
+        };
         let result = self.import_attempt(blobs, starts, options, progress).await;
         attempt.end(result.is_ok()).await?;
         result
     }
 
     async fn import_attempt(
-        &self, blobs: &Blobs, starts: Vec<(Start, Vec<Reference>)>, options: &PullOptions, progress: &Progress,
+        &self,
+        blobs: &Blobs,
+        starts: Vec<(Start, Vec<Reference>)>,
+        options: &PullOptions,
+        progress: &Progress,
     ) -> Result<Vec<Image>, ImportError> {
         let wanted = options.platform.clone().unwrap_or_else(Platform::host);
         let (mut images, mut holds) = (Vec::new(), Vec::new());
@@ -262,4 +293,3 @@ impl Drop for Attempt {
         }
     }
 }
-

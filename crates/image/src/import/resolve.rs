@@ -6,7 +6,9 @@ use super::ImportError;
 use crate::config::{self, CONFIG_LEN_MAX, ConfigError, ImageConfig};
 use crate::digest::{self, Digest};
 use crate::local::{LocalBlobs, LocalError};
-use crate::manifest::{self, Descriptor, INDEX_DEPTH_MAX, ImageManifest, Index, MANIFEST_LEN_MAX, Manifest, ManifestError};
+use crate::manifest::{
+    self, Descriptor, INDEX_DEPTH_MAX, ImageManifest, Index, MANIFEST_LEN_MAX, Manifest, ManifestError,
+};
 use crate::platform::Platform;
 use crate::reference::Reference;
 use crate::registry::repository::Repository;
@@ -45,15 +47,31 @@ pub(super) async fn resolve(blobs: &Blobs, start: Start, wanted: &Platform) -> R
     let config_bytes = config_bytes(blobs, &manifest.config).await?;
     let config = config::parse(&config_bytes)?;
     if !wanted.accepts(&config.platform) {
-        return Err(ImportError::WrongPlatform { image: config.platform.into(), host: wanted.clone().into() });
+        return Err(ImportError::WrongPlatform {
+            image: config.platform.into(),
+            host: wanted.clone().into(),
+        });
     }
     if config.diff_ids.len() != manifest.layers.len() {
-        return Err(ImportError::LayerCount { manifest: manifest.layers.len(), config: config.diff_ids.len() });
+        return Err(ImportError::LayerCount {
+            manifest: manifest.layers.len(),
+            config: config.diff_ids.len(),
+        });
     }
-    Ok(Resolved { digest, manifest, manifest_bytes, config, config_bytes })
+    Ok(Resolved {
+        digest,
+        manifest,
+        manifest_bytes,
+        config,
+        config_bytes,
+    })
 }
 
-async fn find_manifest(blobs: &Blobs, start: Start, wanted: &Platform) -> Result<(ImageManifest, Vec<u8>), ImportError> {
+async fn find_manifest(
+    blobs: &Blobs,
+    start: Start,
+    wanted: &Platform,
+) -> Result<(ImageManifest, Vec<u8>), ImportError> {
     let mut next = match start {
         Start::Name(reference) => Next::Name(reference),
         Start::Blob(descriptor) => Next::Blob(descriptor),
@@ -84,7 +102,9 @@ enum Next {
 }
 
 async fn named_manifest(blobs: &Blobs, reference: &Reference) -> Result<Vec<u8>, ImportError> {
-    let Blobs::Registry(repository) = blobs else { return Err(LocalError::Empty.into()) };
+    let Blobs::Registry(repository) = blobs else {
+        return Err(LocalError::Empty.into());
+    };
     let bytes = repository.manifest(&reference.version()).await?;
     if let Some(digest) = reference.digest() {
         digest::verify(&bytes, digest, bytes.len() as u64).map_err(ImportError::Damaged)?;

@@ -63,7 +63,8 @@ pub(super) fn decompress(inner: &Inner, mut archive: File) -> Result<File, Impor
         if written_bytes > bytes_max {
             return Err(ImportError::ArchiveTooLarge { bytes_max });
         }
-        file.write_all(&buffer[..count]).map_err(inner.files.failed("write to", &inner.files.tmp()))?;
+        file.write_all(&buffer[..count])
+            .map_err(inner.files.failed("write to", &inner.files.tmp()))?;
     }
 }
 

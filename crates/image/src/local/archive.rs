@@ -36,7 +36,11 @@ impl Archive {
     pub fn open(file: File) -> Result<Self, LocalError> {
         let len_bytes = file.metadata().map_err(LocalError::Read)?.len();
         let file = Arc::new(file);
-        let limits = Limits { extended_header_bytes: 64 << 10, stream_bytes: u64::MAX, ..Limits::default() };
+        let limits = Limits {
+            extended_header_bytes: 64 << 10,
+            stream_bytes: u64::MAX,
+            ..Limits::default()
+        };
         let mut reader = Reader::new(Section::new(file.clone(), 0, len_bytes), &limits);
         let mut members = BTreeMap::new();
         let mut count = 0;
@@ -47,9 +51,13 @@ impl Archive {
             }
             let Some(path) = plain_path(&member.path) else { continue };
             let place = match member.kind {
-                MemberKind::Regular { file_bytes, segments: None } => {
-                    Place::Data { offset: reader.position(), len_bytes: file_bytes }
-                }
+                MemberKind::Regular {
+                    file_bytes,
+                    segments: None,
+                } => Place::Data {
+                    offset: reader.position(),
+                    len_bytes: file_bytes,
+                },
                 // The target of a hard link is a path from the archive's root, that of a symbolic link is relative.
                 MemberKind::HardLink { target } => match plain_path(&target) {
                     Some(target) => Place::Link { target },
@@ -89,7 +97,10 @@ impl Archive {
 /// Reads a section of at most `len_max` bytes.
 pub(super) fn read_small(mut section: Section, path: &str, len_max: u64) -> Result<Vec<u8>, LocalError> {
     if section.len_bytes() > len_max {
-        return Err(LocalError::TooLarge { path: path.chars().take(MEMBER_PATH_LEN_MAX).collect(), len_max });
+        return Err(LocalError::TooLarge {
+            path: path.chars().take(MEMBER_PATH_LEN_MAX).collect(),
+            len_max,
+        });
     }
     let mut bytes = Vec::new();
     section.read_to_end(&mut bytes).map_err(LocalError::Read)?;
@@ -102,7 +113,10 @@ fn plain_path(path: &[u8]) -> Option<String> {
         return None;
     }
     let text = std::str::from_utf8(path).ok()?;
-    let components: Vec<_> = text.split('/').filter(|component| !matches!(*component, "" | ".")).collect();
+    let components: Vec<_> = text
+        .split('/')
+        .filter(|component| !matches!(*component, "" | "."))
+        .collect();
     (!components.is_empty() && !components.contains(&"..")).then(|| components.join("/"))
 }
 
@@ -180,6 +194,9 @@ mod tests {
     fn an_archive_that_is_cut_short_is_refused() {
         let bytes = sample::Archive::new().file("a", &[1; 5000]).finish();
         assert!(matches!(archive(&bytes[..3000]), Err(LocalError::Archive(_))));
-        assert!(matches!(archive(b"no archive at all, only some text that goes on and on"), Err(LocalError::Archive(_))));
+        assert!(matches!(
+            archive(b"no archive at all, only some text that goes on and on"),
+            Err(LocalError::Archive(_))
+        ));
     }
 }

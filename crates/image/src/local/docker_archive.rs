@@ -49,14 +49,30 @@ struct MadeDescriptor {
 /// Opens an archive: finds every image's parts and makes its manifest. Compressed layers are read through for their
 /// digests.
 pub(super) fn open(archive: Archive) -> Result<Local, LocalError> {
-    let items: Vec<Item> = serde_json::from_slice(&archive.read(CONTENTS, MANIFEST_LEN_MAX)?).map_err(LocalError::Json)?;
-    let mut parts = Parts { archive: &archive, sections: HashMap::new(), made: HashMap::new(), layers: HashMap::new() };
-    let images = items.into_iter().map(|item| parts.image(item)).collect::<Result<Vec<_>, _>>()?;
+    let items: Vec<Item> =
+        serde_json::from_slice(&archive.read(CONTENTS, MANIFEST_LEN_MAX)?).map_err(LocalError::Json)?;
+    let mut parts = Parts {
+        archive: &archive,
+        sections: HashMap::new(),
+        made: HashMap::new(),
+        layers: HashMap::new(),
+    };
+    let images = items
+        .into_iter()
+        .map(|item| parts.image(item))
+        .collect::<Result<Vec<_>, _>>()?;
     if images.is_empty() {
         return Err(LocalError::Empty);
     }
     let Parts { sections, made, .. } = parts;
-    Ok(Local { blobs: LocalBlobs::Archive { archive, sections, made }, images })
+    Ok(Local {
+        blobs: LocalBlobs::Archive {
+            archive,
+            sections,
+            made,
+        },
+        images,
+    })
 }
 
 struct Parts<'a> {
@@ -76,11 +92,27 @@ impl Parts<'_> {
             return Err(LocalError::Contents(ManifestError::TooManyLayers(paths.len())));
         }
         if paths.len() != diff_ids.len() {
-            return Err(LocalError::LayerCount { listed: paths.len(), configured: diff_ids.len() });
+            return Err(LocalError::LayerCount {
+                listed: paths.len(),
+                configured: diff_ids.len(),
+            });
         }
-        let layers = paths.iter().zip(diff_ids).map(|(path, diff_id)| self.layer(path, diff_id)).collect::<Result<_, _>>()?;
-        let config = MadeDescriptor { media_type: OCI_CONFIG.into(), size: config.len() as u64, digest: self.keep(config).to_string() };
-        let manifest = MadeManifest { schema_version: 2, media_type: OCI_MANIFEST, config, layers };
+        let layers = paths
+            .iter()
+            .zip(diff_ids)
+            .map(|(path, diff_id)| self.layer(path, diff_id))
+            .collect::<Result<_, _>>()?;
+        let config = MadeDescriptor {
+            media_type: OCI_CONFIG.into(),
+            size: config.len() as u64,
+            digest: self.keep(config).to_string(),
+        };
+        let manifest = MadeManifest {
+            schema_version: 2,
+            media_type: OCI_MANIFEST,
+            config,
+            layers,
+        };
         let manifest = serde_json::to_vec(&manifest).map_err(LocalError::Json)?;
         let size_bytes = manifest.len() as u64;
         let root = Descriptor {
@@ -90,9 +122,18 @@ impl Parts<'_> {
             platform: None,
             annotations: std::collections::BTreeMap::default(),
         };
-        let labels: Vec<_> = item.repo_tags.unwrap_or_default().iter().filter_map(|text| label(text)).collect();
+        let labels: Vec<_> = item
+            .repo_tags
+            .unwrap_or_default()
+            .iter()
+            .filter_map(|text| label(text))
+            .collect();
         let names = labels.iter().filter_map(|label| Reference::parse(label).ok()).collect();
-        Ok(LocalImage { root: Root::Blob(root), names, labels })
+        Ok(LocalImage {
+            root: Root::Blob(root),
+            names,
+            labels,
+        })
     }
 
     fn keep(&mut self, blob: Vec<u8>) -> Digest {
@@ -107,13 +148,19 @@ impl Parts<'_> {
             return Ok(layer.clone());
         }
         let section = self.archive.find(path).ok_or_else(|| LocalError::missing(path))?;
-        let compression = decompress::open(section.clone()).map_err(LocalError::Read)?.compression();
+        let compression = decompress::open(section.clone())
+            .map_err(LocalError::Read)?
+            .compression();
         let (suffix, digest) = match compression {
             Compression::Plain => ("", diff_id),
             Compression::Gzip => ("+gzip", hash(section.clone())?),
             Compression::Zstd => ("+zstd", hash(section.clone())?),
         };
-        let layer = MadeDescriptor { media_type: format!("{OCI_LAYER}{suffix}"), digest: digest.to_string(), size: section.len_bytes() };
+        let layer = MadeDescriptor {
+            media_type: format!("{OCI_LAYER}{suffix}"),
+            digest: digest.to_string(),
+            size: section.len_bytes(),
+        };
         self.sections.insert(digest, section);
         self.layers.insert(path.into(), layer.clone());
         Ok(layer)
@@ -138,11 +185,15 @@ mod tests {
 
     fn config(layers: &[&[u8]]) -> Vec<u8> {
         let diff_ids: Vec<_> = layers.iter().map(|layer| Digest::of(layer).to_string()).collect();
-        json!({"os": "linux", "architecture": "amd64", "rootfs": {"type": "layers", "diff_ids": diff_ids}}).to_string().into()
+        json!({"os": "linux", "architecture": "amd64", "rootfs": {"type": "layers", "diff_ids": diff_ids}})
+            .to_string()
+            .into()
     }
 
     fn open_with(contents: &Value, build: impl Fn(sample::Archive) -> sample::Archive) -> Result<Local, LocalError> {
-        let bytes = build(sample::Archive::new()).file(CONTENTS, contents.to_string().as_bytes()).finish();
+        let bytes = build(sample::Archive::new())
+            .file(CONTENTS, contents.to_string().as_bytes())
+            .finish();
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(&bytes).unwrap();
         Local::open_archive(file)
@@ -150,20 +201,35 @@ mod tests {
 
     #[test]
     fn an_archive_implies_a_manifest() {
-        let contents = json!([{"Config": "c.json", "RepoTags": ["a:1", "b/c:2"], "Layers": ["x/layer.tar", "y/layer.tar"]}]);
+        let contents =
+            json!([{"Config": "c.json", "RepoTags": ["a:1", "b/c:2"], "Layers": ["x/layer.tar", "y/layer.tar"]}]);
         let local = open_with(&contents, |archive| {
-            let archive = archive.file("c.json", &config(&[b"one", b"one"])).file("x/layer.tar", b"one");
+            let archive = archive
+                .file("c.json", &config(&[b"one", b"one"]))
+                .file("x/layer.tar", b"one");
             archive.symlink("y/layer.tar", "../x/layer.tar")
         })
         .unwrap();
         let image = local.select(Some("a:1")).unwrap();
-        assert_eq!(image.names.iter().map(Reference::familiar).collect::<Vec<_>>(), ["a:1", "b/c:2"]);
-        let Root::Blob(root) = image.root else { panic!("no manifest") };
-        let Ok(Manifest::Image(manifest)) = manifest::parse(&local.blobs.read(root.digest, MANIFEST_LEN_MAX).unwrap()) else {
+        assert_eq!(
+            image.names.iter().map(Reference::familiar).collect::<Vec<_>>(),
+            ["a:1", "b/c:2"]
+        );
+        let Root::Blob(root) = image.root else {
+            panic!("no manifest")
+        };
+        let Ok(Manifest::Image(manifest)) = manifest::parse(&local.blobs.read(root.digest, MANIFEST_LEN_MAX).unwrap())
+        else {
             panic!("no image manifest");
         };
-        assert_eq!(manifest.layers.iter().map(|layer| layer.digest).collect::<Vec<_>>(), [Digest::of(b"one"); 2]);
-        assert_eq!(io::read_to_string(local.blobs.open(&manifest.layers[1]).unwrap()).unwrap(), "one");
+        assert_eq!(
+            manifest.layers.iter().map(|layer| layer.digest).collect::<Vec<_>>(),
+            [Digest::of(b"one"); 2]
+        );
+        assert_eq!(
+            io::read_to_string(local.blobs.open(&manifest.layers[1]).unwrap()).unwrap(),
+            "one"
+        );
     }
 
     #[test]
@@ -172,8 +238,13 @@ mod tests {
         gzip.write_all(b"one").unwrap();
         let gzip = gzip.finish().unwrap();
         let contents = json!([{"Config": "c.json", "RepoTags": null, "Layers": ["l"]}]);
-        let local = open_with(&contents, |archive| archive.file("c.json", &config(&[b"one"])).file("l", &gzip)).unwrap();
-        let LocalBlobs::Archive { sections, .. } = &local.blobs else { panic!("no archive") };
+        let local = open_with(&contents, |archive| {
+            archive.file("c.json", &config(&[b"one"])).file("l", &gzip)
+        })
+        .unwrap();
+        let LocalBlobs::Archive { sections, .. } = &local.blobs else {
+            panic!("no archive")
+        };
         assert!(sections.contains_key(&Digest::of(&gzip)));
         assert!(local.images[0].names.is_empty());
     }
@@ -185,7 +256,15 @@ mod tests {
         assert!(matches!(without_layer, Err(LocalError::Missing(path)) if path == "l"));
         let without_config = open_with(&contents, |archive| archive.file("l", b"one"));
         assert!(matches!(without_config, Err(LocalError::Missing(path)) if path == "c.json"));
-        let too_few = open_with(&contents, |archive| archive.file("c.json", &config(&[])).file("l", b"one"));
-        assert!(matches!(too_few, Err(LocalError::LayerCount { listed: 1, configured: 0 })));
+        let too_few = open_with(&contents, |archive| {
+            archive.file("c.json", &config(&[])).file("l", b"one")
+        });
+        assert!(matches!(
+            too_few,
+            Err(LocalError::LayerCount {
+                listed: 1,
+                configured: 0
+            })
+        ));
     }
 }

@@ -27,14 +27,24 @@ pub(super) fn open_directory(directory: &Path) -> Result<Local, LocalError> {
     let read = |name: &str, len_max| archive::read_small(whole(open_file(&directory.join(name))?)?, name, len_max);
     check_version(&read(MARKER, MARKER_LEN_MAX)?)?;
     let images = parse_contents(&read(CONTENTS, MANIFEST_LEN_MAX)?)?;
-    Ok(Local { blobs: LocalBlobs::Directory(directory.into()), images })
+    Ok(Local {
+        blobs: LocalBlobs::Directory(directory.into()),
+        images,
+    })
 }
 
 /// Opens an archive of a layout.
 pub(super) fn open_archive(archive: Archive) -> Result<Local, LocalError> {
     check_version(&archive.read(MARKER, MARKER_LEN_MAX)?)?;
     let images = parse_contents(&archive.read(CONTENTS, MANIFEST_LEN_MAX)?)?;
-    Ok(Local { blobs: LocalBlobs::Archive { archive, sections: HashMap::new(), made: HashMap::new() }, images })
+    Ok(Local {
+        blobs: LocalBlobs::Archive {
+            archive,
+            sections: HashMap::new(),
+            made: HashMap::new(),
+        },
+        images,
+    })
 }
 
 fn check_version(marker: &[u8]) -> Result<(), LocalError> {
@@ -44,7 +54,11 @@ fn check_version(marker: &[u8]) -> Result<(), LocalError> {
         image_layout_version: String,
     }
     let wire: Wire = serde_json::from_slice(marker).map_err(LocalError::Json)?;
-    if wire.image_layout_version.starts_with("1.") { Ok(()) } else { Err(LocalError::LayoutVersion(wire.image_layout_version)) }
+    if wire.image_layout_version.starts_with("1.") {
+        Ok(())
+    } else {
+        Err(LocalError::LayoutVersion(wire.image_layout_version))
+    }
 }
 
 /// Reads `index.json`: which images there are. Entries without any name among them are one image for several platforms.
@@ -56,9 +70,11 @@ pub fn parse_contents(bytes: &[u8]) -> Result<Vec<LocalImage>, LocalError> {
     let named: Vec<_> = index.manifests.iter().map(image).collect();
     match named.as_slice() {
         [] => Err(LocalError::Empty),
-        [_, _, ..] if named.iter().all(|image| image.labels.is_empty()) => {
-            Ok(vec![LocalImage { root: Root::Choice(index), names: Vec::new(), labels: Vec::new() }])
-        }
+        [_, _, ..] if named.iter().all(|image| image.labels.is_empty()) => Ok(vec![LocalImage {
+            root: Root::Choice(index),
+            names: Vec::new(),
+            labels: Vec::new(),
+        }]),
         _ => Ok(merge(named)),
     }
 }
@@ -67,14 +83,20 @@ fn image(entry: &Descriptor) -> LocalImage {
     let mut labels = Vec::new();
     let mut names = Vec::new();
     for annotation in [ANNOTATION_CONTAINERD_NAME, ANNOTATION_REF_NAME] {
-        let Some(label) = entry.annotations.get(annotation).and_then(|text| label(text)) else { continue };
+        let Some(label) = entry.annotations.get(annotation).and_then(|text| label(text)) else {
+            continue;
+        };
         // A bare word is a tag of a repository that the layout does not name.
         if names.is_empty() && label.contains([':', '/']) {
             names.extend(Reference::parse(&label).ok());
         }
         labels.push(label);
     }
-    LocalImage { root: Root::Blob(entry.clone()), names, labels }
+    LocalImage {
+        root: Root::Blob(entry.clone()),
+        names,
+        labels,
+    }
 }
 
 /// One image may stand under several names, and under one name may stand several platforms.
@@ -82,7 +104,8 @@ fn merge(images: Vec<LocalImage>) -> Vec<LocalImage> {
     let mut merged: Vec<LocalImage> = Vec::new();
     for image in images {
         let Root::Blob(entry) = &image.root else { continue };
-        let of_same_blob = |other: &&mut LocalImage| matches!(&other.root, Root::Blob(other) if other.digest == entry.digest);
+        let of_same_blob =
+            |other: &&mut LocalImage| matches!(&other.root, Root::Blob(other) if other.digest == entry.digest);
         let of_same_labels = |other: &&mut LocalImage| !image.labels.is_empty() && other.labels == image.labels;
         if let Some(same) = merged.iter_mut().find(of_same_blob) {
             same.names.extend(image.names);
@@ -116,10 +139,18 @@ mod tests {
         let images = parse_contents(json!({"schemaVersion": 2, "manifests": entries}).to_string().as_bytes()).unwrap();
         let seen: Vec<_> = images
             .iter()
-            .map(|image| (image.names.iter().map(ToString::to_string).collect::<Vec<_>>(), image.labels.clone()))
+            .map(|image| {
+                (
+                    image.names.iter().map(ToString::to_string).collect::<Vec<_>>(),
+                    image.labels.clone(),
+                )
+            })
             .collect();
         let owned = |texts: &[&str]| texts.iter().map(ToString::to_string).collect::<Vec<_>>();
-        let expected: Vec<_> = expected.iter().map(|(names, labels)| (owned(names), owned(labels))).collect();
+        let expected: Vec<_> = expected
+            .iter()
+            .map(|(names, labels)| (owned(names), owned(labels)))
+            .collect();
         assert_eq!(seen, expected);
     }
 
@@ -131,7 +162,10 @@ mod tests {
             &[(&["localhost:5000/a:v1"], &["localhost:5000/a:v1"])],
         );
         check(
-            &[entry(b"a", &json!({ANNOTATION_CONTAINERD_NAME: "docker.io/library/a:v1", ANNOTATION_REF_NAME: "v1"}))],
+            &[entry(
+                b"a",
+                &json!({ANNOTATION_CONTAINERD_NAME: "docker.io/library/a:v1", ANNOTATION_REF_NAME: "v1"}),
+            )],
             &[(&["docker.io/library/a:v1"], &["docker.io/library/a:v1", "v1"])],
         );
     }
@@ -151,7 +185,13 @@ mod tests {
 
     #[test]
     fn an_empty_layout_and_one_of_the_future_are_refused() {
-        assert!(matches!(parse_contents(br#"{"schemaVersion":2,"manifests":[]}"#), Err(LocalError::Empty)));
-        assert!(matches!(check_version(br#"{"imageLayoutVersion":"2.0.0"}"#), Err(LocalError::LayoutVersion(_))));
+        assert!(matches!(
+            parse_contents(br#"{"schemaVersion":2,"manifests":[]}"#),
+            Err(LocalError::Empty)
+        ));
+        assert!(matches!(
+            check_version(br#"{"imageLayoutVersion":"2.0.0"}"#),
+            Err(LocalError::LayoutVersion(_))
+        ));
     }
 }

@@ -177,7 +177,13 @@ impl Local {
 
     /// The image called `selector` (a label, or a reference in any spelling), or the only one.
     pub fn select(&self, selector: Option<&str>) -> Result<LocalImage, LocalError> {
-        let offered = || self.images.iter().flat_map(|image| image.labels.clone()).take(20).collect();
+        let offered = || {
+            self.images
+                .iter()
+                .flat_map(|image| image.labels.clone())
+                .take(20)
+                .collect()
+        };
         let Some(wanted) = selector else {
             return match self.images.as_slice() {
                 [image] => Ok(image.clone()),
@@ -186,10 +192,14 @@ impl Local {
         };
         let reference = Reference::parse(wanted).ok();
         let is_wanted = |image: &&LocalImage| {
-            image.labels.iter().any(|label| label == wanted) || image.names.iter().any(|name| Some(name) == reference.as_ref())
+            image.labels.iter().any(|label| label == wanted)
+                || image.names.iter().any(|name| Some(name) == reference.as_ref())
         };
         let found = self.images.iter().find(is_wanted).cloned();
-        found.ok_or_else(|| LocalError::NotFound { wanted: wanted.into(), offered: offered() })
+        found.ok_or_else(|| LocalError::NotFound {
+            wanted: wanted.into(),
+            offered: offered(),
+        })
     }
 }
 
@@ -209,7 +219,11 @@ impl LocalBlobs {
         let section = self.section(descriptor.digest)?;
         let (digest, expected_bytes, actual_bytes) = (descriptor.digest, descriptor.size_bytes, section.len_bytes());
         if actual_bytes != expected_bytes {
-            return Err(LocalError::Digest(DigestError::Size { digest, expected_bytes, actual_bytes }));
+            return Err(LocalError::Digest(DigestError::Size {
+                digest,
+                expected_bytes,
+                actual_bytes,
+            }));
         }
         Ok(section)
     }
@@ -219,12 +233,16 @@ impl LocalBlobs {
         match self {
             Self::Directory(directory) => match open_file(&directory.join(&path)) {
                 Ok(file) => whole(file),
-                Err(LocalError::Open { source, .. }) if source.kind() == io::ErrorKind::NotFound => Err(LocalError::missing(&path)),
+                Err(LocalError::Open { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                    Err(LocalError::missing(&path))
+                }
                 Err(error) => Err(error),
             },
-            Self::Archive { archive, sections, .. } => {
-                sections.get(&digest).cloned().or_else(|| archive.find(&path)).ok_or_else(|| LocalError::missing(&path))
-            }
+            Self::Archive { archive, sections, .. } => sections
+                .get(&digest)
+                .cloned()
+                .or_else(|| archive.find(&path))
+                .ok_or_else(|| LocalError::missing(&path)),
         }
     }
 }
@@ -241,12 +259,23 @@ fn whole(file: File) -> Result<Section, LocalError> {
 
 /// Opens a regular file. A named pipe in its place must not make us wait.
 fn open_file(path: &Path) -> Result<File, LocalError> {
-    let failed = |source| LocalError::Open { path: path.into(), source };
-    let flags = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).map_err(|_| failed(io::ErrorKind::InvalidInput.into()))?;
-    let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(failed)?;
+    let failed = |source| LocalError::Open {
+        path: path.into(),
+        source,
+    };
+    let flags =
+        i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).map_err(|_| failed(io::ErrorKind::InvalidInput.into()))?;
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(flags)
+        .open(path)
+        .map_err(failed)?;
     if file.metadata().map_err(failed)?.is_file() {
         Ok(file)
     } else {
-        Err(failed(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")))
+        Err(failed(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "not a regular file",
+        )))
     }
 }

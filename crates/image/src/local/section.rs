@@ -17,7 +17,11 @@ impl Section {
     /// Nothing is read yet. An end beyond what a file can have is cut.
     #[must_use]
     pub fn new(file: Arc<File>, offset: u64, len_bytes: u64) -> Self {
-        Self { file, position: offset, end: offset.saturating_add(len_bytes) }
+        Self {
+            file,
+            position: offset,
+            end: offset.saturating_add(len_bytes),
+        }
     }
 
     /// Bytes not yet read.
@@ -29,7 +33,9 @@ impl Section {
 
 impl Read for Section {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let wanted = usize::try_from(self.len_bytes()).unwrap_or(usize::MAX).min(buffer.len());
+        let wanted = usize::try_from(self.len_bytes())
+            .unwrap_or(usize::MAX)
+            .min(buffer.len());
         if wanted == 0 {
             return Ok(0);
         }

@@ -48,9 +48,22 @@ impl Repository {
     /// Starts the download of a blob of `size_bytes`. Its digest is the reader's owner to check.
     pub fn open_blob(&self, digest: Digest, size_bytes: u64) -> (BlobReader, Download) {
         let (sender, chunks) = mpsc::channel(CHUNKS_WAITING_MAX);
-        let pump = Pump { repository: self.clone(), digest, size_bytes, sender, received_bytes: 0 };
+        let pump = Pump {
+            repository: self.clone(),
+            digest,
+            size_bytes,
+            sender,
+            received_bytes: 0,
+        };
         let download = AbortOnDropHandle::new(tokio::spawn(pump.run()));
-        (BlobReader { chunks, chunk: Bytes::new(), missing_bytes: size_bytes }, download)
+        (
+            BlobReader {
+                chunks,
+                chunk: Bytes::new(),
+                missing_bytes: size_bytes,
+            },
+            download,
+        )
     }
 }
 
@@ -84,7 +97,11 @@ impl Pump {
     async fn pass(&mut self) -> Result<(), RegistryError> {
         let mut response = self.repository.blob(self.digest, self.received_bytes).await?;
         // A registry that takes no ranges starts again: what is known already is skipped.
-        let mut skip_bytes = if response.status() == StatusCode::PARTIAL_CONTENT { 0 } else { self.received_bytes };
+        let mut skip_bytes = if response.status() == StatusCode::PARTIAL_CONTENT {
+            0
+        } else {
+            self.received_bytes
+        };
         loop {
             let chunk = response.chunk().await.map_err(|error| self.repository.network(error))?;
             let Some(mut chunk) = chunk else { break };
@@ -97,7 +114,11 @@ impl Pump {
             let received_bytes = self.received_bytes + chunk.len() as u64;
             if received_bytes > self.size_bytes {
                 let registry = self.repository.registry();
-                return Err(RegistryError::TooLarge { registry, what: "the layer", bytes_max: self.size_bytes });
+                return Err(RegistryError::TooLarge {
+                    registry,
+                    what: "the layer",
+                    bytes_max: self.size_bytes,
+                });
             }
             self.received_bytes = received_bytes;
             if self.sender.send(chunk).await.is_err() {
@@ -107,7 +128,11 @@ impl Pump {
         }
         if self.received_bytes < self.size_bytes {
             let (received_bytes, expected_bytes) = (self.received_bytes, self.size_bytes);
-            return Err(RegistryError::Truncated { digest: self.digest, received_bytes, expected_bytes });
+            return Err(RegistryError::Truncated {
+                digest: self.digest,
+                received_bytes,
+                expected_bytes,
+            });
         }
         Ok(())
     }

@@ -30,14 +30,26 @@ pub fn parse(header: &str) -> Option<Challenge> {
         return None;
     }
     let challenges = http_auth::parse_challenges(header).ok()?;
-    let bearer = challenges.iter().filter(|challenge| challenge.scheme.eq_ignore_ascii_case("bearer")).find_map(|challenge| {
-        let parameter = |name: &str| {
-            let found = challenge.params.iter().find(|(key, _)| key.eq_ignore_ascii_case(name));
-            found.map(|(_, value)| value.to_unescaped())
-        };
-        Some(Challenge::Bearer { realm: parameter("realm")?, service: parameter("service"), scope: parameter("scope") })
-    });
-    let basic = || challenges.iter().any(|challenge| challenge.scheme.eq_ignore_ascii_case("basic")).then_some(Challenge::Basic);
+    let bearer = challenges
+        .iter()
+        .filter(|challenge| challenge.scheme.eq_ignore_ascii_case("bearer"))
+        .find_map(|challenge| {
+            let parameter = |name: &str| {
+                let found = challenge.params.iter().find(|(key, _)| key.eq_ignore_ascii_case(name));
+                found.map(|(_, value)| value.to_unescaped())
+            };
+            Some(Challenge::Bearer {
+                realm: parameter("realm")?,
+                service: parameter("service"),
+                scope: parameter("scope"),
+            })
+        });
+    let basic = || {
+        challenges
+            .iter()
+            .any(|challenge| challenge.scheme.eq_ignore_ascii_case("basic"))
+            .then_some(Challenge::Basic)
+    };
     bearer.or_else(basic)
 }
 
@@ -61,7 +73,8 @@ mod tests {
 
     #[test]
     fn a_bearer_challenge_names_its_token_server() {
-        let header = r#"Bearer realm="https://auth.example/token",service="registry.example",scope="repository:a/b:pull""#;
+        let header =
+            r#"Bearer realm="https://auth.example/token",service="registry.example",scope="repository:a/b:pull""#;
         let expected = Challenge::Bearer {
             realm: "https://auth.example/token".into(),
             service: Some("registry.example".into()),
@@ -73,7 +86,10 @@ mod tests {
     #[test]
     fn a_basic_challenge_is_taken_where_there_is_no_other() {
         assert_eq!(parse(r#"Basic realm="r""#), Some(Challenge::Basic));
-        assert!(matches!(parse(r#"Basic realm="r", Bearer realm="https://a""#), Some(Challenge::Bearer { .. })));
+        assert!(matches!(
+            parse(r#"Basic realm="r", Bearer realm="https://a""#),
+            Some(Challenge::Bearer { .. })
+        ));
         assert_eq!(parse("Negotiate"), None);
         assert_eq!(parse(""), None);
     }
@@ -81,7 +97,10 @@ mod tests {
     #[test]
     fn a_token_has_two_names() {
         assert_eq!(parse_token(br#"{"token":"a","access_token":"b"}"#), Some("a".into()));
-        assert_eq!(parse_token(br#"{"access_token":"b","expires_in":300}"#), Some("b".into()));
+        assert_eq!(
+            parse_token(br#"{"access_token":"b","expires_in":300}"#),
+            Some("b".into())
+        );
         assert_eq!(parse_token(b"{}"), None);
         assert_eq!(parse_token(b"<html>"), None);
     }

@@ -19,7 +19,10 @@ pub fn may_be_plain(authority: &str, insecure: &[String]) -> bool {
     let is_loopback = host == "localhost"
         || host.parse::<Ipv4Addr>().is_ok_and(|address| address.is_loopback())
         || host.parse::<Ipv6Addr>().is_ok_and(|address| address.is_loopback());
-    is_loopback || insecure.iter().any(|name| name == authority || host_of(name) == name && name == host)
+    is_loopback
+        || insecure
+            .iter()
+            .any(|name| name == authority || host_of(name) == name && name == host)
 }
 
 /// The host of `host[:port]`, without the brackets of an IPv6 address.
@@ -38,7 +41,9 @@ pub fn may_authorize_at(realm: &reqwest::Url, registry_is_plain: bool, insecure:
         "https" => true,
         "http" => {
             let host = realm.host_str().unwrap_or_default();
-            let authority = realm.port().map_or_else(|| host.into(), |port| format!("{host}:{port}"));
+            let authority = realm
+                .port()
+                .map_or_else(|| host.into(), |port| format!("{host}:{port}"));
             registry_is_plain && may_be_plain(&authority, insecure)
         }
         _ => false,
@@ -56,10 +61,22 @@ mod tests {
 
     #[test]
     fn only_this_host_and_named_hosts_are_plain() {
-        for authority in ["localhost", "localhost:5000", "127.0.0.1:5000", "127.3.2.1", "[::1]:5000"] {
+        for authority in [
+            "localhost",
+            "localhost:5000",
+            "127.0.0.1:5000",
+            "127.3.2.1",
+            "[::1]:5000",
+        ] {
             check_plain(authority, &[], true);
         }
-        for authority in ["docker.io", "10.0.0.1:5000", "localhost.example", "127.0.0.1.example", "[::2]:5000"] {
+        for authority in [
+            "docker.io",
+            "10.0.0.1:5000",
+            "localhost.example",
+            "127.0.0.1.example",
+            "[::2]:5000",
+        ] {
             check_plain(authority, &[], false);
         }
         check_plain("10.0.0.1:5000", &["10.0.0.1:5000"], true);
@@ -70,7 +87,11 @@ mod tests {
     #[test]
     fn a_password_goes_out_plainly_only_where_the_registry_is_plain() {
         let check = |realm: &str, plain: bool, allowed: bool| {
-            assert_eq!(may_authorize_at(&realm.parse().unwrap(), plain, &[]), allowed, "{realm}");
+            assert_eq!(
+                may_authorize_at(&realm.parse().unwrap(), plain, &[]),
+                allowed,
+                "{realm}"
+            );
         };
         check("https://auth.example/token", false, true);
         check("http://auth.example/token", false, false);

@@ -53,7 +53,9 @@ pub enum RegistryError {
     #[error("cannot set up the HTTP client")]
     Client(#[source] reqwest::Error),
     /// No TLS connection can be trusted on this host.
-    #[error("cannot check registry {registry}'s certificate: this host has no certificate authorities (package ca-certificates)")]
+    #[error(
+        "cannot check registry {registry}'s certificate: this host has no certificate authorities (package ca-certificates)"
+    )]
     NoAuthorities {
         /// The registry.
         registry: String,
@@ -152,5 +154,9 @@ pub enum RegistryError {
 
 fn detail(message: &str) -> String {
     // Debug keeps a stranger's text from steering a terminal.
-    if message.is_empty() { String::new() } else { format!(": {message:?}") }
+    if message.is_empty() {
+        String::new()
+    } else {
+        format!(": {message:?}")
+    }
 }

@@ -43,7 +43,11 @@ impl Client {
             .user_agent(concat!("mote/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(RegistryError::Client)?;
-        Ok(Self { http, has_authorities: authorities > 0, patience })
+        Ok(Self {
+            http,
+            has_authorities: authorities > 0,
+            patience,
+        })
     }
 }
 
@@ -77,13 +81,19 @@ impl Repository {
         let is_plain = endpoint::may_be_plain(authority, &access.insecure)
             && client.http.get(format!("{encrypted}/v2/")).send().await.is_err();
         if !is_plain && !client.has_authorities {
-            return Err(RegistryError::NoAuthorities { registry: reference.domain().into() });
+            return Err(RegistryError::NoAuthorities {
+                registry: reference.domain().into(),
+            });
         }
         Ok(Self {
             client: client.clone(),
             access: Arc::new(access),
             reference: reference.clone(),
-            base: if is_plain { format!("http://{authority}") } else { encrypted },
+            base: if is_plain {
+                format!("http://{authority}")
+            } else {
+                encrypted
+            },
             is_plain,
             authorization: Arc::default(),
         })
@@ -94,7 +104,9 @@ impl Repository {
         let accept = MANIFEST_MEDIA_TYPES.join(", ");
         match self.get(&format!("manifests/{version}"), Some(&accept), 0).await {
             Ok(response) => self.body(response, "a manifest", MANIFEST_LEN_MAX).await,
-            Err(RegistryError::Status { status: 404, .. }) => Err(RegistryError::NotFound { reference: self.reference.familiar() }),
+            Err(RegistryError::Status { status: 404, .. }) => Err(RegistryError::NotFound {
+                reference: self.reference.familiar(),
+            }),
             Err(error) => Err(error),
         }
     }
@@ -108,9 +120,10 @@ impl Repository {
     /// The response with a blob's bytes from `offset` on, or (status 200) with all of them.
     pub(super) async fn blob(&self, digest: Digest, offset: u64) -> Result<Response, RegistryError> {
         match self.get(&format!("blobs/{digest}"), None, offset).await {
-            Err(RegistryError::Status { status: 404, .. }) => {
-                Err(RegistryError::BlobNotFound { registry: self.registry(), digest })
-            }
+            Err(RegistryError::Status { status: 404, .. }) => Err(RegistryError::BlobNotFound {
+                registry: self.registry(),
+                digest,
+            }),
             result => result,
         }
     }
@@ -121,7 +134,10 @@ impl Repository {
 
     pub(super) fn network(&self, error: reqwest::Error) -> RegistryError {
         // The URL of a redirect may hold a signature that is as good as a password.
-        RegistryError::Network { registry: self.registry(), source: error.without_url() }
+        RegistryError::Network {
+            registry: self.registry(),
+            source: error.without_url(),
+        }
     }
 
     /// One request, signed in when the registry demands it.
@@ -132,29 +148,41 @@ impl Repository {
         if response.status() != StatusCode::UNAUTHORIZED {
             return self.successful(response).await;
         }
-        let header = response.headers().get(WWW_AUTHENTICATE).and_then(|value| value.to_str().ok());
-        let challenge = header.and_then(challenge::parse).ok_or(RegistryError::Challenge { registry: self.registry() })?;
+        let header = response
+            .headers()
+            .get(WWW_AUTHENTICATE)
+            .and_then(|value| value.to_str().ok());
+        let challenge = header.and_then(challenge::parse).ok_or(RegistryError::Challenge {
+            registry: self.registry(),
+        })?;
         let signed_in = sign_in::authorize(self, &challenge).await?;
         *self.authorization.lock().unwrap_or_else(PoisonError::into_inner) = Some(signed_in.clone());
         let response = self.send(&url, accept, offset, Some(&signed_in)).await?;
         match (response.status(), &challenge) {
-            (StatusCode::UNAUTHORIZED, challenge::Challenge::Basic) => {
-                Err(RegistryError::WrongCredentials { registry: self.registry() })
-            }
-            (StatusCode::UNAUTHORIZED, challenge::Challenge::Bearer { .. }) => {
-                Err(RegistryError::Denied { reference: self.reference.familiar() })
-            }
+            (StatusCode::UNAUTHORIZED, challenge::Challenge::Basic) => Err(RegistryError::WrongCredentials {
+                registry: self.registry(),
+            }),
+            (StatusCode::UNAUTHORIZED, challenge::Challenge::Bearer { .. }) => Err(RegistryError::Denied {
+                reference: self.reference.familiar(),
+            }),
             _ => self.successful(response).await,
         }
     }
 
     fn authorization(&self) -> Option<HeaderValue> {
-        self.authorization.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.authorization
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Sends a GET, again and again while its failure may pass.
     async fn send(
-        &self, url: &str, accept: Option<&str>, offset: u64, authorization: Option<&HeaderValue>,
+        &self,
+        url: &str,
+        accept: Option<&str>,
+        offset: u64,
+        authorization: Option<&HeaderValue>,
     ) -> Result<Response, RegistryError> {
         let mut retries = 0;
         loop {
@@ -182,23 +210,39 @@ impl Repository {
         let status = response.status();
         match status {
             StatusCode::OK | StatusCode::PARTIAL_CONTENT => Ok(response),
-            StatusCode::FORBIDDEN => Err(RegistryError::Denied { reference: self.reference.familiar() }),
+            StatusCode::FORBIDDEN => Err(RegistryError::Denied {
+                reference: self.reference.familiar(),
+            }),
             _ => {
                 // The message is a courtesy: without one the status still stands.
-                let body = self.body(response, "an error", ERROR_BODY_LEN_MAX).await.unwrap_or_default();
-                Err(RegistryError::Status { registry: self.registry(), status: status.as_u16(), message: error_message(&body) })
+                let body = self
+                    .body(response, "an error", ERROR_BODY_LEN_MAX)
+                    .await
+                    .unwrap_or_default();
+                Err(RegistryError::Status {
+                    registry: self.registry(),
+                    status: status.as_u16(),
+                    message: error_message(&body),
+                })
             }
         }
     }
 
     /// Reads a body of at most `bytes_max`.
     pub(super) async fn body(
-        &self, mut response: Response, what: &'static str, bytes_max: u64,
+        &self,
+        mut response: Response,
+        what: &'static str,
+        bytes_max: u64,
     ) -> Result<Vec<u8>, RegistryError> {
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| self.network(error))? {
             if (body.len() + chunk.len()) as u64 > bytes_max {
-                return Err(RegistryError::TooLarge { registry: self.registry(), what, bytes_max });
+                return Err(RegistryError::TooLarge {
+                    registry: self.registry(),
+                    what,
+                    bytes_max,
+                });
             }
             body.extend_from_slice(&chunk);
         }
@@ -209,7 +253,10 @@ impl Repository {
 fn outcome(result: &reqwest::Result<Response>) -> Outcome {
     match result {
         Ok(response) => {
-            let seconds = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
+            let seconds = response
+                .headers()
+                .get(RETRY_AFTER)
+                .and_then(|value| value.to_str().ok()?.trim().parse().ok());
             Outcome::Status(response.status().as_u16(), seconds)
         }
         Err(error) if error.is_connect() || error.is_redirect() || error.is_builder() => Outcome::Unreachable,

@@ -38,7 +38,11 @@ mod tests {
     use super::*;
 
     fn check(outcome: Outcome, retry: u32, seconds: Option<u64>) {
-        let patience = Patience { retry_pause: Duration::from_secs(1), retries_max: 3, ..Patience::default() };
+        let patience = Patience {
+            retry_pause: Duration::from_secs(1),
+            retries_max: 3,
+            ..Patience::default()
+        };
         assert_eq!(pause(outcome, retry, &patience), seconds.map(Duration::from_secs));
     }
 

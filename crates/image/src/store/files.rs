@@ -58,7 +58,8 @@ impl Files {
             let path = root.join(name);
             builder.create(&path).map_err(files.failed("create", &path))?;
         }
-        fs::set_permissions(root, fs::Permissions::from_mode(0o700)).map_err(files.failed("change the mode of", root))?;
+        fs::set_permissions(root, fs::Permissions::from_mode(0o700))
+            .map_err(files.failed("change the mode of", root))?;
         Ok(files)
     }
 
@@ -103,20 +104,29 @@ impl Files {
     #[must_use]
     pub fn path(&self, part: Area, digest: Digest) -> PathBuf {
         let suffix = if part == Area::Images { ".json" } else { "" };
-        self.root.join(part.directory()).join(format!("{}{suffix}", digest.hex()))
+        self.root
+            .join(part.directory())
+            .join(format!("{}{suffix}", digest.hex()))
     }
 
     /// Replaces `path` by `bytes` so that a crash leaves the old or the new file, whole.
     pub fn replace(&self, path: &Path, bytes: &[u8]) -> Result<(), FileError> {
-        let mut file = tempfile::NamedTempFile::new_in(self.tmp()).map_err(self.failed("create a file in", &self.tmp()))?;
-        file.write_all(bytes).and_then(|()| file.as_file().sync_all()).map_err(self.failed("write", path))?;
-        file.persist(path).map_err(|error| self.failed("replace", path)(error.error))?;
+        let mut file =
+            tempfile::NamedTempFile::new_in(self.tmp()).map_err(self.failed("create a file in", &self.tmp()))?;
+        file.write_all(bytes)
+            .and_then(|()| file.as_file().sync_all())
+            .map_err(self.failed("write", path))?;
+        file.persist(path)
+            .map_err(|error| self.failed("replace", path)(error.error))?;
         self.sync_parent(path)
     }
 
     /// A new working directory in `tmp`, removed when dropped.
     pub fn work(&self) -> Result<tempfile::TempDir, FileError> {
-        tempfile::Builder::new().prefix("work-").tempdir_in(self.tmp()).map_err(self.failed("create a directory in", &self.tmp()))
+        tempfile::Builder::new()
+            .prefix("work-")
+            .tempdir_in(self.tmp())
+            .map_err(self.failed("create a directory in", &self.tmp()))
     }
 
     /// Moves a working directory, whose files are synced, to its place. If something is there already, that stays: a
@@ -151,7 +161,11 @@ impl Files {
     pub fn failed(&self, action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> FileError {
         let (root, path) = (self.root.clone(), path.to_owned());
         move |source| {
-            if is_full(&source) { FileError::Full { path: root } } else { FileError::Io { action, path, source } }
+            if is_full(&source) {
+                FileError::Full { path: root }
+            } else {
+                FileError::Io { action, path, source }
+            }
         }
     }
 }
@@ -193,7 +207,11 @@ mod tests {
         let full = || io::Error::from(io::ErrorKind::StorageFull);
         assert!(is_full(&full()));
         assert!(is_full(&io::Error::other(io::Error::other(full()))));
-        assert!(is_full(&FileError::Io { action: "write", path: "a".into(), source: full() }));
+        assert!(is_full(&FileError::Io {
+            action: "write",
+            path: "a".into(),
+            source: full()
+        }));
         assert!(!is_full(&io::Error::other("no space left on device")));
     }
 

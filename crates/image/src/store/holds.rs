@@ -24,7 +24,10 @@ impl Holds {
         for digest in &digests {
             *counts.entry(*digest).or_default() += 1;
         }
-        Hold { holds: self.clone(), digests }
+        Hold {
+            holds: self.clone(),
+            digests,
+        }
     }
 
     /// Runs `act`, which must be short, unless somebody holds `digest`; nobody can begin to meanwhile.
@@ -68,7 +71,11 @@ impl Gates {
             gates.entry(digest).or_default().clone()
         };
         let guard = Some(gate.lock_owned().await);
-        Passage { gates: self.clone(), digest, guard }
+        Passage {
+            gates: self.clone(),
+            digest,
+            guard,
+        }
     }
 }
 

@@ -33,7 +33,7 @@ use crate::reference::Reference;
 use crate::registry::repository::Client;
 use crate::registry::{Patience, RegistryError};
 use crate::snapshot::SnapshotError;
-use files::{FileError, Files, Area};
+use files::{Area, FileError, Files};
 use holds::{Gates, Holds};
 use names::{Meaning, Names};
 use record::{Record, RecordError};
@@ -134,14 +134,20 @@ impl Store {
     pub fn open(root: &Path, options: StoreOptions) -> Result<Self, StoreError> {
         let files = Files::create(root)?;
         let lock = File::create(files.lock()).map_err(files.failed("create", &files.lock()))?;
-        rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive).map_err(|error| match error {
-            rustix::io::Errno::WOULDBLOCK => StoreError::InUse { path: root.into() },
-            error => files.failed("lock", &files.lock())(error.into()).into(),
-        })?;
+        rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive).map_err(
+            |error| match error {
+                rustix::io::Errno::WOULDBLOCK => StoreError::InUse { path: root.into() },
+                error => files.failed("lock", &files.lock())(error.into()).into(),
+            },
+        )?;
         let tmp = files.tmp();
         for entry in fs::read_dir(&tmp).map_err(files.failed("list", &tmp))? {
             let path = entry.map_err(files.failed("list", &tmp))?.path();
-            let removed = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+            let removed = if path.is_dir() {
+                fs::remove_dir_all(&path)
+            } else {
+                fs::remove_file(&path)
+            };
             removed.map_err(files.failed("remove", &path))?;
         }
         let names = read_names(&files)?;
@@ -198,10 +204,15 @@ impl Store {
         let mut names = self.inner.names();
         let digest = self.inner.meaning(&names, word)?;
         let mut changed = names.clone();
-        let by_name = Reference::parse(word).ok().is_some_and(|name| changed.remove(&name).is_some());
+        let by_name = Reference::parse(word)
+            .ok()
+            .is_some_and(|name| changed.remove(&name).is_some());
         let of_image = changed.of(digest);
         if !by_name && of_image.len() > 1 {
-            return Err(StoreError::SeveralNames { image: word.into(), names: of_image });
+            return Err(StoreError::SeveralNames {
+                image: word.into(),
+                names: of_image,
+            });
         }
         if !by_name {
             changed.remove_image(digest);
@@ -218,7 +229,11 @@ impl Store {
 
     /// Removes images without names. Answers which.
     pub fn prune(&self) -> Result<Vec<Image>, StoreError> {
-        let nameless: Vec<_> = self.list()?.into_iter().filter(|image| image.names.is_empty()).collect();
+        let nameless: Vec<_> = self
+            .list()?
+            .into_iter()
+            .filter(|image| image.names.is_empty())
+            .collect();
         for image in &nameless {
             self.remove(&image.record.digest.to_string())?;
         }
@@ -252,7 +267,10 @@ impl Inner {
     }
 
     fn image(&self, names: &Names, digest: Digest) -> Result<Image, StoreError> {
-        Ok(Image { names: names.of(digest), record: self.record(digest)? })
+        Ok(Image {
+            names: names.of(digest),
+            record: self.record(digest)?,
+        })
     }
 
     pub(crate) fn record(&self, digest: Digest) -> Result<Record, StoreError> {
@@ -268,14 +286,22 @@ impl Inner {
         let mut changed = names.clone();
         let mut written = Vec::new();
         let result = images.iter().try_for_each(|image| {
-            self.files.replace(&self.files.path(Area::Blobs, image.record.digest), &image.manifest)?;
-            self.files.replace(&self.files.path(Area::Blobs, image.record.config_digest), &image.config)?;
-            image.names.iter().for_each(|name| changed.set(name, image.record.digest));
+            self.files
+                .replace(&self.files.path(Area::Blobs, image.record.digest), &image.manifest)?;
+            self.files
+                .replace(&self.files.path(Area::Blobs, image.record.config_digest), &image.config)?;
+            image
+                .names
+                .iter()
+                .for_each(|name| changed.set(name, image.record.digest));
             let path = self.files.path(Area::Images, image.record.digest);
             if path.exists() {
                 return Ok(());
             }
-            let json = image.record.to_json().map_err(|source| StoreError::Record { path: path.clone(), source })?;
+            let json = image.record.to_json().map_err(|source| StoreError::Record {
+                path: path.clone(),
+                source,
+            })?;
             self.files.replace(&path, &json)?;
             written.push(path);
             Ok(())
@@ -304,9 +330,10 @@ pub(crate) struct NewImage {
 fn read_names(files: &Files) -> Result<Names, StoreError> {
     let path = files.names();
     let mut names: Names = match fs::read(&path) {
-        Ok(bytes) => {
-            serde_json::from_slice(&bytes).map_err(|error| StoreError::Record { path, source: RecordError::Json(error) })?
-        }
+        Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| StoreError::Record {
+            path,
+            source: RecordError::Json(error),
+        })?,
         Err(error) if error.kind() == io::ErrorKind::NotFound => Names::default(),
         Err(error) => return Err(files.failed("read", &path)(error).into()),
     };

@@ -56,7 +56,11 @@ impl Names {
     /// The names of an image, sorted.
     #[must_use]
     pub fn of(&self, digest: Digest) -> Vec<String> {
-        self.0.iter().filter(|(_, named)| **named == digest).map(|(name, _)| name.clone()).collect()
+        self.0
+            .iter()
+            .filter(|(_, named)| **named == digest)
+            .map(|(name, _)| name.clone())
+            .collect()
     }
 
     /// What `word` means among `images`: a name, a manifest's digest, or the start of its hexadecimal digits.
@@ -104,7 +108,10 @@ mod tests {
         names.set(&reference("b"), Digest::of(b"1"));
         names.set(&reference("a"), Digest::of(b"2"));
         assert_eq!(names.of(Digest::of(b"1")), ["docker.io/library/b:latest"]);
-        assert_eq!(names.get(&reference("docker.io/library/a:latest")), Some(Digest::of(b"2")));
+        assert_eq!(
+            names.get(&reference("docker.io/library/a:latest")),
+            Some(Digest::of(b"2"))
+        );
     }
 
     #[test]
@@ -114,7 +121,14 @@ mod tests {
         names.set(&reference("a:1"), digest);
         let images = [digest, Digest::of(b"other")];
         let short = &digest.hex()[..12];
-        for word in ["a:1", "library/a:1", short, &digest.to_string(), &digest.hex(), &format!("x@{digest}")] {
+        for word in [
+            "a:1",
+            "library/a:1",
+            short,
+            &digest.to_string(),
+            &digest.hex(),
+            &format!("x@{digest}"),
+        ] {
             assert_eq!(names.meaning(word, &images), Meaning::Image(digest), "{word}");
         }
         for word in ["a", "a:2", "", &digest.hex()[..3], "0000"] {

@@ -60,7 +60,11 @@ impl Record {
     /// What all layers take in the store, one that occurs twice counted once.
     #[must_use]
     pub fn size_bytes(&self) -> u64 {
-        let sizes: std::collections::BTreeMap<_, _> = self.layers.iter().map(|layer| (layer.diff_id, layer.stored_bytes)).collect();
+        let sizes: std::collections::BTreeMap<_, _> = self
+            .layers
+            .iter()
+            .map(|layer| (layer.diff_id, layer.stored_bytes))
+            .collect();
         sizes.values().sum()
     }
 
@@ -72,7 +76,11 @@ impl Record {
 
     /// The form on disk.
     pub fn to_json(&self) -> Result<Vec<u8>, RecordError> {
-        serde_json::to_vec_pretty(&Versioned { version: RECORD_VERSION, image: self }).map_err(RecordError::Json)
+        serde_json::to_vec_pretty(&Versioned {
+            version: RECORD_VERSION,
+            image: self,
+        })
+        .map_err(RecordError::Json)
     }
 
     /// Reads the form on disk.
@@ -90,14 +98,22 @@ mod tests {
     use super::*;
 
     fn record() -> Record {
-        let layer = StoredLayer { diff_id: Digest::of(b"a"), blob: Digest::of(b"b"), blob_bytes: 1, stored_bytes: 4096 };
+        let layer = StoredLayer {
+            diff_id: Digest::of(b"a"),
+            blob: Digest::of(b"b"),
+            blob_bytes: 1,
+            stored_bytes: 4096,
+        };
         Record {
             digest: Digest::of(b"m"),
             config_digest: Digest::of(b"c"),
             platform: Platform::parse("linux/arm64/v8").unwrap(),
             created: "2026-01-02T03:04:05Z".into(),
             layers: vec![layer, layer],
-            process: ProcessConfig { cmd: vec!["sh".into()], ..ProcessConfig::default() },
+            process: ProcessConfig {
+                cmd: vec!["sh".into()],
+                ..ProcessConfig::default()
+            },
         }
     }
 
@@ -113,7 +129,10 @@ mod tests {
 
     #[test]
     fn a_record_of_the_future_is_refused() {
-        assert!(matches!(Record::parse(br#"{"version":2,"image":{}}"#), Err(RecordError::Version(2))));
+        assert!(matches!(
+            Record::parse(br#"{"version":2,"image":{}}"#),
+            Err(RecordError::Version(2))
+        ));
         assert!(matches!(Record::parse(b""), Err(RecordError::Json(_))));
     }
 }

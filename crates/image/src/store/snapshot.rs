@@ -68,8 +68,14 @@ impl Inner {
         if !metadata.exists() {
             self.build_snapshot(id, diff_ids)?;
         }
-        let data = diff_ids.iter().map(|diff_id| self.files.path(Area::Layers, *diff_id).join("data"));
-        let parts = [metadata].into_iter().chain(data).map(|path| self.part(path)).collect::<Result<Vec<_>, _>>()?;
+        let data = diff_ids
+            .iter()
+            .map(|diff_id| self.files.path(Area::Layers, *diff_id).join("data"));
+        let parts = [metadata]
+            .into_iter()
+            .chain(data)
+            .map(|path| self.part(path))
+            .collect::<Result<Vec<_>, _>>()?;
         Ok(parts.into_iter().filter(|part| part.len_bytes > 0).collect())
     }
 
@@ -97,7 +103,10 @@ impl Inner {
 
     fn read_index(&self, path: &Path) -> Result<LayerIndex, StoreError> {
         let bytes = fs::read(path).map_err(self.files.failed("read", path))?;
-        index::parse(&bytes, &self.limits).map_err(|source| StoreError::Index { path: path.into(), source })
+        index::parse(&bytes, &self.limits).map_err(|source| StoreError::Index {
+            path: path.into(),
+            source,
+        })
     }
 
     /// The sentence for a full disk if that is the cause, else `error` as `otherwise`.

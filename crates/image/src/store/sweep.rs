@@ -24,7 +24,11 @@ impl Inner {
             for digest in self.files.digests(part)? {
                 if !needed.contains(&(part, digest)) {
                     let path = self.files.path(part, digest);
-                    retired.extend(self.holds.unless_held(&digest, || self.files.retire(&path)).transpose()?);
+                    retired.extend(
+                        self.holds
+                            .unless_held(&digest, || self.files.retire(&path))
+                            .transpose()?,
+                    );
                 }
             }
         }

@@ -1,0 +1,90 @@
+//! What a process that dies leaves behind, and what the next one makes of it.
+
+use std::process::{Command, Stdio};
+
+use image::{Progress, PullOptions, Source, Store, StoreError};
+
+use crate::fake_registry::{FakeRegistry, Response};
+use crate::sample::{Layer, Packing, Sample, hello};
+use crate::world::{World, files, store_options};
+
+/// Tells a second process of this test binary which image to pull into which store.
+const REFERENCE: &str = "MOTE_TEST_PULL_REFERENCE";
+const STORE: &str = "MOTE_TEST_PULL_STORE";
+
+/// The second process of the test below; in the first one there is nothing to do.
+#[tokio::test]
+async fn a_pull_in_a_process_of_its_own() {
+    let (Ok(reference), Ok(store)) = (std::env::var(REFERENCE), std::env::var(STORE)) else {
+        return;
+    };
+    let store = Store::open(store.as_ref(), store_options()).unwrap();
+    let source = Source::parse(&reference).unwrap();
+    store
+        .pull(&source, &PullOptions::default(), &Progress::silent())
+        .await
+        .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pull_that_is_killed_leaves_nothing_that_counts() {
+    let registry = FakeRegistry::start().await;
+    let (whole, half) = (Layer::new("a", b"a", Packing::Gzip), Layer::large("big", 4 << 20));
+    let reference = registry.push("app", "v1", &Sample::new(vec![whole, half.clone()]));
+    let path = format!("/blobs/{}", half.blob.digest);
+    registry.on(move |request| {
+        let mut response = Response::new(200, half.blob.bytes.clone());
+        (response.cut_after, response.stalls) = (Some(2 << 20), true);
+        request.path.ends_with(&path).then_some(response)
+    });
+    let directory = tempfile::tempdir().unwrap();
+    drop(Store::open(directory.path(), store_options()).unwrap());
+    let before = files(directory.path());
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "crashes::a_pull_in_a_process_of_its_own"])
+        .env(REFERENCE, &reference)
+        .env(STORE, directory.path())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    registry.stalled().await;
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_ne!(files(directory.path()), before);
+    let store = Store::open(directory.path(), store_options()).unwrap();
+    assert_eq!(files(directory.path()), before);
+    registry.on(|_| None);
+    let source = Source::parse(&reference).unwrap();
+    store
+        .pull(&source, &PullOptions::default(), &Progress::silent())
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn an_image_outlives_its_process() {
+    let registry = FakeRegistry::start().await;
+    let reference = registry.push("app", "v1", &hello());
+    let directory = tempfile::tempdir().unwrap();
+    let source = Source::parse(&reference).unwrap();
+    let store = Store::open(directory.path(), store_options()).unwrap();
+    let image = store
+        .pull(&source, &PullOptions::default(), &Progress::silent())
+        .await
+        .unwrap();
+    drop(store.snapshot(&image).await.unwrap());
+    drop(store);
+    let before = files(directory.path());
+    let store = Store::open(directory.path(), store_options()).unwrap();
+    assert_eq!(files(directory.path()), before);
+    assert_eq!(store.resolve(&reference).unwrap(), image);
+}
+
+#[test]
+fn a_store_has_one_process_at_a_time() {
+    let world = World::new();
+    assert!(matches!(
+        Store::open(world.path(), store_options()),
+        Err(StoreError::InUse { .. })
+    ));
+}

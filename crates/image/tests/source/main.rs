@@ -1,0 +1,12 @@
+//! Images from registries and archives into the store: what must work, and what must be refused without a trace.
+#![expect(clippy::expect_used, clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod archives;
+mod crashes;
+mod docker_registry;
+mod fake_registry;
+mod pulls;
+mod refusals;
+mod sample;
+mod signing_in;
+mod world;
