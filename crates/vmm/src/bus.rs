@@ -101,3 +101,96 @@ fn serial_offset(port: u16) -> Option<u8> {
     let offset = port.checked_sub(SERIAL_PORT).filter(|offset| *offset < SERIAL_PORTS)?;
     u8::try_from(offset).ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event_loop::Subscriber;
+    use crate::memory;
+    use crate::workers::Workers;
+    use crate::x86_64::layout::{Range, SLOT_WINDOWS};
+    use devices::rng::Rng;
+    use event_manager::EventManager;
+    use proptest::prelude::*;
+    use std::io;
+    use std::sync::mpsc::{self, Receiver};
+
+    fn bus() -> (Bus, Receiver<Report>) {
+        let (sender, reports) = mpsc::channel();
+        let endpoint = EventManager::<Subscriber>::new().unwrap().remote_endpoint();
+        let memory = memory::map(&[Range {
+            start: 0,
+            bytes: 1 << 20,
+        }])
+        .unwrap();
+        let mut slots = Slots::new(memory, Box::new(Workers::new(endpoint.clone())));
+        slots.plug(Box::new(Rng::new(io::empty()))).unwrap();
+        slots.plug(Box::new(Rng::new(io::empty()))).unwrap();
+        let serial = Serial::new(Box::new(io::sink())).unwrap();
+        (Bus::new(slots, Some(serial), Reporter::new(sender, endpoint)), reports)
+    }
+
+    fn read_port(bus: &Bus, port: u16) -> [u8; 4] {
+        let mut data = [0x5a; 4];
+        bus.read_port(port, &mut data);
+        data
+    }
+
+    #[test]
+    fn the_doorbell_tells_which_slots_are_plugged() {
+        assert_eq!(read_port(&bus().0, DOORBELL_PORT), [3, 0, 0, 0]);
+    }
+
+    #[test]
+    fn the_first_boot_is_told_and_no_other() {
+        let (bus, reports) = bus();
+        for _ in 0..3 {
+            assert_eq!(bus.write_port(DOORBELL_PORT, &DOORBELL_BOOTED.to_le_bytes()), None);
+        }
+        assert!(matches!(
+            reports.try_recv(),
+            Ok(Report::Event(Event::GuestBooted { .. }))
+        ));
+        assert!(reports.try_recv().is_err());
+    }
+
+    #[test]
+    fn the_last_ring_ends_the_guest_in_good_order() {
+        let ending = bus().0.write_port(DOORBELL_PORT, &DOORBELL_SHUTDOWN.to_le_bytes());
+        assert_eq!(ending.map(|ending| ending.exit), Some(ExitCode::GuestShutdown));
+    }
+
+    #[test]
+    fn where_nothing_is_ports_read_as_ones_and_memory_as_zero() {
+        let (bus, _reports) = bus();
+        assert_eq!(read_port(&bus, 0xcf8), [0xff; 4]);
+        let mut data = [0x5a; 8];
+        bus.read_memory(SLOT_WINDOWS - 8, &mut data);
+        assert_eq!(data, [0; 8]);
+    }
+
+    #[test]
+    fn a_window_leads_to_its_slot() {
+        let (bus, _reports) = bus();
+        let mut data = [0; 4];
+        bus.read_memory(SLOT_WINDOWS, &mut data);
+        assert_eq!(&data, b"virt");
+    }
+
+    proptest! {
+        #[test]
+        fn no_access_is_too_strange(port in any::<u16>(), address in any::<u64>(), bytes in prop::collection::vec(any::<u8>(), 0..=8)) {
+            let (bus, _reports) = bus();
+            let mut bytes = bytes;
+            for address in [address, SLOT_WINDOWS + address % 0x1_1000] {
+                bus.write_memory(address, &bytes);
+                bus.read_memory(address, &mut bytes);
+            }
+            for port in [port, SERIAL_PORT + port % 8, DOORBELL_PORT + port % 4] {
+                let shutdown = port == DOORBELL_PORT && bytes == DOORBELL_SHUTDOWN.to_le_bytes();
+                prop_assert_eq!(bus.write_port(port, &bytes).is_some(), shutdown);
+                bus.read_port(port, &mut bytes);
+            }
+        }
+    }
+}

@@ -2,10 +2,11 @@
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use devices::slots::SLOT_COUNT;
-use protocol::vmm::Config;
+use protocol::vmm::{Config, Device};
 
 use crate::x86_64::layout::VCPUS_MAX;
 
@@ -14,6 +15,9 @@ pub const CONFIG_LEN_MAX: u64 = 1 << 20;
 
 /// The most memory, in MiB: a terabyte, which every host's processor can address.
 pub const MEMORY_MIB_MAX: u32 = 1 << 20;
+
+/// The context ids that a guest can have: below are the host's, the last one means anybody (virtio 1.2, 5.10.4).
+const GUEST_CIDS: Range<u32> = 3..u32::MAX;
 
 /// Why a configuration is unusable.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +47,12 @@ pub enum ConfigError {
     Memory {
         /// What is asked for.
         memory_mib: u32,
+    },
+    /// The guest's address is a reserved one.
+    #[error("the config gives the guest the context id {guest_cid}; 3 to 4294967294 are possible")]
+    GuestCid {
+        /// What is asked for.
+        guest_cid: u32,
     },
     /// There are more devices than slots.
     #[error("the config has {devices} devices; {SLOT_COUNT} are possible")]
@@ -96,6 +106,14 @@ pub fn parse(bytes: &[u8]) -> Result<Config, ConfigError> {
             devices: config.slots.len(),
         });
     }
+    for device in &config.slots {
+        match device {
+            Device::Vsock { guest_cid, .. } if !GUEST_CIDS.contains(guest_cid) => {
+                return Err(ConfigError::GuestCid { guest_cid: *guest_cid });
+            }
+            _ => {}
+        }
+    }
     Ok(config)
 }
 
@@ -145,6 +163,8 @@ mod tests {
         assert!(check("\"vcpus\":1", "\"vcpus\":33").unwrap_err().contains("33 vCPUs"));
         assert!(check("64", "0").unwrap_err().contains("0 MiB"));
         assert!(check("64", "1048577").unwrap_err().contains("1048577 MiB"));
+        let host = "{\"vsock\":{\"guest_cid\":2,\"socket\":\"/v\"}}";
+        assert!(check("\"rng\"", host).unwrap_err().contains("context id 2"));
         let seventeen = vec!["\"rng\""; 17].join(",");
         assert!(check("\"rng\"", &seventeen).unwrap_err().contains("17 devices"));
     }

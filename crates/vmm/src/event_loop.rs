@@ -104,3 +104,103 @@ impl EventLoop {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::CONNECTIONS_MAX;
+    use crate::reports::Reporter;
+    use protocol::frame;
+    use protocol::vmm::{self, Event, ExitCode, Request};
+    use std::os::unix::net::UnixStream;
+    use std::path::{Path, PathBuf};
+    use std::thread;
+
+    const RUNNABLE: Event = Event::VcpuRunnable { monotonic_ns: 1 };
+    const BOOTED: Event = Event::GuestBooted { monotonic_ns: 2 };
+
+    fn ended() -> Event {
+        Event::Ended {
+            exit: ExitCode::Stopped,
+            message: "over".to_owned(),
+        }
+    }
+
+    /// Runs a loop while `controllers` acts on its socket; gives what ended the loop. Then [`ended`] is told.
+    fn check(controllers: impl FnOnce(&Path, Reporter) + Send) -> Ending {
+        let folder = tempfile::tempdir().unwrap();
+        let path: PathBuf = folder.path().join("control");
+        let control = Control::open(&vmm::Control::Path(path.clone())).unwrap();
+        let mut event_loop = EventLoop::new(control, Signals::catch().unwrap()).unwrap();
+        let reporter = event_loop.reporter();
+        let ending = thread::scope(|scope| {
+            scope.spawn(|| controllers(&path, reporter));
+            let ending = event_loop.run();
+            event_loop.end().close(&ended());
+            ending
+        });
+        assert!(!path.exists());
+        ending
+    }
+
+    fn hear(stream: &mut UnixStream) -> Option<Event> {
+        frame::read(stream).unwrap()
+    }
+
+    #[test]
+    fn who_comes_late_hears_everything_from_the_start() {
+        let ending = check(|path, reporter| {
+            let mut early = UnixStream::connect(path).unwrap();
+            reporter.report(Report::Event(RUNNABLE));
+            assert_eq!(hear(&mut early), Some(RUNNABLE));
+            reporter.report(Report::Event(BOOTED));
+            assert_eq!(hear(&mut early), Some(BOOTED));
+            let mut late = UnixStream::connect(path).unwrap();
+            assert_eq!((hear(&mut late), hear(&mut late)), (Some(RUNNABLE), Some(BOOTED)));
+            frame::write(&mut late, &Request::Stop).unwrap();
+            for mut stream in [early, late] {
+                assert_eq!((hear(&mut stream), hear(&mut stream)), (Some(ended()), None));
+            }
+        });
+        assert_eq!(ending.exit, ExitCode::Stopped);
+    }
+
+    #[test]
+    fn who_was_never_accepted_hears_of_the_end() {
+        check(|path, reporter| {
+            let mut waiting = UnixStream::connect(path).unwrap();
+            reporter.report(Report::Ended(Ending::new(ExitCode::GuestShutdown, "bye")));
+            assert_eq!(hear(&mut waiting), Some(ended()));
+        });
+    }
+
+    #[test]
+    fn the_first_ending_counts() {
+        let ending = check(|_, reporter| {
+            reporter.report(Report::Ended(Ending::new(ExitCode::GuestPanic, "first")));
+            reporter.report(Report::Ended(Ending::new(ExitCode::GuestShutdown, "second")));
+        });
+        assert_eq!(ending.message, "first");
+    }
+
+    #[test]
+    fn nonsense_and_crowds_are_cut_off_and_others_served() {
+        check(|path, reporter| {
+            let mut good = UnixStream::connect(path).unwrap();
+            reporter.report(Report::Event(RUNNABLE));
+            assert_eq!(hear(&mut good), Some(RUNNABLE));
+            let mut bad = UnixStream::connect(path).unwrap();
+            frame::write(&mut bad, &"dance").unwrap();
+            assert_eq!((hear(&mut bad), hear(&mut bad)), (Some(RUNNABLE), None));
+            let mut crowd: Vec<_> = (0..CONNECTIONS_MAX)
+                .map(|_| UnixStream::connect(path).unwrap())
+                .collect();
+            let heard = crowd.iter_mut().map(|stream| hear(stream)).collect::<Vec<_>>();
+            assert_eq!(heard, vec![Some(RUNNABLE); CONNECTIONS_MAX]);
+            // One of them was one too many.
+            assert_eq!(hear(&mut crowd[CONNECTIONS_MAX - 1]), None);
+            frame::write(&mut good, &Request::Stop).unwrap();
+            assert_eq!(hear(&mut good), Some(ended()));
+        });
+    }
+}

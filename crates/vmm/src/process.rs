@@ -41,14 +41,14 @@ fn live(path: &Path) -> anyhow::Result<Ending> {
     };
     // First the loop, then the vCPUs: one of their threads may be waiting for it.
     let control = event_loop.end();
-    if let Some(vcpus) = vcpus {
-        vcpus.stop();
-    }
+    let stopped = vcpus.map(Vcpus::stop);
     drop(sockets);
     control.close(&Event::Ended {
         exit: ending.exit,
         message: ending.message.clone(),
     });
+    // Nothing of the guest runs any more, so nobody has to wait until it is taken down.
+    drop(stopped);
     Ok(ending)
 }
 

@@ -19,7 +19,7 @@ pub struct Vcpus {
     /// Shared with the threads: set once, before they are kicked.
     stopping: Arc<AtomicBool>,
     /// Once it is closed KVM delivers no interrupt any more.
-    _vm: VmFd,
+    vm: VmFd,
 }
 
 impl Vcpus {
@@ -44,15 +44,13 @@ impl Vcpus {
                 }
             }
         }
-        Self {
-            threads,
-            stopping,
-            _vm: vm,
-        }
+        Self { threads, stopping, vm }
     }
 
     /// Stops all vCPUs and waits for their threads. The event loop must have ended: a thread may be waiting for it.
-    pub fn stop(self) {
+    ///
+    /// Gives the virtual machine, in which nothing runs any more: taking it down takes a while.
+    pub fn stop(self) -> VmFd {
         self.stopping.store(true, Ordering::Release);
         for thread in &self.threads {
             // A thread that has ended already needs no kick.
@@ -62,6 +60,7 @@ impl Vcpus {
             // One that panicked has said so.
             let _ = thread.join();
         }
+        self.vm
     }
 }
 

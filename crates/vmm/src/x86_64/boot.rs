@@ -67,7 +67,7 @@ pub enum BootError {
         /// The file.
         path: PathBuf,
         /// What the loader found.
-        source: loader::Error,
+        source: elf::Error,
     },
     /// The kernel was built without the entry point that is used here.
     #[error("the kernel {} has no PVH entry (it was built without CONFIG_PVH)", path.display())]
@@ -140,22 +140,21 @@ fn open(what: &'static str, path: &Path) -> Result<File, BootError> {
 
 /// Loads the kernel into the `low` bytes of memory below the gap; gives its entry and its end.
 fn load_kernel(memory: &GuestMemoryMmap, path: &Path, low: u64) -> Result<(Entry, u64), BootError> {
-    use loader::Error::{Elf as ElfError, MemoryOverflow};
     let mut file = open("kernel", path)?;
     let loaded = match Elf::load(memory, None, &mut file, Some(GuestAddress(HIGH_MEMORY))) {
         Ok(loaded) => loaded,
-        Err(ElfError(elf::Error::InvalidElfMagicNumber | elf::Error::ReadElfHeader)) => {
+        Err(loader::Error::Elf(elf::Error::InvalidElfMagicNumber | elf::Error::ReadElfHeader)) => {
             return Err(BootError::NotElf { path: path.to_owned() });
         }
-        Err(error @ (MemoryOverflow | ElfError(elf::Error::ReadKernelImage))) => {
-            return Err(too_small_or_damaged(path, file, low, error));
-        }
-        Err(source) => {
+        Err(loader::Error::Elf(elf::Error::ReadKernelImage)) => return Err(too_small_or_damaged(path, file, low)),
+        Err(loader::Error::Elf(source)) => {
             return Err(BootError::Load {
                 path: path.to_owned(),
                 source,
             });
         }
+        // What is left is an image that reaches beyond all addresses.
+        Err(_) => return Err(too_small(low, u64::MAX)),
     };
     match loaded.pvh_boot_cap {
         PvhBootCapability::PvhEntryPresent(entry) => Ok((Entry(entry.0), loaded.kernel_end)),
@@ -164,7 +163,7 @@ fn load_kernel(memory: &GuestMemoryMmap, path: &Path, low: u64) -> Result<(Entry
 }
 
 /// The loader does not tell a small memory from a file cut short; all memory that a kernel can have does.
-fn too_small_or_damaged(path: &Path, mut file: File, low: u64, source: loader::Error) -> BootError {
+fn too_small_or_damaged(path: &Path, mut file: File, low: u64) -> BootError {
     let bytes = usize::try_from(GAP).unwrap_or(usize::MAX);
     let largest = match GuestMemoryMmap::<()>::from_ranges(&[(GuestAddress(0), bytes)]) {
         Ok(largest) => largest,
@@ -174,7 +173,7 @@ fn too_small_or_damaged(path: &Path, mut file: File, low: u64, source: loader::E
         Ok(loaded) => too_small(low, loaded.kernel_end),
         Err(_) => BootError::Load {
             path: path.to_owned(),
-            source,
+            source: elf::Error::ReadKernelImage,
         },
     }
 }
@@ -248,5 +247,115 @@ fn map_entry(range: Range) -> hvm_memmap_table_entry {
         size: range.bytes,
         type_: XEN_HVM_MEMMAP_TYPE_RAM,
         reserved: 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::memory;
+    use std::fs;
+
+    const LOAD_ADDRESS: u64 = 0x20_0000;
+    const ENTRY: u32 = 0x20_0040;
+
+    /// An ELF image with one segment of `bytes` bytes, and a note with the PVH entry where `pvh` is set.
+    fn image(bytes: u64, pvh: bool) -> Vec<u8> {
+        let headers = 64 + 2 * 56;
+        let note = [
+            [4_u32, 4, 18].map(u32::to_le_bytes).concat(),
+            b"Xen\0".to_vec(),
+            ENTRY.to_le_bytes().to_vec(),
+        ]
+        .concat();
+        let mut image = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0".to_vec();
+        image.extend([[2_u16, 62].map(u16::to_le_bytes).concat(), 1_u32.to_le_bytes().to_vec()].concat());
+        image.extend([LOAD_ADDRESS, 64, 0].map(u64::to_le_bytes).concat());
+        image.extend(0_u32.to_le_bytes());
+        image.extend([64_u16, 56, 2, 0, 0, 0].map(u16::to_le_bytes).concat());
+        let mut segment = |kind: u32, fields: [u64; 6]| {
+            image.extend([kind, 0].map(u32::to_le_bytes).concat());
+            image.extend(fields.map(u64::to_le_bytes).concat());
+        };
+        let kind = if pvh { 4 } else { 0 };
+        segment(kind, [headers, 0, 0, note.len() as u64, note.len() as u64, 4]);
+        segment(
+            1,
+            [
+                headers + note.len() as u64,
+                LOAD_ADDRESS,
+                LOAD_ADDRESS,
+                bytes,
+                bytes,
+                4096,
+            ],
+        );
+        image.extend(note);
+        image.resize(image.len() + usize::try_from(bytes).unwrap(), 0x90);
+        image
+    }
+
+    fn boot(memory_mib: u64, kernel: &[u8], initramfs: &[u8]) -> (GuestMemoryMmap, Result<Entry, String>) {
+        let folder = tempfile::tempdir().unwrap();
+        let (kernel_path, initramfs_path) = (folder.path().join("kernel"), folder.path().join("initramfs"));
+        fs::write(&kernel_path, kernel).unwrap();
+        fs::write(&initramfs_path, initramfs).unwrap();
+        let ranges = crate::x86_64::layout::memory(memory_mib * MIB);
+        let memory = memory::map(&ranges).unwrap();
+        let boot = Boot {
+            kernel: &kernel_path,
+            initramfs: &initramfs_path,
+            command_line: &crate::x86_64::command_line::build(false, "").unwrap(),
+            vcpus: 1,
+            ranges: &ranges,
+        };
+        let loaded = load(&memory, &boot).map_err(|error| format!("{:#}", anyhow::Error::from(error)));
+        (memory, loaded)
+    }
+
+    fn check_refused(memory_mib: u64, kernel: &[u8], initramfs: &[u8], expected: &str) {
+        let sentence = boot(memory_mib, kernel, initramfs).1.unwrap_err();
+        assert!(sentence.contains(expected), "{sentence}");
+    }
+
+    #[test]
+    fn kernel_initramfs_and_start_info_are_where_they_are_said_to_be() {
+        let (memory, entry) = boot(4, &image(100, true), b"initramfs");
+        assert_eq!(entry, Ok(Entry(ENTRY.into())));
+        assert_eq!(memory.read_obj::<u8>(GuestAddress(LOAD_ADDRESS + 99)).unwrap(), 0x90);
+        let info: hvm_start_info = memory.read_obj(GuestAddress(START_INFO)).unwrap();
+        assert_eq!((info.magic, info.nr_modules, info.memmap_entries), (0x336e_c578, 1, 2));
+        let module: hvm_modlist_entry = memory.read_obj(GuestAddress(info.modlist_paddr)).unwrap();
+        let mut initramfs = [0; 9];
+        memory.read_slice(&mut initramfs, GuestAddress(module.paddr)).unwrap();
+        assert_eq!((module.size, &initramfs), (9, b"initramfs"));
+        let last: hvm_memmap_table_entry = memory.read_obj(GuestAddress(info.memmap_paddr + 24)).unwrap();
+        assert_eq!((last.addr, last.size), (HIGH_MEMORY, 3 * MIB));
+        let command_line = memory.read_obj::<[u8; 5]>(GuestAddress(info.cmdline_paddr)).unwrap();
+        assert_eq!(&command_line, b"quiet");
+    }
+
+    #[test]
+    fn what_is_no_kernel_is_called_so() {
+        check_refused(4, b"#!/bin/sh", b"", "is not an ELF image");
+        check_refused(4, b"", b"", "is not an ELF image");
+        check_refused(4, &image(100, false), b"", "has no PVH entry");
+    }
+
+    #[test]
+    fn a_kernel_that_was_cut_short_is_damaged() {
+        let whole = image(5000, true);
+        check_refused(4, &whole[..4000], b"", "cannot load the kernel");
+    }
+
+    #[test]
+    fn too_little_memory_says_how_much_is_needed() {
+        check_refused(
+            2,
+            &image(3 * MIB, true),
+            b"",
+            "2 MiB of memory are too small: kernel and initramfs alone take 5 MiB",
+        );
+        check_refused(4, &image(MIB, true), &vec![0; 3 << 20], "4 MiB of memory are too small");
     }
 }
