@@ -6,6 +6,8 @@
 //!
 //! Start at [`device`] (what a device is), then [`slots`] (the bus), then any one device: all have the same anatomy.
 
+#![deny(unsafe_code)]
+
 pub mod device;
 pub mod interrupt;
 pub mod ring;

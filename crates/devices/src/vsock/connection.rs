@@ -3,7 +3,6 @@
 //! No byte that the guest was granted credit for is lost while the host reads, and the end of a stream travels behind
 //! its last byte, in both directions, each by itself.
 
-use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 
 use event_manager::EventSet;
@@ -195,7 +194,7 @@ impl Connection {
             return;
         }
         if self.guest.sending {
-            self.socket.shut(Shutdown::Write);
+            self.socket.end_sending();
         }
         if self.stage == Stage::Draining {
             self.stage = Stage::Closed;
@@ -205,7 +204,7 @@ impl Connection {
     fn guest_finishes(&mut self, ports: Ports, finished: Finished) {
         self.guest = self.guest.or(finished);
         if finished.receiving {
-            self.socket.shut(Shutdown::Read);
+            self.socket.end_receiving();
         }
         self.after_sending();
         if self.guest == Finished::BOTH {

@@ -11,6 +11,8 @@ mod from_guest;
 pub mod greeting;
 pub mod packet;
 mod socket;
+#[cfg(test)]
+mod tests;
 mod to_guest;
 mod worker;
 
@@ -20,7 +22,7 @@ use std::os::unix::net::UnixListener;
 use virtio_bindings::virtio_ids::VIRTIO_ID_VSOCK;
 
 pub use backend::HostSide;
-pub use connections::CONNECTIONS_MAX;
+pub use connections::{CONNECTIONS_MAX, FIRST_EPHEMERAL_PORT};
 
 use crate::config;
 use crate::device::{ActivateError, Activation, VirtioDevice, Worker};

@@ -21,6 +21,8 @@ pub(super) struct HostSocket {
     pending: VecDeque<u8>,
     /// Whether nobody reads at the other end. Then whatever is sent is given up.
     deaf: bool,
+    /// Whether the other end was told that nothing more will be sent.
+    ended: bool,
 }
 
 /// How a read has ended.
@@ -43,6 +45,7 @@ impl HostSocket {
             stream,
             pending: VecDeque::new(),
             deaf: false,
+            ended: false,
         }
     }
 
@@ -177,8 +180,20 @@ impl HostSocket {
         matches!(self.stream.write(line.as_bytes()), Ok(count) if count == line.len())
     }
 
-    /// Tells the other end that a direction is finished.
-    pub(super) fn shut(&self, how: Shutdown) {
+    /// Tells the other end that nothing more will be sent.
+    pub(super) fn end_sending(&mut self) {
+        // Once only: each time wakes whoever watches the socket, and that is the event loop that brought us here.
+        if !std::mem::replace(&mut self.ended, true) {
+            self.shut(Shutdown::Write);
+        }
+    }
+
+    /// Tells the other end that nothing more will be read.
+    pub(super) fn end_receiving(&self) {
+        self.shut(Shutdown::Read);
+    }
+
+    fn shut(&self, how: Shutdown) {
         // This fails only when the other end is gone, and then nobody is left to be told.
         let _ = self.stream.shutdown(how);
     }
