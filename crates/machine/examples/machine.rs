@@ -8,7 +8,10 @@ async fn main() -> anyhow::Result<()> {
     let name: MachineName = std::env::var("MACHINE").unwrap_or_else(|_| "default".into()).parse()?;
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["start", ref shares @ ..] => {
-            let target = std::path::Path::new("/work/main/target/x86_64-unknown-linux-gnu/release");
+            let target = std::env::current_exe()?
+                .parent()
+                .map(ToOwned::to_owned)
+                .unwrap_or_default();
             let programs = Programs {
                 supervisor: target.join("mote-machine-supervisor"),
                 init: target.join("mote-machine-init"),
@@ -57,6 +60,12 @@ async fn main() -> anyhow::Result<()> {
                 .attach(tokio::io::stdin(), tokio::io::stdout(), tokio::io::stderr(), controls)
                 .await?;
             std::process::exit(status.shell_code().into());
+        }
+        ["doctor"] => {
+            let began = std::time::Instant::now();
+            println!("{:#?}", machine::doctor());
+            eprintln!("{:.3}", began.elapsed().as_secs_f64());
+            println!("{:?}", machine::has_hardware_virtualization());
         }
         ["stop"] => match Machine::find(&name)? {
             Some(machine) => machine.stop().await?,

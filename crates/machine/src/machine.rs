@@ -1,6 +1,5 @@
 //! Machines from the outside: start, find, use, stop.
 
-use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -13,14 +12,17 @@ use tokio::net::TcpStream;
 use tokio::process::{ChildStdin, ChildStdout, Command};
 
 use crate::client::{Execution, Relay, RelayError};
+use crate::disk::{self, DiskError};
 use crate::name::MachineName;
-use crate::options::{DataDisk, Options};
+use crate::options::Options;
 use crate::parts::{self, PartsError, Programs};
 use crate::state::{Record, StateDirectory, StateError};
 use crate::supervisor::{Announcement, Assignment, KEEP};
-use crate::wire::ExecRequest;
+use crate::wire::{ExecRequest, Token};
 
-/// How long a machine may take to switch itself off before it is killed.
+/// How long a machine may take to answer when it is asked to switch itself off. An emulated one on a busy host takes its time.
+const ANSWER_TIME: Duration = Duration::from_secs(10);
+/// How long it may take to do so before it is killed.
 const SHUTDOWN_TIME: Duration = Duration::from_secs(20);
 
 /// A machine that runs.
@@ -98,14 +100,9 @@ pub enum MachineError {
         /// The path.
         path: PathBuf,
     },
-    /// The disk cannot be made.
-    #[error("cannot create the machine's data disk {}: {reason}", path.display())]
-    DataDisk {
-        /// Its file.
-        path: PathBuf,
-        /// Why.
-        reason: String,
-    },
+    /// Its disk cannot be made.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
     /// The supervisor cannot be used.
     #[error("cannot {operation} the machine's supervisor")]
     Supervisor {
@@ -136,9 +133,24 @@ impl Machine {
         if !state.is_locked()? {
             return Ok(Status::Stopped { log: state.log_left() });
         }
-        match state.read_record()? {
-            Some(record) => Ok(Status::Running(Box::new(Self::from_record(record, state)?))),
-            None => Ok(Status::Changing),
+        // Both are there while the machine runs, and are removed one after the other.
+        match (state.read_record()?, state.read_token()?) {
+            (Some(record), Some(token)) => Ok(Status::Running(Box::new(Self::new(record, token, state)))),
+            (None, _) | (_, None) => Ok(Status::Changing),
+        }
+    }
+
+    /// What there is under `name` when nobody is starting or stopping it any more.
+    pub async fn settled(name: &MachineName) -> Result<Status, MachineError> {
+        loop {
+            match Self::status(name)? {
+                Status::Changing => {
+                    let state = StateDirectory::of(name);
+                    let waited = tokio::task::spawn_blocking(move || state.wait_until_settled()).await;
+                    waited.map_err(|error| supervisor("wait for")(error.into()))??;
+                }
+                settled => return Ok(settled),
+            }
         }
     }
 
@@ -158,16 +170,14 @@ impl Machine {
         programs: &Programs,
         mut progress: impl FnMut(Progress),
     ) -> Result<Started, MachineError> {
-        match Self::status(&options.name)? {
-            Status::Running(machine) => return Ok(Started::Existing(*machine)),
-            Status::Changing => return Err(MachineError::Changing { name: options.name }),
-            Status::Stopped { .. } => {}
+        if let Status::Running(machine) = Self::settled(&options.name).await? {
+            return Ok(Started::Existing(*machine));
         }
         check_shares(&options)?;
         progress(Progress::PreparingParts);
-        let (init, disk) = (programs.init.clone(), options.data_disk.clone());
+        let (init, data_disk) = (programs.init.clone(), options.data_disk.clone());
         let prepared = tokio::task::spawn_blocking(move || {
-            disk.as_ref().map_or(Ok(()), create_data_disk)?;
+            data_disk.as_ref().map_or(Ok(()), disk::create)?;
             Ok::<_, MachineError>(parts::prepare(&init)?)
         });
         let files = prepared.await.map_err(|error| supervisor("prepare")(error.into()))??;
@@ -179,29 +189,37 @@ impl Machine {
                 Announcement::Stage { name } => progress(Progress::Stage(name)),
                 Announcement::Ready(record) => {
                     starting.keep().await?;
-                    let state = StateDirectory::of(&record.options.name);
-                    return Ok(Started::New(Self::from_record(*record, state)?));
+                    return Self::started(name, *record);
                 }
-                Announcement::Exists {} => return Self::find_started_by_another(name),
+                // Between the look at the lock and the supervisor's, somebody else was quicker.
+                Announcement::Exists {} => return Self::started_by_another(name).await,
                 Announcement::Failed { reason } => return Err(MachineError::Start { reason }),
             }
         }
     }
 
-    /// Between the look at the lock and the supervisor's, somebody else was quicker.
-    fn find_started_by_another(name: MachineName) -> Result<Started, MachineError> {
-        match Self::find(&name)? {
-            Some(machine) => Ok(Started::Existing(machine)),
+    fn started(name: MachineName, record: Record) -> Result<Started, MachineError> {
+        let state = StateDirectory::of(&name);
+        match state.read_token()? {
+            Some(token) => Ok(Started::New(Self::new(record, token, state))),
+            // Whoever was quick enough to stop it already.
             None => Err(MachineError::Changing { name }),
         }
     }
 
-    fn from_record(record: Record, state: StateDirectory) -> Result<Self, MachineError> {
+    async fn started_by_another(name: MachineName) -> Result<Started, MachineError> {
+        match Self::settled(&name).await? {
+            Status::Running(machine) => Ok(Started::Existing(*machine)),
+            Status::Changing | Status::Stopped { .. } => Err(MachineError::Changing { name }),
+        }
+    }
+
+    fn new(record: Record, token: Token, state: StateDirectory) -> Self {
         let relay = Relay {
             port: record.relay_port,
-            token: state.read_token()?,
+            token,
         };
-        Ok(Self { record, relay, state })
+        Self { record, relay, state }
     }
 
     /// What is known of it.
@@ -231,7 +249,7 @@ impl Machine {
     /// Switches it off, by force if it does not do so itself, and waits until nothing of it is left.
     pub async fn stop(self) -> Result<(), MachineError> {
         // A machine that does not answer is killed below.
-        let asked = tokio::time::timeout(SHUTDOWN_TIME, self.relay.shutdown()).await;
+        let asked = tokio::time::timeout(ANSWER_TIME, self.relay.shutdown()).await;
         let time = if matches!(asked, Ok(Ok(()))) {
             SHUTDOWN_TIME
         } else {
@@ -329,51 +347,4 @@ fn check_shares(options: &Options) -> Result<(), MachineError> {
         Some(share) => Err(MachineError::Share { path: share.clone() }),
         None => Ok(()),
     }
-}
-
-/// Makes the disk if there is none: a sparse file with an empty ext4 in it, whole or not at all.
-fn create_data_disk(disk: &DataDisk) -> Result<(), MachineError> {
-    if disk.path.exists() {
-        return Ok(());
-    }
-    let failed = |reason: String| MachineError::DataDisk {
-        path: disk.path.clone(),
-        reason,
-    };
-    let describe = |error: io::Error| failed(error.to_string());
-    let directory = disk.path.parent().unwrap_or(Path::new("/"));
-    fs::create_dir_all(directory).map_err(describe)?;
-    let temporary = disk.path.with_extension(format!("new-{}", std::process::id()));
-    let make = || {
-        let bytes = disk
-            .size_mib
-            .checked_mul(1 << 20)
-            .ok_or_else(|| failed("it is too large".to_owned()))?;
-        File::create(&temporary)
-            .and_then(|file| file.set_len(bytes))
-            .map_err(describe)?;
-        let formatted = std::process::Command::new("/sbin/mke2fs")
-            .args([
-                "-q",
-                "-F",
-                "-t",
-                "ext4",
-                "-m",
-                "0",
-                "-E",
-                "lazy_itable_init=1,lazy_journal_init=1",
-            ])
-            .arg(&temporary)
-            .stdin(Stdio::null())
-            .output()
-            .map_err(|error| failed(format!("cannot run mke2fs: {error}")))?;
-        if !formatted.status.success() {
-            return Err(failed(String::from_utf8_lossy(&formatted.stderr).trim_end().to_owned()));
-        }
-        fs::rename(&temporary, &disk.path).map_err(describe)
-    };
-    make().inspect_err(|_| {
-        // It may not be there.
-        let _ = fs::remove_file(&temporary);
-    })
 }

@@ -75,7 +75,7 @@ pub fn virtiofsd_arguments(shared: &SharedDirectory, host_files: HostFiles, list
         (true, _) | (false, HostFiles::Changing) => "auto",
     };
     let mut source = OsString::from("source=");
-    source.push(option_value(&shared.source));
+    source.push(fuse_option_value(&shared.source));
     vec![
         format!("--fd={listener}").into(),
         "-o".into(),
@@ -207,6 +207,15 @@ fn add_network(arguments: &mut Arguments, options: &Options, relay_port: u16) {
     arguments.pair("-netdev", network);
     // No boot from the network, so no ROM for it.
     arguments.pair("-device", "virtio-net-pci,netdev=net,romfile=");
+}
+
+/// virtiofsd's options are libfuse's: a backslash takes a comma's meaning away.
+fn fuse_option_value(path: &Path) -> OsString {
+    let escaped = path.as_os_str().as_bytes().iter().flat_map(|byte| {
+        let escape: &[u8] = if matches!(byte, b',' | b'\\') { b"\\" } else { b"" };
+        escape.iter().copied().chain([*byte])
+    });
+    OsString::from_vec(escaped.collect())
 }
 
 #[derive(Default)]
@@ -359,6 +368,21 @@ mod tests {
         check(false, HostFiles::Fixed, "cache=always");
         check(false, HostFiles::Changing, "cache=auto");
         check(true, HostFiles::Fixed, "cache=auto");
+    }
+
+    #[test]
+    fn virtiofsd_takes_any_path_as_its_source() {
+        let shared = SharedDirectory {
+            source: "/a,b\\c".into(),
+            tag: String::new(),
+            writable: true,
+            socket: PathBuf::new(),
+        };
+        let arguments = virtiofsd_arguments(&shared, HostFiles::Fixed, 3);
+        assert!(
+            arguments.contains(&OsString::from("source=/a\\,b\\\\c")),
+            "{arguments:?}"
+        );
     }
 
     proptest! {

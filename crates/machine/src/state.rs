@@ -1,6 +1,6 @@
 //! What a running machine keeps on the host: one directory, one lock.
 //!
-//! The supervisor holds the lock for as long as the machine exists. So whether a machine runs is never guessed from process numbers, and what
+//! The supervisor holds the lock for as long as the machine exists, and a second one while it starts or ends: others wait for that. So whether a machine runs is never guessed from process numbers, and what
 //! a killed supervisor left behind is known to be rubbish.
 
 use std::fs::{self, File};
@@ -18,6 +18,7 @@ use crate::wire::{TOKEN_LEN, Token};
 
 /// Files that only mean something while the machine runs.
 const LOCK: &str = "lock";
+const CHANGING: &str = "changing";
 const RECORD: &str = "machine.json";
 const TOKEN: &str = "token";
 /// Files that outlive a machine that ended by itself.
@@ -162,17 +163,44 @@ impl StateDirectory {
         }
     }
 
+    /// Marks the machine as starting or ending for as long as the value lives. The caller holds the lock.
+    pub fn mark_changing(&self) -> Result<Lock, StateError> {
+        let path = self.path.join(CHANGING);
+        let open = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .mode(0o600)
+            .open(&path);
+        let file = open.map_err(failed("open", &path))?;
+        flock(&file, FlockOperation::LockExclusive).map_err(|error| failed("lock", &path)(error.into()))?;
+        Ok(Lock { _file: file })
+    }
+
+    /// Waits while the machine is starting or ending.
+    pub fn wait_until_settled(&self) -> Result<(), StateError> {
+        let path = self.path.join(CHANGING);
+        match File::open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(failed("open", &path)(error)),
+            Ok(file) => flock(&file, FlockOperation::LockShared).map_err(|error| failed("lock", &path)(error.into())),
+        }
+    }
+
     /// Keeps the token, for its owner alone.
     pub fn write_token(&self, token: &Token) -> Result<(), StateError> {
         self.write_private(TOKEN, token)
     }
 
-    /// The token that opens the machine's relay.
-    pub fn read_token(&self) -> Result<Token, StateError> {
+    /// The token that opens the machine's relay, if there is one.
+    pub fn read_token(&self) -> Result<Option<Token>, StateError> {
         let path = self.path.join(TOKEN);
-        let bytes = fs::read(&path).map_err(failed("read", &path))?;
         let wrong = |_| failed("read", &path)(io::Error::other(format!("a token has {TOKEN_LEN} bytes")));
-        Token::try_from(bytes.as_slice()).map_err(wrong)
+        match fs::read(&path) {
+            Ok(bytes) => Token::try_from(bytes.as_slice()).map(Some).map_err(wrong),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(failed("read", &path)(error)),
+        }
     }
 
     /// Keeps the record.
@@ -267,6 +295,17 @@ mod tests {
         (temporary, StateDirectory { path })
     }
 
+    fn record() -> Record {
+        Record {
+            options: Options::default(),
+            relay_port: 4000,
+            supervisor_pid: 10,
+            qemu_pid: 11,
+            ready_at: SystemTime::UNIX_EPOCH,
+            boot_ms: 7000,
+        }
+    }
+
     #[test]
     fn a_lock_is_had_once() {
         let (_keep, state) = directory();
@@ -276,6 +315,21 @@ mod tests {
         assert!(state.lock().unwrap().is_none());
         drop(lock);
         assert!(!state.is_locked().unwrap());
+    }
+
+    #[test]
+    fn a_change_is_waited_for() {
+        let (_keep, state) = directory();
+        state.wait_until_settled().unwrap();
+        let _lock = state.lock().unwrap();
+        let change = state.mark_changing().unwrap();
+        let waiting = {
+            let state = state.clone();
+            std::thread::spawn(move || state.wait_until_settled().map(|()| state.read_record().unwrap()))
+        };
+        state.write_record(&record()).unwrap();
+        drop(change);
+        assert_eq!(waiting.join().unwrap().unwrap(), Some(record()));
     }
 
     #[test]
@@ -290,16 +344,8 @@ mod tests {
     fn a_record_reads_back_as_written() {
         let (_keep, state) = directory();
         state.create().unwrap();
-        let record = Record {
-            options: Options::default(),
-            relay_port: 4000,
-            supervisor_pid: 10,
-            qemu_pid: 11,
-            ready_at: SystemTime::now(),
-            boot_ms: 7000,
-        };
-        state.write_record(&record).unwrap();
-        assert_eq!(state.read_record().unwrap(), Some(record));
+        state.write_record(&record()).unwrap();
+        assert_eq!(state.read_record().unwrap(), Some(record()));
     }
 
     #[test]
@@ -307,7 +353,7 @@ mod tests {
         let (_keep, state) = directory();
         state.create().unwrap();
         state.write_token(&[9; TOKEN_LEN]).unwrap();
-        assert_eq!(state.read_token().unwrap(), [9; TOKEN_LEN]);
+        assert_eq!(state.read_token().unwrap(), Some([9; TOKEN_LEN]));
         assert_eq!(fs::metadata(state.path().join(TOKEN)).unwrap().mode() & 0o777, 0o600);
     }
 

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::options::Options;
 use crate::qemu::{self, Connections, Files};
-use crate::state::{Record, StateDirectory, StateError};
+use crate::state::{Lock, Record, StateDirectory, StateError};
 use crate::wire::boot::{BootError, LINE_LEN_MAX, encode_line, parse_report};
 use crate::wire::{BootConfig, BootReport, TOKEN_LEN, Token};
 use children::{Children, SpawnError};
@@ -125,7 +125,10 @@ fn supervise() -> Result<(), SupervisorError> {
     };
     // The logs of a machine that ended by itself have had their time.
     state.clear()?;
-    let outcome = run_machine(&assignment, &state);
+    let starting = state.mark_changing()?;
+    let outcome = run_machine(&assignment, &state, starting);
+    // Without the mark others look more often; they come to the same.
+    let _ending = state.mark_changing();
     let removed = state.remove(lock, matches!(outcome, Ok(Ended::Unexpectedly)));
     outcome?;
     Ok(removed?)
@@ -137,7 +140,8 @@ enum Ended {
     Unexpectedly,
 }
 
-fn run_machine(assignment: &Assignment, state: &StateDirectory) -> Result<Ended, SupervisorError> {
+/// `starting` marks the machine as such; it is given up when the machine is ready.
+fn run_machine(assignment: &Assignment, state: &StateDirectory, starting: Lock) -> Result<Ended, SupervisorError> {
     let Assignment { options, files } = assignment;
     let started = Instant::now();
     let token = random_token()?;
@@ -169,7 +173,7 @@ fn run_machine(assignment: &Assignment, state: &StateDirectory) -> Result<Ended,
         .map_err(failed("write to the control port"))?;
     watch_control(control, events.clone());
     watch_starter(events);
-    let announce_ready = || {
+    let announce_ready = move || {
         let record = Record {
             options: options.clone(),
             relay_port,
@@ -179,6 +183,7 @@ fn run_machine(assignment: &Assignment, state: &StateDirectory) -> Result<Ended,
             boot_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
         };
         state.write_record(&record)?;
+        drop(starting);
         announce(&Announcement::Ready(Box::new(record)));
         Ok(())
     };
@@ -190,10 +195,11 @@ fn follow(
     happened: &Receiver<Event>,
     boot_deadline: Instant,
     children: &mut Children,
-    announce_ready: impl Fn() -> Result<(), SupervisorError>,
+    announce_ready: impl FnOnce() -> Result<(), SupervisorError>,
 ) -> Result<Ended, SupervisorError> {
     let mut phase = Phase::Booting;
     let mut deadline = Some(boot_deadline);
+    let mut announce_ready = Some(announce_ready);
     loop {
         let (next, step) = phase::next(phase, receive(happened, deadline));
         phase = next;
@@ -202,7 +208,10 @@ fn follow(
             Step::PassOn(name) => announce(&Announcement::Stage { name }),
             Step::AnnounceReady => {
                 deadline = None;
-                announce_ready()?;
+                // The phases let it happen once.
+                announce_ready
+                    .take()
+                    .map_or(Ok(()), |announce_ready| announce_ready())?;
             }
             Step::AllowTime(time) => deadline = Some(Instant::now() + time),
             Step::GiveUp(reason) => {

@@ -194,7 +194,7 @@ pub fn prepare_cgroups() -> Result<()> {
 /// Mounts the data disk, which the host has formatted.
 pub fn mount_data_disk() -> Result<()> {
     fs::create_dir_all(DATA_DIRECTORY).with_context(|| format!("cannot create {DATA_DIRECTORY}"))?;
-    mount_with(DATA_DISK, DATA_DIRECTORY, "ext4", NODEV_NOSUID, "discard")?;
+    mount_with(DATA_DISK, DATA_DIRECTORY, "ext4", MountFlags::empty(), "discard")?;
     Ok(())
 }
 
