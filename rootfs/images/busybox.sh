@@ -42,5 +42,5 @@ END
     printf '%s\n' --layer "$work/tree.tar"
 }
 
-# shellcheck source=recipe.sh
+# shellcheck source=/dev/null
 source "$(dirname "${BASH_SOURCE[0]}")/recipe.sh"

@@ -29,5 +29,5 @@ END
     printf '%s\n' --layer "$base" --onto "$base" "$work/full.tar" --layer "$work/site.tar"
 }
 
-# shellcheck source=recipe.sh
+# shellcheck source=/dev/null
 source "$(dirname "${BASH_SOURCE[0]}")/recipe.sh"

@@ -12,5 +12,5 @@ layers() {
     printf '%s\n' --layer "$base" --onto "$base" "$work/full.tar"
 }
 
-# shellcheck source=recipe.sh
+# shellcheck source=/dev/null
 source "$(dirname "${BASH_SOURCE[0]}")/recipe.sh"
