@@ -58,6 +58,7 @@ pub fn write(tree: &Tree, part_blocks: &[u64], out: impl Write + Seek) -> Result
 }
 
 #[cfg(test)]
+#[path = "../../tests/erofs_reader/mod.rs"]
 mod reader;
 #[cfg(test)]
 mod tests;
