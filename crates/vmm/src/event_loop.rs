@@ -195,7 +195,7 @@ mod tests {
             let mut crowd: Vec<_> = (0..CONNECTIONS_MAX)
                 .map(|_| UnixStream::connect(path).unwrap())
                 .collect();
-            let heard = crowd.iter_mut().map(|stream| hear(stream)).collect::<Vec<_>>();
+            let heard = crowd.iter_mut().map(hear).collect::<Vec<_>>();
             assert_eq!(heard, vec![Some(RUNNABLE); CONNECTIONS_MAX]);
             // One of them was one too many.
             assert_eq!(hear(&mut crowd[CONNECTIONS_MAX - 1]), None);
