@@ -17,6 +17,7 @@ const STATIC_RUSTFLAGS: &str = "-C target-feature=+crt-static -C relocation-mode
 const STATIC: &[(&str, &str)] = &[
     ("init", "mote-init"),
     ("machine", "mote-machine-init"),
+    ("machine", "mote-machine-supervisor"),
     ("vmm", "mote-vmm"),
 ];
 
