@@ -11,8 +11,6 @@
 pub mod device;
 pub mod interrupt;
 pub mod ring;
-pub mod sink;
-pub mod slot;
 pub mod slots;
 
 pub mod block;
@@ -21,5 +19,3 @@ pub mod serial;
 pub mod vsock;
 
 mod config;
-#[cfg(test)]
-mod testing;

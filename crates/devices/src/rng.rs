@@ -97,8 +97,8 @@ mod tests {
     use vm_memory::{Bytes, GuestAddress};
 
     use super::*;
-    use crate::testing::queue::{into, out};
-    use crate::testing::{BUFFERS, Guest};
+    use crate::slots::testing::queue::{into, out};
+    use crate::slots::testing::{BUFFERS, Guest};
 
     #[test]
     fn requests_are_filled_up_to_the_limit() {

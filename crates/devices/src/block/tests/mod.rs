@@ -10,8 +10,8 @@ use vm_memory::{Bytes, GuestAddress};
 
 use crate::block::Block;
 use crate::block::backend::{Backend, Concatenation, Part, RawFile};
-use crate::testing::queue::{Buffer, DriverQueue, INDIRECT, into, out};
-use crate::testing::*;
+use crate::slots::testing::queue::{Buffer, DriverQueue, INDIRECT, into, out};
+use crate::slots::testing::*;
 
 const HEADER: u64 = BUFFERS;
 const STATUS_BYTE: u64 = BUFFERS + 0x10;

@@ -5,8 +5,8 @@ use std::io::Read;
 use proptest::prelude::*;
 
 use super::peer::*;
-use crate::testing::queue::{into, out};
-use crate::testing::{BUFFERS, MEMORY_BYTES};
+use crate::slots::testing::queue::{into, out};
+use crate::slots::testing::{BUFFERS, MEMORY_BYTES};
 use crate::vsock::CONNECTIONS_MAX;
 
 const GUEST: u64 = GUEST_CID as u64;

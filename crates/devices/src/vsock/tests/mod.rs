@@ -164,7 +164,7 @@ fn two_clients_get_different_ports() {
 #[test]
 fn clients_that_came_before_the_driver_are_served() {
     let mut peer = Peer::new();
-    peer.guest.write(crate::testing::STATUS, 0);
+    peer.guest.write(crate::slots::testing::STATUS, 0);
     let mut client = peer.client();
     client.write_all(b"CONNECT 52\n").unwrap();
     peer.guest.run();
@@ -176,7 +176,7 @@ fn clients_that_came_before_the_driver_are_served() {
 fn a_reset_hangs_up_and_the_device_works_again() {
     let mut peer = Peer::new();
     let mut service = peer.connect();
-    peer.guest.write(crate::testing::STATUS, 0);
+    peer.guest.write(crate::slots::testing::STATUS, 0);
     assert_eq!(service.read(&mut [0; 8]).unwrap(), 0);
     peer.restart();
     let mut service = peer.connect();

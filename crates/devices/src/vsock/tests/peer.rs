@@ -8,8 +8,8 @@ use std::{io, iter};
 
 use vm_memory::{Bytes, GuestAddress};
 
-use crate::testing::queue::{DriverQueue, into, out};
-use crate::testing::{BUFFERS, Guest, MEMORY_BYTES};
+use crate::slots::testing::queue::{DriverQueue, into, out};
+use crate::slots::testing::{BUFFERS, Guest, MEMORY_BYTES};
 use crate::vsock::{HostSide, Vsock};
 
 pub(super) const REQUEST: u16 = 1;

@@ -1,9 +1,5 @@
 //! One virtio-mmio window: empty until a device is plugged into it.
 
-pub mod registers;
-#[cfg(test)]
-mod tests;
-
 use std::io;
 
 use thiserror::Error;
@@ -13,8 +9,8 @@ use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 
 use crate::device::{ActivateError, Activation, VirtioDevice, Worker};
 use crate::interrupt::Interrupt;
-use crate::sink::{SLOT_COUNT, SlotIndex, WorkerSink};
-use crate::slot::registers::{CONFIG, Effect, InvalidQueueSize, Registers, UNPLUGGED};
+use crate::slots::registers::{self, CONFIG, Effect, InvalidQueueSize, Registers, UNPLUGGED};
+use crate::slots::sink::{SLOT_COUNT, SlotIndex, WorkerSink};
 
 /// What a slot needs from its surroundings to start and stop a device.
 pub(crate) struct Surroundings<'a> {
@@ -81,7 +77,7 @@ impl Slot {
         match (&self.plugged, offset.checked_sub(CONFIG)) {
             (Some(plugged), Some(offset)) => plugged.device.read_config(offset, data),
             (Some(plugged), None) => answer(data, plugged.registers.read(offset, &plugged.interrupt)),
-            (None, _) => answer(data, registers::read_unplugged(offset, UNPLUGGED)),
+            (None, _) => answer(data, registers::identity(offset, UNPLUGGED)),
         }
     }
 

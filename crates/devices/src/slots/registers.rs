@@ -135,7 +135,7 @@ impl Registers {
             offset::STATUS => self.status,
             offset::SHM_LEN_LOW..=offset::SHM_BASE_HIGH => NO_SHARED_MEMORY,
             // Everything else, the configuration's generation among it: no configuration changes while it is in use.
-            _ => read_unplugged(at, self.device_type),
+            _ => identity(at, self.device_type),
         }
     }
 
@@ -255,7 +255,7 @@ impl Registers {
 
 /// The registers that tell what is in a slot; all others are zero.
 #[must_use]
-pub fn read_unplugged(at: u64, device_type: u32) -> u32 {
+pub fn identity(at: u64, device_type: u32) -> u32 {
     match at {
         offset::MAGIC_VALUE => MAGIC,
         offset::VERSION => VERSION,

@@ -6,9 +6,9 @@ use proptest::prelude::*;
 use vm_memory::{Bytes, GuestAddress};
 
 use crate::rng::Rng;
+use crate::slots::testing::queue::{DriverQueue, QUEUE_ENTRIES, into};
+use crate::slots::testing::*;
 use crate::slots::{PlugError, SlotIndex};
-use crate::testing::queue::{DriverQueue, QUEUE_ENTRIES, into};
-use crate::testing::*;
 
 const ALL: u64 = u64::MAX;
 

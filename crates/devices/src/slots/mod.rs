@@ -1,14 +1,22 @@
 //! The bus: sixteen windows, and the way by which devices get into them and workers to the device thread.
 
+pub mod registers;
+mod sink;
+mod slot;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
+
 use vm_memory::GuestMemoryMmap;
 use vmm_sys_util::eventfd::EventFd;
 
-use crate::device::VirtioDevice;
-use crate::slot::{Slot, Surroundings};
+pub use registers::QUEUE_NOTIFY_OFFSET;
+pub use sink::{SLOT_COUNT, SlotIndex, WorkerSink};
+pub use slot::{PlugError, Slot};
 
-pub use crate::sink::{SLOT_COUNT, SlotIndex, WorkerSink};
-pub use crate::slot::PlugError;
-pub use crate::slot::registers::QUEUE_NOTIFY_OFFSET;
+use crate::device::VirtioDevice;
+use crate::slots::slot::Surroundings;
 
 /// The size of one window, in bytes.
 pub const WINDOW_BYTES: u64 = 0x1000;

@@ -9,8 +9,8 @@ use event_manager::{EventManager, SubscriberId, SubscriberOps};
 use vm_memory::{GuestAddress, GuestMemoryMmap};
 
 use crate::device::{ActivateError, VirtioDevice, Worker};
+use crate::slots::testing::queue::{DriverQueue, QUEUE_ENTRIES};
 use crate::slots::{SlotIndex, Slots, WorkerSink};
-use crate::testing::queue::{DriverQueue, QUEUE_ENTRIES};
 
 /// Enough for three queues and 48 KiB of buffers.
 pub(crate) const MEMORY_BYTES: usize = 64 * 1024;
