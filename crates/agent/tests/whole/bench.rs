@@ -1,0 +1,310 @@
+//! A host agent in this process: its directories, fakes around it, and the count of what it leaves behind.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use agent::config::Config;
+use agent::host::{Cgroup, CgroupError, Cgroups};
+use agent::images::{Archive, ImageConfig, Images, Progress, RunnableImage};
+use agent::server::{Claim, EndRequests, Server};
+use agent::sizing::CpuLimit;
+use api::client::Client;
+use api::error::{ApiError, ErrorCode};
+use api::image::{Image, ImageEvent, PullRequest};
+use api::task::{RunRequest, Task};
+use futures_util::future::BoxFuture;
+use tokio::io::AsyncReadExt;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+
+use super::script::Script;
+
+/// A host agent, running.
+pub struct Bench {
+    pub directory: tempfile::TempDir,
+    pub client: Client,
+    pub cgroups: Arc<FakeCgroups>,
+    pub images: Arc<FakeImages>,
+    ends: mpsc::UnboundedSender<()>,
+    server: JoinHandle<anyhow::Result<()>>,
+}
+
+/// The configuration of a host agent below `directory`, with the fake VMM.
+pub fn config(directory: &Path) -> Config {
+    Config {
+        socket: directory.join("mote.sock"),
+        state: directory.join("state"),
+        runtime: directory.join("run"),
+        cgroups: directory.join("cgroups"),
+        kernel: directory.join("vmlinux"),
+        initramfs: directory.join("script"),
+        vmm: PathBuf::from(env!("CARGO_BIN_EXE_fake-vmm")),
+        insecure_registries: vec![],
+        idle_exit: None,
+    }
+}
+
+/// A request that the fake image fits.
+pub fn request(change: impl FnOnce(&mut RunRequest)) -> RunRequest {
+    let text = r#"{"image": "app", "vcpu_milli": 250, "memory_mib": 64, "command": ["run"]}"#;
+    let mut request = serde_json::from_str(text).unwrap();
+    change(&mut request);
+    request
+}
+
+impl Bench {
+    /// A host agent whose VMMs do what `script` says.
+    pub fn start(script: &Script) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let config = config(directory.path());
+        for (file, content) in [
+            (&config.kernel, "kernel"),
+            (&config.initramfs, &script.text()),
+            (&part(&directory), ""),
+        ] {
+            std::fs::write(file, content).unwrap();
+        }
+        let cgroups = Arc::new(FakeCgroups::default());
+        let images = Arc::new(FakeImages {
+            part: part(&directory),
+            ..FakeImages::default()
+        });
+        let client = Client::unix(&config.socket);
+        let claim = Claim::take(&config).unwrap();
+        let server = Server::start(config, cgroups.clone(), images.clone(), claim).unwrap();
+        let (ends, mut requests) = mpsc::unbounded_channel();
+        let server = tokio::spawn(async move { server.serve(&mut Requests(&mut requests)).await });
+        Self {
+            directory,
+            client,
+            cgroups,
+            images,
+            ends,
+            server,
+        }
+    }
+
+    /// Creates and starts a task, and waits until it has stopped.
+    pub async fn run(&self, change: impl FnOnce(&mut RunRequest)) -> Task {
+        let task = self.client.create_task(&request(change)).await.unwrap();
+        let mut attached = self.client.attach(&task.id).await.unwrap().split().0;
+        loop {
+            match attached.next().await.unwrap().expect("the stream ends with the task") {
+                api::attach::Frame::Ended(task) => return *task,
+                _ => continue,
+            }
+        }
+    }
+
+    /// Waits until a task has the status.
+    pub async fn reach(&self, task: &str, status: api::task::Status) {
+        while self.client.task(task).await.unwrap().status < status {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Asks the host agent to end, once.
+    pub fn ask_to_end(&self) {
+        self.ends.send(()).unwrap();
+    }
+
+    /// Ends it, and checks that nothing is left of any task.
+    pub async fn finish(self) {
+        self.ask_to_end();
+        self.server.await.unwrap().unwrap();
+        let directory = self.directory.path();
+        for left in ["run/tasks", "state/scratch/tasks"] {
+            let entries = std::fs::read_dir(directory.join(left)).map_or(0, Iterator::count);
+            assert_eq!(entries, 0, "{left} is not empty");
+        }
+        assert!(!directory.join("mote.sock").exists(), "the socket is left over");
+        assert_eq!(self.cgroups.living.load(Ordering::SeqCst), 0, "a cgroup is left over");
+        for process in self.cgroups.processes.lock().unwrap().iter() {
+            assert!(!Path::new(&format!("/proc/{process}")).exists(), "a VMM is left over");
+        }
+    }
+}
+
+fn part(directory: &tempfile::TempDir) -> PathBuf {
+    directory.path().join("part")
+}
+
+struct Requests<'a>(&'a mut mpsc::UnboundedReceiver<()>);
+
+impl EndRequests for Requests<'_> {
+    async fn next(&mut self) {
+        if self.0.recv().await.is_none() {
+            std::future::pending().await
+        }
+    }
+}
+
+/// Cgroups that only remember what was asked of them.
+#[derive(Default)]
+pub struct FakeCgroups {
+    pub limits: Arc<Mutex<Vec<CpuLimit>>>,
+    pub are_missing: AtomicBool,
+    pub refuse_limits: AtomicBool,
+    pub processes: Arc<Mutex<Vec<u32>>>,
+    living: Arc<AtomicUsize>,
+}
+
+struct FakeCgroup {
+    limits: Option<Arc<Mutex<Vec<CpuLimit>>>>,
+    processes: Arc<Mutex<Vec<u32>>>,
+    living: Arc<AtomicUsize>,
+}
+
+impl Cgroups for FakeCgroups {
+    fn check(&self) -> Result<(), CgroupError> {
+        if self.are_missing.load(Ordering::SeqCst) {
+            return Err(CgroupError::NotMounted {
+                root: PathBuf::from("/nowhere"),
+            });
+        }
+        Ok(())
+    }
+
+    fn create(&self, _: &str, _: u64) -> Result<Box<dyn Cgroup>, CgroupError> {
+        self.living.fetch_add(1, Ordering::SeqCst);
+        let limits = (!self.refuse_limits.load(Ordering::SeqCst)).then(|| self.limits.clone());
+        Ok(Box::new(FakeCgroup {
+            limits,
+            processes: self.processes.clone(),
+            living: self.living.clone(),
+        }))
+    }
+
+    fn remove_leftovers(&self) -> Result<usize, CgroupError> {
+        Ok(0)
+    }
+}
+
+impl Cgroup for FakeCgroup {
+    fn enter(&self, process: u32) -> Result<(), CgroupError> {
+        self.processes.lock().unwrap().push(process);
+        Ok(())
+    }
+
+    fn limit_cpu(&self, limit: CpuLimit) -> Result<(), CgroupError> {
+        match &self.limits {
+            Some(limits) => {
+                limits.lock().unwrap().push(limit);
+                Ok(())
+            }
+            None => Err(CgroupError::NotMounted {
+                root: PathBuf::from("/nowhere"),
+            }),
+        }
+    }
+
+    fn remove(&mut self) -> Result<(), CgroupError> {
+        self.living.fetch_sub(1, Ordering::SeqCst);
+        Ok(())
+    }
+}
+
+/// One image, `app`; `slow` is never pulled to its end.
+#[derive(Default)]
+pub struct FakeImages {
+    part: PathBuf,
+    /// Pulls that are under way.
+    pub pulls: watch::Sender<usize>,
+}
+
+struct Pull<'a>(&'a watch::Sender<usize>);
+
+impl Drop for Pull<'_> {
+    fn drop(&mut self) {
+        self.0.send_modify(|pulls| *pulls -= 1);
+    }
+}
+
+fn image(name: &str, size_bytes: u64) -> Image {
+    let digest = format!("sha256:{}", "0".repeat(64));
+    Image {
+        names: vec![name.to_owned()],
+        digest,
+        platform: "linux/amd64".into(),
+        created: None,
+        size_bytes,
+        layers: 1,
+    }
+}
+
+fn not_found(name: &str) -> ApiError {
+    ApiError {
+        code: ErrorCode::ImageNotFound,
+        message: format!("no image {name:?} in the store"),
+    }
+}
+
+impl Images for FakeImages {
+    fn list(&self) -> BoxFuture<'_, Result<Vec<Image>, ApiError>> {
+        Box::pin(async { Ok(vec![image("app", 1)]) })
+    }
+
+    fn find<'a>(&'a self, reference: &'a str) -> BoxFuture<'a, Result<RunnableImage, ApiError>> {
+        Box::pin(async move {
+            if reference != "app" {
+                return Err(not_found(reference));
+            }
+            Ok(RunnableImage {
+                name: "docker.io/library/app:latest".into(),
+                digest: image("app", 1).digest,
+                config: ImageConfig {
+                    stop_signal: "SIGQUIT".into(),
+                    ..ImageConfig::default()
+                },
+                parts: vec![self.part.clone()],
+                hold: Arc::new(()),
+            })
+        })
+    }
+
+    fn pull(&self, request: PullRequest, progress: Progress) -> BoxFuture<'_, Result<Vec<Image>, ApiError>> {
+        Box::pin(async move {
+            self.pulls.send_modify(|pulls| *pulls += 1);
+            let _pull = Pull(&self.pulls);
+            let resolved = ImageEvent::Resolved {
+                digest: image("app", 1).digest,
+                layers: vec![],
+            };
+            progress.send(resolved).await.unwrap();
+            match request.reference.as_str() {
+                "slow" => std::future::pending().await,
+                "app" => Ok(vec![image("app", 1)]),
+                other => Err(not_found(other)),
+            }
+        })
+    }
+
+    fn load(
+        &self,
+        mut archive: Archive,
+        name: Option<String>,
+        _: Progress,
+    ) -> BoxFuture<'_, Result<Vec<Image>, ApiError>> {
+        Box::pin(async move {
+            let mut buffer = vec![0; 64 << 10];
+            let mut size_bytes = 0;
+            loop {
+                match archive.read(&mut buffer).await.unwrap() {
+                    0 => return Ok(vec![image(name.as_deref().unwrap_or("unnamed"), size_bytes)]),
+                    len => size_bytes += len as u64,
+                }
+            }
+        })
+    }
+
+    fn remove<'a>(&'a self, reference: &'a str) -> BoxFuture<'a, Result<(), ApiError>> {
+        Box::pin(async move {
+            if reference == "app/with/slashes:1" {
+                Ok(())
+            } else {
+                Err(not_found(reference))
+            }
+        })
+    }
+}
