@@ -1,6 +1,6 @@
 //! A container: from its description to its process, and what is known of it until it has ended.
 //!
-//! In the order of its life: [`rootfs`], [`cgroup`] with [`devices`], [`streams`], then in the new process [`process`], which uses
+//! In the order of its life: [`cgroup`], [`rootfs`], [`devices`], [`streams`], then in the new process [`process`], which uses
 //! [`mounts`], [`names`], [`user`], [`privileges`] and [`program`]. [`state`] decides what each event means.
 
 pub mod cgroup;
@@ -100,8 +100,9 @@ impl Container {
             pids_max,
             ..
         } = *description;
-        let root = rootfs::mount(directory, name, rootfs_slot, scratch_slot, mounted)?;
+        // First, since it refuses a name that another container has before anything of that one is touched.
         let cgroup = Cgroup::create(Path::new(crate::guest::CGROUP_ROOT), name, memory_bytes_max, pids_max)?;
+        let root = rootfs::mount(directory, name, rootfs_slot, scratch_slot, mounted)?;
         devices::restrict(cgroup.as_fd()).attempting(|| "restrict the devices")?;
         let (carried, given) = streams::connect(name, description.stdin, description.terminal)?;
         let (report, report_here) = streams::new_pipe()?;

@@ -2,9 +2,10 @@
 
 use std::ffi::CString;
 use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Mode, chmod};
 use rustix::mount::MountFlags;
 
 use crate::block::{self, BlockError};
@@ -52,10 +53,8 @@ pub fn mount(
     for path in [&upper, &work] {
         fs::create_dir_all(path).attempting(|| format!("create {}", path.display()))?;
     }
-    // The root directory of the overlay is that of its upper layer; the image's own is what the container is to see.
-    let mode = fs::metadata(&image).attempting(|| format!("look at {}", image.display()))?;
-    let mode = Mode::from_raw_mode(std::os::unix::fs::MetadataExt::mode(&mode) & 0o7777);
-    chmod(&upper, mode).attempting(|| format!("change the mode of {}", upper.display()))?;
+    // The root directory of the overlay is that of its upper layer, but the image's own is what the container is to see.
+    look_alike(&image, &upper).attempting(|| format!("make {} look like {}", upper.display(), image.display()))?;
     let options = overlay_options(&image, &upper, &work);
     mounted.mount(
         "overlay",
@@ -65,6 +64,13 @@ pub fn mount(
         Some(&options),
     )?;
     Ok(root)
+}
+
+/// Gives a directory the owner and the mode of another.
+fn look_alike(original: &Path, copy: &Path) -> io::Result<()> {
+    let original = fs::metadata(original)?;
+    std::os::unix::fs::chown(copy, Some(original.uid()), Some(original.gid()))?;
+    fs::set_permissions(copy, original.permissions())
 }
 
 /// The overlay's options. None of the paths contains a character that overlayfs gives a meaning to: they consist of our own names
