@@ -105,29 +105,30 @@ fn serial_offset(port: u16) -> Option<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event_loop::Subscriber;
     use crate::memory;
+    use crate::reports;
+    use crate::subscriber::Subscriber;
     use crate::workers::Workers;
     use crate::x86_64::layout::{Range, SLOT_WINDOWS};
     use devices::rng::Rng;
     use event_manager::EventManager;
     use proptest::prelude::*;
     use std::io;
-    use std::sync::mpsc::{self, Receiver};
+    use std::sync::mpsc::Receiver;
 
     fn bus() -> (Bus, Receiver<Report>) {
-        let (sender, reports) = mpsc::channel();
+        let (reporter, reports) = reports::channel().unwrap();
         let endpoint = EventManager::<Subscriber>::new().unwrap().remote_endpoint();
         let memory = memory::map(&[Range {
             start: 0,
             bytes: 1 << 20,
         }])
         .unwrap();
-        let mut slots = Slots::new(memory, Box::new(Workers::new(endpoint.clone())));
+        let mut slots = Slots::new(memory, Box::new(Workers::new(endpoint)));
         slots.plug(Box::new(Rng::new(io::empty()))).unwrap();
         slots.plug(Box::new(Rng::new(io::empty()))).unwrap();
         let serial = Serial::new(Box::new(io::sink())).unwrap();
-        (Bus::new(slots, Some(serial), Reporter::new(sender, endpoint)), reports)
+        (Bus::new(slots, Some(serial), reporter), reports)
     }
 
     fn read_port(bus: &Bus, port: u16) -> [u8; 4] {

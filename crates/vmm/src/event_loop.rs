@@ -1,43 +1,15 @@
 //! The main thread's event loop: serves devices, the control socket and signals until the microVM ends.
 
-use std::sync::mpsc::{self, Receiver};
+use std::sync::mpsc::Receiver;
 
-use devices::device::Worker;
-use event_manager::{EventManager, EventOps, Events, MutEventSubscriber, SubscriberId, SubscriberOps};
+use event_manager::{EventManager, SubscriberId, SubscriberOps};
 
 use crate::control::Control;
 use crate::ending::Ending;
-use crate::reports::{Report, Reporter};
+use crate::reports::{self, Report, Reporter};
 use crate::signals::Signals;
+use crate::subscriber::Subscriber;
 use crate::workers::Workers;
-
-/// Whose descriptors the loop watches.
-pub enum Subscriber {
-    /// A device's queues.
-    Worker(Box<dyn Worker>),
-    /// The control socket and its connections.
-    Control(Control),
-    /// The signals that end the process in good order.
-    Signals(Signals),
-}
-
-impl MutEventSubscriber for Subscriber {
-    fn process(&mut self, events: Events, ops: &mut EventOps) {
-        match self {
-            Self::Worker(worker) => worker.process(events, ops),
-            Self::Control(control) => control.process(events, ops),
-            Self::Signals(signals) => signals.process(events, ops),
-        }
-    }
-
-    fn init(&mut self, ops: &mut EventOps) {
-        match self {
-            Self::Worker(worker) => worker.init(ops),
-            Self::Control(control) => control.init(ops),
-            Self::Signals(signals) => signals.init(ops),
-        }
-    }
-}
 
 /// The loop, before and while it runs.
 pub struct EventLoop {
@@ -52,11 +24,11 @@ impl EventLoop {
     ///
     /// # Errors
     /// Where the system has no descriptor left.
-    pub fn new(control: Control, signals: Signals) -> Result<Self, event_manager::Error> {
+    pub fn new(control: Control, signals: Signals) -> anyhow::Result<Self> {
         let mut manager = EventManager::new()?;
-        let (sender, reports) = mpsc::channel();
-        let reporter = Reporter::new(sender, manager.remote_endpoint());
+        let (reporter, reports) = reports::channel()?;
         let control = manager.add_subscriber(Subscriber::Control(control.reporting_to(reporter.clone())));
+        manager.add_subscriber(Subscriber::Reports(reporter.news()));
         manager.add_subscriber(Subscriber::Signals(signals.reporting_to(reporter.clone())));
         Ok(Self {
             manager,
@@ -109,7 +81,6 @@ impl EventLoop {
 mod tests {
     use super::*;
     use crate::control::CONNECTIONS_MAX;
-    use crate::reports::Reporter;
     use protocol::frame;
     use protocol::vmm::{self, Event, ExitCode, Request};
     use std::os::unix::net::UnixStream;

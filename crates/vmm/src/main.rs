@@ -28,6 +28,7 @@ mod event_loop;
 mod reports;
 mod signals;
 mod socket;
+mod subscriber;
 mod workers;
 
 use std::env;

@@ -1,12 +1,13 @@
 //! What any thread tells the main one, which acts on it.
 
-use std::sync::mpsc::Sender;
+use std::io;
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, Sender};
 
-use event_manager::RemoteEndpoint;
 use protocol::vmm::Event;
+use vmm_sys_util::eventfd::{EFD_CLOEXEC, EFD_NONBLOCK, EventFd};
 
 use crate::ending::Ending;
-use crate::event_loop::Subscriber;
 
 /// Something that the main thread has to know.
 #[derive(Debug)]
@@ -21,20 +22,31 @@ pub enum Report {
 #[derive(Clone)]
 pub struct Reporter {
     sender: Sender<Report>,
-    waker: RemoteEndpoint<Subscriber>,
+    news: Arc<EventFd>,
+}
+
+/// A way, and its end.
+///
+/// # Errors
+/// Where the system has no descriptor left.
+pub fn channel() -> io::Result<(Reporter, Receiver<Report>)> {
+    let (sender, reports) = mpsc::channel();
+    let news = Arc::new(EventFd::new(EFD_NONBLOCK | EFD_CLOEXEC)?);
+    Ok((Reporter { sender, news }, reports))
 }
 
 impl Reporter {
-    /// Reports go into `sender`, and `waker` makes the loop look for them.
-    pub fn new(sender: Sender<Report>, waker: RemoteEndpoint<Subscriber>) -> Self {
-        Self { sender, waker }
+    /// Signalled when there are reports.
+    pub fn news(&self) -> Arc<EventFd> {
+        Arc::clone(&self.news)
     }
 
     /// Tells the main thread, and does not wait for it.
     pub fn report(&self, report: Report) {
         // Where the main thread listens no more, the microVM is ending already.
         if self.sender.send(report).is_ok() {
-            let _ = self.waker.kick();
+            // This fails only where the loop has been told so often that it knows.
+            let _ = self.news.write(1);
         }
     }
 }

@@ -8,7 +8,7 @@ use devices::device::{ActivateError, Worker};
 use devices::slots::{SLOT_COUNT, SlotIndex, WorkerSink};
 use event_manager::{RemoteEndpoint, SubscriberId};
 
-use crate::event_loop::Subscriber;
+use crate::subscriber::Subscriber;
 
 /// The most refused set-ups that are told of: a guest can cause any number.
 const REFUSALS_TOLD_MAX: u32 = 16;
