@@ -66,12 +66,13 @@ impl Outlets {
         for client in clients {
             tokio::select! {
                 biased;
-                _ = discarding.wait_for(|discarding| *discarding) => return,
                 sent = client.send(chunk.clone()) => {
                     if sent.is_err() {
                         self.drop_gone();
                     }
                 }
+                // Only where the client does not take the chunk at once.
+                _ = discarding.wait_for(|discarding| *discarding) => {}
             }
         }
     }

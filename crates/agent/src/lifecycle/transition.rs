@@ -205,9 +205,9 @@ fn activating(activation: Activation, streams: Streams, event: Event) -> Step {
 /// What is the same in all states between the microVM's start and the process's.
 fn before_running(state: State, streams: Streams, event: Event) -> Step {
     match event {
-        Event::StopRequested { cause, .. } | Event::KillRequested(cause) => kill(Outcome::never_ran(cause), streams),
+        Event::StopRequested { cause, .. } | Event::KillRequested(cause) => give_up(Outcome::never_ran(cause), streams),
         Event::SignalRequested(signal) if ENDING_SIGNALS.contains(&signal) => {
-            kill(Outcome::never_ran(Cause::Request), streams)
+            give_up(Outcome::never_ran(Cause::Request), streams)
         }
         Event::GuestFailed(message) | Event::ActionFailed(message) => kill(Outcome::failed(message), streams),
         _ => (state, vec![]),
@@ -253,7 +253,7 @@ fn stopping(cause: Cause, streams: Streams, event: Event) -> Step {
             State::Stopping(cause, streams),
             vec![Action::SendSignal(Signal::Kill), Action::StartTimer(Timer::Kill)],
         ),
-        Event::TimerFired(Timer::Kill) => kill(Outcome::killed(cause), streams),
+        Event::TimerFired(Timer::Kill) => give_up(Outcome::killed(cause), streams),
         Event::SignalRequested(signal) => (
             State::Stopping(cause, streams),
             vec![Action::SendSignal(Signal::Number(signal))],
@@ -281,10 +281,9 @@ fn draining(outcome: Outcome, microvm: Microvm, event: &Event) -> Step {
         (Microvm::Gone, Event::StreamsEnded) => release(outcome),
         (_, Event::MicrovmEnded(_)) => (State::Draining(outcome, Microvm::Gone), vec![]),
         // Output may be held back by a client that takes none, or by a guest that does not end it.
-        (Microvm::Alive, Event::KillRequested(_) | Event::TimerFired(Timer::Stop | Timer::Kill)) => (
-            State::Ending(outcome, Streams::Open),
-            vec![Action::DiscardOutput, Action::KillMicrovm],
-        ),
+        (Microvm::Alive, Event::KillRequested(_) | Event::TimerFired(Timer::Stop | Timer::Kill)) => {
+            give_up(outcome, Streams::Open)
+        }
         (Microvm::Gone, Event::KillRequested(_) | Event::TimerFired(Timer::Stop | Timer::Kill)) => {
             (State::Draining(outcome, Microvm::Gone), vec![Action::DiscardOutput])
         }
@@ -322,10 +321,7 @@ fn ending(outcome: Outcome, streams: Streams, event: &Event) -> Step {
         Event::TimerFired(Timer::ShutDown) | Event::ActionFailed(_) | Event::GuestFailed(_) => {
             (State::Ending(outcome, streams), vec![Action::KillMicrovm])
         }
-        Event::KillRequested(_) => (
-            State::Ending(outcome, streams),
-            vec![Action::DiscardOutput, Action::KillMicrovm],
-        ),
+        Event::KillRequested(_) => give_up(outcome, streams),
         Event::StopRequested { timeout_seconds, .. } => (
             State::Ending(outcome, streams),
             vec![Action::StartStopTimer(*timeout_seconds)],
@@ -373,6 +369,14 @@ fn shut_down(outcome: Outcome, streams: Streams) -> Step {
 
 fn kill(outcome: Outcome, streams: Streams) -> Step {
     (State::Ending(outcome, streams), vec![Action::KillMicrovm])
+}
+
+/// As [`kill`], and no client is waited for any more.
+fn give_up(outcome: Outcome, streams: Streams) -> Step {
+    (
+        State::Ending(outcome, streams),
+        vec![Action::DiscardOutput, Action::KillMicrovm],
+    )
 }
 
 fn microvm_gone(outcome: Outcome, streams: Streams) -> Step {
