@@ -18,7 +18,11 @@ fn check(host: &Host, arguments: &[&str], words: &[&str]) {
 
 #[test]
 fn an_unknown_image() {
-    check(host(), &["run", "--pull", "never", "no-such-image", "true"], &["no-such-image"]);
+    check(
+        host(),
+        &["run", "--pull", "never", "no-such-image", "true"],
+        &["no-such-image"],
+    );
 }
 
 #[test]
@@ -28,7 +32,12 @@ fn a_name_that_is_no_reference() {
 
 #[test]
 fn sizes_that_are_none() {
-    for (option, value) in [("--cpu", "0"), ("--cpu", "lots"), ("--memory", "0"), ("--memory", "12q")] {
+    for (option, value) in [
+        ("--cpu", "0"),
+        ("--cpu", "lots"),
+        ("--memory", "0"),
+        ("--memory", "12q"),
+    ] {
         let ran = host().ran(&["run", option, value, "busybox", "true"]).ended_with(125);
         assert!(ran.stderr.contains(value), "{ran}");
     }
@@ -67,7 +76,8 @@ fn an_image_of_another_architecture() {
     let directory = tempfile::tempdir().unwrap();
     let layout = directory.path().join("layout");
     let archive = image_archive("busybox").unwrap();
-    let script = "set -e; skopeo copy --quiet oci-archive:$1 oci:$2:other; umoci config --image $2:other --architecture arm64";
+    let script =
+        "set -e; skopeo copy --quiet oci-archive:$1 oci:$2:other; umoci config --image $2:other --architecture arm64";
     let mut command = Command::new("sh");
     command.args(["-c", script, "sh"]).arg(archive).arg(&layout);
     let _ = ran(&mut command, b"").unwrap().ended_with(0);
@@ -99,7 +109,9 @@ fn a_host_without_kvm() {
 fn a_full_disk() {
     let script = "d=$(mktemp -d); mount -t tmpfs -o size=3m small $d; while [ \"$1\" != --state ]; do set -- \"$@\" \"$1\"; shift; done; shift 2; exec \"$0\" \"$@\" --state $d/state";
     let mut agent = Command::new("unshare");
-    agent.args(["--mount", "--propagation", "private", "sh", "-c", script]).arg(installed("bin/mote-agent"));
+    agent
+        .args(["--mount", "--propagation", "private", "sh", "-c", script])
+        .arg(installed("bin/mote-agent"));
     let host = Host::start_by(agent, &[]).unwrap();
     let images = |host: &Host| host.ran(&["images"]).ended_with(0).text();
     let before = images(&host);

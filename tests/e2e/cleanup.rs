@@ -22,7 +22,13 @@ fn after_tasks_that_end_in_every_way() {
         let _ = host.run(&[], "busybox", &["false"]).ended_with(1);
         let _ = host.run(&[], "busybox", &["no-such-program"]).ended_with(127);
         let _ = host.run(&["-u", "nobody-knows"], "busybox", &["true"]).ended_with(125);
-        let _ = host.run(&["--timeout", "1", "--stop-timeout", "0"], "busybox", &["sleep", "1000"]).ended_with(137);
+        let _ = host
+            .run(
+                &["--timeout", "1", "--stop-timeout", "0"],
+                "busybox",
+                &["sleep", "1000"],
+            )
+            .ended_with(137);
     });
 }
 
@@ -31,10 +37,20 @@ fn after_the_vmm_was_killed() {
     check(|host| {
         let script = "echo ready; exec sleep 1000";
         let mut command = host.mote(&["run", "--rm", "busybox", "sh", "-c", script]);
-        let mut child = command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap();
+        let mut child = command
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
         let mut first = [0; 6];
         std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut first).unwrap();
-        assert!(Command::new("pkill").args(["-KILL", "-x", "mote-vmm"]).status().unwrap().success());
+        assert!(
+            Command::new("pkill")
+                .args(["-KILL", "-x", "mote-vmm"])
+                .status()
+                .unwrap()
+                .success()
+        );
         let output = child.wait_with_output().unwrap();
         assert_eq!(output.status.code(), Some(125));
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -56,11 +72,18 @@ fn after_the_host_agent_ended() {
     host.load("busybox").unwrap();
     let runtime = host.runtime();
     let mut command = host.mote(&["run", "busybox", "sh", "-c", "echo ready; exec sleep 1000"]);
-    let mut child = command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::null()).spawn().unwrap();
+    let mut child = command
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
     let mut first = [0; 6];
     std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut first).unwrap();
     assert_eq!(host.stop().unwrap(), Some(0));
     assert!(!child.wait().unwrap().success());
     let held = Held::now(&runtime).unwrap();
-    assert!(held.vmms.is_empty() && held.cgroups.is_empty() && held.files.is_empty(), "{held:?}");
+    assert!(
+        held.vmms.is_empty() && held.cgroups.is_empty() && held.files.is_empty(),
+        "{held:?}"
+    );
 }

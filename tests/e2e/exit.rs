@@ -43,7 +43,11 @@ fn a_shell_reports_a_signalled_child() {
 
 #[test]
 fn the_timeout_stops_a_task() {
-    let ran = sh_with(&["--timeout", "1", "--stop-timeout", "1"], "echo started; exec sleep 1000").ended_with(137);
+    let ran = sh_with(
+        &["--timeout", "1", "--stop-timeout", "1"],
+        "echo started; exec sleep 1000",
+    )
+    .ended_with(137);
     assert_eq!(ran.text(), "started\n");
 }
 
@@ -60,7 +64,10 @@ fn interrupted(script: &str, signals: usize) -> Option<i32> {
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     assert_eq!(lines.next().unwrap().unwrap(), "ready");
     for _ in 0..signals {
-        let killed = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+        let killed = Command::new("kill")
+            .args(["-INT", &child.id().to_string()])
+            .status()
+            .unwrap();
         assert!(killed.success());
         // The second interruption must be seen as a second one.
         std::thread::sleep(Duration::from_millis(200));
@@ -70,10 +77,16 @@ fn interrupted(script: &str, signals: usize) -> Option<i32> {
 
 #[test]
 fn an_interruption_stops_the_container() {
-    assert_eq!(interrupted("trap 'exit 9' TERM; echo ready; while :; do sleep 0.1; done", 1), Some(9));
+    assert_eq!(
+        interrupted("trap 'exit 9' TERM; echo ready; while :; do sleep 0.1; done", 1),
+        Some(9)
+    );
 }
 
 #[test]
 fn a_second_interruption_kills_the_container() {
-    assert_eq!(interrupted("trap '' TERM; echo ready; while :; do sleep 0.1; done", 2), Some(137));
+    assert_eq!(
+        interrupted("trap '' TERM; echo ready; while :; do sleep 0.1; done", 2),
+        Some(137)
+    );
 }

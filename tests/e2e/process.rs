@@ -19,7 +19,11 @@ fn the_users_by_name_and_by_number() {
 
 #[test]
 fn the_environment_is_the_images_then_the_callers() {
-    check(&["-e", "A=1", "-e", "B=two words"], "echo $A; echo $B; echo $PATH | grep -c bin", "1\ntwo words\n1\n");
+    check(
+        &["-e", "A=1", "-e", "B=two words"],
+        "echo $A; echo $B; echo $PATH | grep -c bin",
+        "1\ntwo words\n1\n",
+    );
     check(&["-u", "0"], "echo $HOME", "/root\n");
 }
 
@@ -30,12 +34,18 @@ fn the_working_directory_is_made() {
 
 #[test]
 fn the_host_name_is_the_callers() {
-    check(&["--hostname", "somewhere"], "hostname; cat /etc/hostname", "somewhere\nsomewhere\n");
+    check(
+        &["--hostname", "somewhere"],
+        "hostname; cat /etc/hostname",
+        "somewhere\nsomewhere\n",
+    );
 }
 
 #[test]
 fn the_entrypoint_can_be_replaced() {
-    let ran = host().run(&["--entrypoint", "echo"], "busybox", &["a", "b"]).ended_with(0);
+    let ran = host()
+        .run(&["--entrypoint", "echo"], "busybox", &["a", "b"])
+        .ended_with(0);
     assert_eq!(ran.text(), "a b\n");
 }
 
@@ -47,31 +57,55 @@ fn the_process_is_the_first_of_its_own_namespaces() {
 
 #[test]
 fn the_capabilities_are_dockers() {
-    check(&[], "grep -E 'Cap(Eff|Bnd)' /proc/self/status | cut -f2", "00000000a80425fb\n00000000a80425fb\n");
-    check(&["-u", "1000"], "grep CapEff /proc/self/status | cut -f2", "0000000000000000\n");
+    check(
+        &[],
+        "grep -E 'Cap(Eff|Bnd)' /proc/self/status | cut -f2",
+        "00000000a80425fb\n00000000a80425fb\n",
+    );
+    check(
+        &["-u", "1000"],
+        "grep CapEff /proc/self/status | cut -f2",
+        "0000000000000000\n",
+    );
 }
 
 #[test]
 fn no_new_privileges_where_asked() {
     check(&[], "grep NoNewPrivs /proc/self/status | cut -f2", "0\n");
-    check(&["--security-opt", "no-new-privileges"], "grep NoNewPrivs /proc/self/status | cut -f2", "1\n");
+    check(
+        &["--security-opt", "no-new-privileges"],
+        "grep NoNewPrivs /proc/self/status | cut -f2",
+        "1\n",
+    );
 }
 
 #[test]
 fn what_is_masked_cannot_be_read_or_written() {
-    check(&[], "cat /proc/kcore | wc -c; echo x > /proc/sysrq-trigger || echo refused", "0\nrefused\n");
+    check(
+        &[],
+        "cat /proc/kcore | wc -c; echo x > /proc/sysrq-trigger || echo refused",
+        "0\nrefused\n",
+    );
     check(&[], "mount -t tmpfs none /mnt 2>/dev/null || echo refused", "refused\n");
 }
 
 #[test]
 fn the_rootfs_is_writable_and_fresh_each_time() {
-    check(&[], "echo a > /file; mkdir -p /etc/x; echo b >> /etc/passwd; cat /file", "a\n");
+    check(
+        &[],
+        "echo a > /file; mkdir -p /etc/x; echo b >> /etc/passwd; cat /file",
+        "a\n",
+    );
     check(&[], "ls /file 2>/dev/null || echo gone", "gone\n");
 }
 
 #[test]
 fn orphans_are_reaped() {
-    check(&[], "(sleep 0.1 &) ; (sleep 0.1 &); sleep 0.5; ps | grep -c '[Z]'", "0\n".trim_start_matches("0\n"));
+    check(
+        &[],
+        "(sleep 0.1 &) ; (sleep 0.1 &); sleep 0.5; ps | grep -c '[Z]'",
+        "0\n".trim_start_matches("0\n"),
+    );
 }
 
 #[test]
@@ -83,15 +117,34 @@ fn a_terminal_where_asked() {
 
 #[test]
 fn the_standard_devices_are_there() {
-    check(&[], "for d in null zero full random urandom tty; do test -c /dev/$d || echo $d; done; head -c 4 /dev/zero | wc -c; ls -d /dev/shm /dev/mqueue /dev/pts", "4\n/dev/mqueue\n/dev/pts\n/dev/shm\n");
+    check(
+        &[],
+        "for d in null zero full random urandom tty; do test -c /dev/$d || echo $d; done; head -c 4 /dev/zero | wc -c; ls -d /dev/shm /dev/mqueue /dev/pts",
+        "4\n/dev/mqueue\n/dev/pts\n/dev/shm\n",
+    );
 }
 
 #[test]
 fn python_and_nginx_run() {
-    let ran = host().run(&["--memory", "128"], "python", &["python3", "-c", "import sys, json; print(json.dumps(sys.version_info[0]))"]);
+    let ran = host().run(
+        &["--memory", "128"],
+        "python",
+        &[
+            "python3",
+            "-c",
+            "import sys, json; print(json.dumps(sys.version_info[0]))",
+        ],
+    );
     assert_eq!(ran.ended_with(0).text(), "3\n");
-    let script = "nginx -g 'daemon off;' & for i in $(seq 100); do curl -fs http://127.0.0.1/ && break; sleep 0.2; done";
-    let ran = host().run(&["--memory", "128", "--entrypoint", "/bin/sh"], "nginx", &["-c", script]).ended_with(0);
+    let script =
+        "nginx -g 'daemon off;' & for i in $(seq 100); do curl -fs http://127.0.0.1/ && break; sleep 0.2; done";
+    let ran = host()
+        .run(
+            &["--memory", "128", "--entrypoint", "/bin/sh"],
+            "nginx",
+            &["-c", script],
+        )
+        .ended_with(0);
     assert!(ran.text().contains("nginx"), "{ran}");
 }
 

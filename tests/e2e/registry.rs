@@ -28,7 +28,9 @@ fn images_are_pulled_with_the_password_and_run() {
     ] {
         let name = registry.image(image);
         let _ = host.ran(&["pull", "--creds", &creds(PASSWORD), &name]).ended_with(0);
-        let ran = host.run(&["--memory", "128", "--entrypoint", ""], &name, command).ended_with(0);
+        let ran = host
+            .run(&["--memory", "128", "--entrypoint", ""], &name, command)
+            .ended_with(0);
         assert_eq!(ran.text(), expected, "{ran}");
     }
 }
@@ -37,7 +39,11 @@ fn images_are_pulled_with_the_password_and_run() {
 fn run_pulls_what_is_missing() {
     let registry = registry(&["busybox"]);
     let host = Host::start(&[]).unwrap();
-    let ran = host.run(&["--creds", &creds(PASSWORD)], &registry.image("busybox"), &["echo", "pulled"]);
+    let ran = host.run(
+        &["--creds", &creds(PASSWORD)],
+        &registry.image("busybox"),
+        &["echo", "pulled"],
+    );
     assert_eq!(ran.ended_with(0).text(), "pulled\n");
 }
 
@@ -47,11 +53,15 @@ fn the_docker_configuration_knows_the_password() {
     let directory = tempfile::tempdir().unwrap();
     let address = registry.image("").trim_end_matches('/').to_owned();
     let mut login = std::process::Command::new("skopeo");
-    login.args(["login", "--tls-verify=false", "--authfile"]).arg(directory.path().join("config.json"));
+    login
+        .args(["login", "--tls-verify=false", "--authfile"])
+        .arg(directory.path().join("config.json"));
     login.args(["--username", USER, "--password", PASSWORD, &address]);
     let _ = tests::command::ran(&mut login, b"").unwrap().ended_with(0);
     let mut agent = std::process::Command::new("env");
-    agent.arg(format!("DOCKER_CONFIG={}", directory.path().display())).arg(crate::fixture::installed("bin/mote-agent"));
+    agent
+        .arg(format!("DOCKER_CONFIG={}", directory.path().display()))
+        .arg(crate::fixture::installed("bin/mote-agent"));
     let host = Host::start_by(agent, &[]).unwrap();
     let _ = host.ran(&["pull", &registry.image("busybox")]).ended_with(0);
 }
@@ -69,7 +79,12 @@ fn check_refused(host: &Host, options: &[&str], image: &str, expected: &str) {
 fn a_wrong_password_is_said() {
     let registry = registry(&["busybox"]);
     let host = Host::start(&[]).unwrap();
-    check_refused(&host, &["--creds", &creds("wrong")], &registry.image("busybox"), "password");
+    check_refused(
+        &host,
+        &["--creds", &creds("wrong")],
+        &registry.image("busybox"),
+        "password",
+    );
     check_refused(&host, &[], &registry.image("busybox"), "password");
 }
 
@@ -77,7 +92,12 @@ fn a_wrong_password_is_said() {
 fn an_unknown_image_is_said() {
     let registry = registry(&[]);
     let host = Host::start(&[]).unwrap();
-    check_refused(&host, &["--creds", &creds(PASSWORD)], &registry.image("nothing"), "nothing");
+    check_refused(
+        &host,
+        &["--creds", &creds(PASSWORD)],
+        &registry.image("nothing"),
+        "nothing",
+    );
 }
 
 #[test]
@@ -85,7 +105,12 @@ fn a_corrupt_layer_is_said() {
     let registry = registry(&["busybox"]);
     registry.corrupt_largest_blob().unwrap();
     let host = Host::start(&[]).unwrap();
-    check_refused(&host, &["--creds", &creds(PASSWORD)], &registry.image("busybox"), "sha256:");
+    check_refused(
+        &host,
+        &["--creds", &creds(PASSWORD)],
+        &registry.image("busybox"),
+        "sha256:",
+    );
 }
 
 #[test]

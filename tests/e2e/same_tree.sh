@@ -1,7 +1,8 @@
-# same_tree ARCHIVE STATE NAME: the snapshot of the image NAME in the store STATE, concatenated and mounted by
-# Linux, must hold the tree that umoci unpacks from ARCHIVE, and must pass fsck.erofs.
+# same_tree ARCHIVE PART...: the snapshot made of the parts, concatenated and mounted by Linux, must hold the tree that
+# umoci unpacks from ARCHIVE, and must pass fsck.erofs.
 set -euo pipefail
-archive=$1 state=$2 name=$3
+archive=$1
+shift
 work=$(mktemp -d)
 trap 'umount "$work/mounted" 2>/dev/null || true; rm -rf "$work"' EXIT
 
@@ -12,11 +13,10 @@ list() { # every path with its type, mode, owner, links, size, time, target and 
   find . -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum
 }
 
-skopeo copy --quiet "oci-archive:$archive" "oci:$work/layout:$name"
-umoci unpack --image "$work/layout:$name" "$work/bundle" >/dev/null
+skopeo copy --quiet "oci-archive:$archive" "oci:$work/layout:image"
+umoci unpack --image "$work/layout:image" "$work/bundle" >/dev/null
 
-parts=$(mote-snapshot-parts "$state" "$name")
-for part in $parts; do
+for part in "$@"; do
   cat "$part" >> "$work/flat"
   truncate --size %4096 "$work/flat"
 done

@@ -6,7 +6,9 @@ use crate::fixture::{host, sh_with};
 #[track_caller]
 fn seen(cpu: &str, memory: &str) -> (u32, u32) {
     let script = "nproc; awk '/MemTotal/ {print int($2 / 1024)}' /proc/meminfo";
-    let text = sh_with(&["--cpu", cpu, "--memory", memory], script).ended_with(0).text();
+    let text = sh_with(&["--cpu", cpu, "--memory", memory], script)
+        .ended_with(0)
+        .text();
     let numbers: Vec<u32> = text.lines().map(|line| line.parse().unwrap()).collect();
     (numbers[0], numbers[1])
 }
@@ -20,7 +22,12 @@ fn whole_vcpus_are_the_fraction_rounded_up() {
 
 #[test]
 fn memory_is_what_was_asked_and_the_fixed_overhead() {
-    let overhead = |asked: u32| seen("1", &asked.to_string()).1.checked_sub(asked).expect("less than asked");
+    let overhead = |asked: u32| {
+        seen("1", &asked.to_string())
+            .1
+            .checked_sub(asked)
+            .expect("less than asked")
+    };
     for asked in [64, 300, 1024] {
         let overhead = overhead(asked);
         assert!(overhead <= 24 + asked / 50, "{overhead} MiB more than {asked}");
@@ -29,7 +36,9 @@ fn memory_is_what_was_asked_and_the_fixed_overhead() {
 
 #[test]
 fn the_containers_limit_is_exact() {
-    let text = sh_with(&["--memory", "77"], "cat /sys/fs/cgroup/memory.max").ended_with(0).text();
+    let text = sh_with(&["--memory", "77"], "cat /sys/fs/cgroup/memory.max")
+        .ended_with(0)
+        .text();
     assert_eq!(text.trim(), (77_u64 << 20).to_string());
 }
 

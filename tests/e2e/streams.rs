@@ -11,7 +11,9 @@ use crate::fixture::{host, sh};
 fn a_hundred_megabytes_of_output_arrive_whole_and_in_order() {
     const NUMBERS: u64 = 12_700_000;
     let script = format!("seq -w 1 {NUMBERS}");
-    let mut command = host().mote(&["run", "--rm", "--cpu", "0.25", "--memory", "64", "busybox", "sh", "-c", &script]);
+    let mut command = host().mote(&[
+        "run", "--rm", "--cpu", "0.25", "--memory", "64", "busybox", "sh", "-c", &script,
+    ]);
     let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
     let mut output = BufReader::with_capacity(1 << 20, child.stdout.take().unwrap());
     let mut line = [0; 9];
@@ -27,7 +29,10 @@ fn a_hundred_megabytes_of_output_arrive_whole_and_in_order() {
 #[test]
 fn output_and_errors_stay_apart() {
     let ran = sh("for i in 1 2 3; do echo o$i; echo e$i >&2; done").ended_with(0);
-    assert_eq!((ran.text().as_str(), ran.stderr.as_str()), ("o1\no2\no3\n", "e1\ne2\ne3\n"));
+    assert_eq!(
+        (ran.text().as_str(), ran.stderr.as_str()),
+        ("o1\no2\no3\n", "e1\ne2\ne3\n")
+    );
 }
 
 #[test]
@@ -39,13 +44,19 @@ fn output_without_a_last_newline_is_whole() {
 fn input_reaches_the_process_and_ends() {
     let input = vec![b'x'; 3 << 20];
     let mut command = host().mote(&["run", "--rm", "-i", "busybox", "sh", "-c", "cat | wc -c"]);
-    assert_eq!(ran(&mut command, &input).unwrap().ended_with(0).text().trim(), input.len().to_string());
+    assert_eq!(
+        ran(&mut command, &input).unwrap().ended_with(0).text().trim(),
+        input.len().to_string()
+    );
 }
 
 #[test]
 fn input_is_empty_unless_asked_for() {
     let mut command = host().mote(&["run", "--rm", "busybox", "sh", "-c", "cat | wc -c"]);
-    assert_eq!(ran(&mut command, b"not for you").unwrap().ended_with(0).text().trim(), "0");
+    assert_eq!(
+        ran(&mut command, b"not for you").unwrap().ended_with(0).text().trim(),
+        "0"
+    );
 }
 
 #[test]
@@ -57,9 +68,14 @@ fn a_process_that_reads_nothing_still_ends() {
 
 #[test]
 fn a_reader_that_goes_away_ends_the_task() {
-    let script = format!("exec {} run --rm --name fleeting busybox yes | head -n 1", crate::fixture::installed("bin/mote"));
+    let script = format!(
+        "exec {} run --rm --name fleeting busybox yes | head -n 1",
+        crate::fixture::installed("bin/mote")
+    );
     let mut command = std::process::Command::new("sh");
-    command.args(["-c", &script]).env("MOTE_HOST", format!("unix://{}", host().socket().display()));
+    command
+        .args(["-c", &script])
+        .env("MOTE_HOST", format!("unix://{}", host().socket().display()));
     assert_eq!(ran(&mut command, b"").unwrap().text(), "y\n");
     assert!(!host().ran(&["ps", "-a"]).text().contains("fleeting"));
 }

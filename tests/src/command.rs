@@ -42,7 +42,11 @@ impl Ran {
     #[track_caller]
     pub fn refusal(self) -> String {
         assert_eq!(self.code, 125, "{self}");
-        let lines: Vec<&str> = self.stderr.lines().filter(|line| !line.contains("is not in the store: pulling it")).collect();
+        let lines: Vec<&str> = self
+            .stderr
+            .lines()
+            .filter(|line| !line.contains("is not in the store: pulling it"))
+            .collect();
         assert_eq!(lines.len(), 1, "not one sentence: {self}");
         lines[0].to_owned()
     }
@@ -51,7 +55,11 @@ impl Ran {
 impl fmt::Display for Ran {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let stdout = String::from_utf8_lossy(&self.stdout[..self.stdout.len().min(4096)]);
-        write!(formatter, "exit code {}\nstdout: {stdout}\nstderr: {}", self.code, self.stderr)
+        write!(
+            formatter,
+            "exit code {}\nstdout: {stdout}\nstderr: {}",
+            self.code, self.stderr
+        )
     }
 }
 
@@ -61,14 +69,27 @@ impl fmt::Display for Ran {
 /// Where it cannot be run at all.
 pub fn ran(command: &mut Command, input: &[u8]) -> Result<Ran> {
     use std::os::unix::process::ExitStatusExt;
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     let mut child = command.spawn().with_context(|| format!("cannot run {command:?}"))?;
     let mut stdin = child.stdin.take().context("no standard input")?;
     let output = std::thread::scope(|scope| {
         // A program may end without reading: what it leaves unread is none of the test's business.
         scope.spawn(move || drop(stdin.write_all(input)));
-        child.wait_with_output().with_context(|| format!("cannot wait for {command:?}"))
+        child
+            .wait_with_output()
+            .with_context(|| format!("cannot wait for {command:?}"))
     })?;
-    let code = output.status.code().or_else(|| output.status.signal().map(|signal| 128 + signal)).unwrap_or(-1);
-    Ok(Ran { code, stdout: output.stdout, stderr: String::from_utf8_lossy(&output.stderr).into_owned() })
+    let code = output
+        .status
+        .code()
+        .or_else(|| output.status.signal().map(|signal| 128 + signal))
+        .unwrap_or(-1);
+    Ok(Ran {
+        code,
+        stdout: output.stdout,
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    })
 }

@@ -21,7 +21,9 @@ pub struct Host {
 /// # Errors
 /// Where the tests do not run by `cargo xtask e2e`.
 pub fn prefix() -> Result<PathBuf> {
-    std::env::var_os("MOTE_PREFIX").map(PathBuf::from).context("MOTE_PREFIX is not set: run `cargo xtask e2e`")
+    std::env::var_os("MOTE_PREFIX")
+        .map(PathBuf::from)
+        .context("MOTE_PREFIX is not set: run `cargo xtask e2e`")
 }
 
 /// The archive of one of the test images: `busybox`, `python`, `nginx`.
@@ -30,7 +32,9 @@ pub fn prefix() -> Result<PathBuf> {
 /// Where the tests do not run by `cargo xtask e2e`.
 pub fn image_archive(name: &str) -> Result<PathBuf> {
     let variable = format!("MOTE_IMAGE_{}", name.to_uppercase());
-    std::env::var_os(&variable).map(PathBuf::from).with_context(|| format!("{variable} is not set: run `cargo xtask e2e`"))
+    std::env::var_os(&variable)
+        .map(PathBuf::from)
+        .with_context(|| format!("{variable} is not set: run `cargo xtask e2e`"))
 }
 
 impl Host {
@@ -49,14 +53,29 @@ impl Host {
     pub fn start_by(mut command: Command, options: &[&str]) -> Result<Self> {
         let directory = TempDir::new().context("cannot make a directory for the host agent")?;
         let at = |name: &str| directory.path().join(name);
-        command.arg("--socket").arg(at("mote.sock")).arg("--state").arg(at("state")).arg("--runtime").arg(at("run"));
-        let mut agent = command.args(options).stdout(Stdio::piped()).spawn().context("cannot run mote-agent")?;
+        command
+            .arg("--socket")
+            .arg(at("mote.sock"))
+            .arg("--state")
+            .arg(at("state"))
+            .arg("--runtime")
+            .arg(at("run"));
+        let mut agent = command
+            .args(options)
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("cannot run mote-agent")?;
         let mut line = String::new();
         if let Some(stdout) = agent.stdout.take() {
-            BufReader::new(stdout).read_line(&mut line).context("cannot read from mote-agent")?;
+            BufReader::new(stdout)
+                .read_line(&mut line)
+                .context("cannot read from mote-agent")?;
         }
         if line.trim() != "ready" {
-            bail!("mote-agent did not come up: {}", agent.wait().context("cannot wait for mote-agent")?);
+            bail!(
+                "mote-agent did not come up: {}",
+                agent.wait().context("cannot wait for mote-agent")?
+            );
         }
         Ok(Self { directory, agent })
     }
@@ -86,7 +105,9 @@ impl Host {
     #[must_use]
     pub fn mote(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(prefix().unwrap().join("bin/mote"));
-        command.env("MOTE_HOST", format!("unix://{}", self.socket().display())).args(arguments);
+        command
+            .env("MOTE_HOST", format!("unix://{}", self.socket().display()))
+            .args(arguments);
         command
     }
 
@@ -133,7 +154,10 @@ impl Host {
     }
 
     fn terminate(&self) -> Result<()> {
-        let pid = i32::try_from(self.agent.id()).ok().and_then(Pid::from_raw).context("mote-agent has no process id")?;
+        let pid = i32::try_from(self.agent.id())
+            .ok()
+            .and_then(Pid::from_raw)
+            .context("mote-agent has no process id")?;
         kill_process(pid, Signal::TERM).context("cannot end mote-agent")
     }
 }

@@ -24,9 +24,17 @@ impl Held {
     /// # Errors
     /// Where `/proc` or `/sys` cannot be read.
     pub fn now(runtime: &Path) -> Result<Self> {
-        let mounts = fs::read_to_string("/proc/self/mountinfo").context("cannot read the mounts")?.lines().count();
+        let mounts = fs::read_to_string("/proc/self/mountinfo")
+            .context("cannot read the mounts")?
+            .lines()
+            .count();
         let cgroups = names(Path::new("/sys/fs/cgroup/mote"), |entry| entry.is_dir())?;
-        Ok(Self { vmms: vmms()?, cgroups, mounts, files: names(&runtime.join("tasks"), |_| true)? })
+        Ok(Self {
+            vmms: vmms()?,
+            cgroups,
+            mounts,
+            files: names(&runtime.join("tasks"), |_| true)?,
+        })
     }
 }
 
@@ -52,7 +60,9 @@ fn names(directory: &Path, counted: impl Fn(&Path) -> bool) -> Result<Vec<String
     };
     let mut found = Vec::new();
     for entry in entries {
-        let path = entry.with_context(|| format!("cannot list {}", directory.display()))?.path();
+        let path = entry
+            .with_context(|| format!("cannot list {}", directory.display()))?
+            .path();
         if counted(&path) {
             found.push(path.display().to_string());
         }

@@ -45,7 +45,11 @@ impl Registry {
             .spawn()
             .context("cannot run docker-registry; `make setup` installs it")?;
         wait_until_listening(&mut server)?;
-        Ok(Self { directory, server, port })
+        Ok(Self {
+            directory,
+            server,
+            port,
+        })
     }
 
     /// The name of an image in this registry.
@@ -79,7 +83,10 @@ impl Registry {
     /// Where there is no blob or it cannot be written.
     pub fn corrupt_largest_blob(&self) -> Result<()> {
         let blobs = crate::host::listing(&self.directory.path().join("data"))?;
-        let (path, len) = blobs.into_iter().max_by_key(|(_, len)| *len).context("the registry has no blob")?;
+        let (path, len) = blobs
+            .into_iter()
+            .max_by_key(|(_, len)| *len)
+            .context("the registry has no blob")?;
         let mut bytes = fs::read(&path).context("cannot read a blob")?;
         bytes[usize::try_from(len)? / 2] ^= 0xff;
         fs::write(&path, bytes).context("cannot write a blob")

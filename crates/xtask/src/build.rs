@@ -18,6 +18,7 @@ const STATIC: &[(&str, &str)] = &[
     ("init", "mote-init"),
     ("machine", "mote-machine-init"),
     ("machine", "mote-machine-supervisor"),
+    ("tests", "kernel-check"),
     ("vmm", "mote-vmm"),
 ];
 
