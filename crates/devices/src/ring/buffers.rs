@@ -157,3 +157,77 @@ impl<'m> Span<'m> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use vm_memory::{Bytes, GuestAddress};
+
+    use super::*;
+
+    /// Two regions that touch each other, so that a buffer may lie in both.
+    fn memory() -> GuestMemoryMmap {
+        GuestMemoryMmap::from_ranges(&[(GuestAddress(0), 0x1000), (GuestAddress(0x1000), 0x1000)]).unwrap()
+    }
+
+    fn span<'m>(memory: &'m GuestMemoryMmap, pieces: &[(u64, u32)]) -> Span<'m> {
+        let mut buffers = Buffers::default();
+        for &(address, bytes) in pieces {
+            buffers.add(memory, Descriptor::new(address, bytes, 0, 0)).unwrap();
+        }
+        buffers.readable
+    }
+
+    #[test]
+    fn a_buffer_may_reach_into_the_next_region() {
+        let memory = memory();
+        let span = span(&memory, &[(0xffe, 4)]);
+        assert_eq!(span.copy_from(b"abcd"), 4);
+        let mut bytes = [0; 4];
+        memory.read_slice(&mut bytes, GuestAddress(0xffe)).unwrap();
+        assert_eq!(&bytes, b"abcd");
+    }
+
+    #[test]
+    fn a_buffer_must_not_reach_behind_the_last_region() {
+        let memory = memory();
+        for (address, bytes) in [(0x1fff, 2), (0x2000, 1), (u64::MAX, 2), (0, u32::MAX)] {
+            let refused = Buffers::default().add(&memory, Descriptor::new(address, bytes, 0, 0));
+            assert_eq!(refused, Err(ChainError::OutsideMemory));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn pieces_are_as_good_as_one(
+            pieces in prop::collection::vec((0u64..0x1f00, 0u32..0x100), 0..8),
+            at in 0usize..0x900,
+            limit in 0usize..0x900,
+        ) {
+            let memory = memory();
+            let content: Vec<u8> = (0..0x2000usize).map(|at| u8::try_from(at % 251).unwrap()).collect();
+            memory.write_slice(&content, GuestAddress(0)).unwrap();
+            let expected: Vec<u8> = pieces
+                .iter()
+                .flat_map(|&(address, bytes)| content.iter().skip(usize::try_from(address).unwrap()).take(bytes as usize))
+                .copied()
+                .collect();
+
+            let span = span(&memory, &pieces);
+            prop_assert_eq!(span.len(), expected.len());
+            let (front, back) = span.split_at(at);
+            prop_assert_eq!(front.len(), at.min(expected.len()));
+            let mut bytes = vec![0; expected.len()];
+            let taken = front.copy_to(&mut bytes);
+            prop_assert_eq!(back.copy_to(&mut bytes[taken..]), back.len());
+            prop_assert_eq!(&bytes, &expected);
+
+            let mut some = vec![0; limit];
+            let count = span.copy_to(&mut some);
+            prop_assert_eq!(&some[..count], &expected[..limit.min(expected.len())]);
+            span.clear();
+            span.copy_to(&mut bytes);
+            prop_assert!(bytes.iter().all(|&byte| byte == 0));
+        }
+    }
+}

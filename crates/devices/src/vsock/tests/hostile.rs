@@ -258,6 +258,26 @@ fn a_guest_that_takes_no_answers_is_listened_to_no_more() {
     peer.connect();
 }
 
+#[test]
+fn a_broken_ring_breaks_the_device_until_a_reset() {
+    for queue in [0, 1] {
+        let mut peer = Peer::new();
+        let service = peer.connect();
+        let ring = if queue == 0 { &peer.rx } else { &peer.tx };
+        ring.set_avail_index(1000);
+        std::io::Write::write_all(&mut &service, b"x").unwrap();
+        peer.guest.kick(queue);
+        assert!(peer.guest.needs_reset());
+        // What happens to it now makes it neither work nor spin.
+        let _client = peer.client();
+        drop(service);
+        peer.guest.kick(queue);
+        peer.guest.write(crate::slots::testing::STATUS, 0);
+        peer.restart();
+        peer.connect();
+    }
+}
+
 fn arbitrary_header() -> impl Strategy<Value = Header> {
     let operation = prop_oneof![9 => 0u16..9, 1 => any::<u16>()];
     let credit = prop_oneof![Just(1u32 << 20), 0u32..2000, any::<u32>()];
