@@ -79,7 +79,7 @@ impl HostSocket {
         written
     }
 
-    /// Writes until the host takes no more.
+    /// Writes until the host takes no more. That nobody reads is an error and no signal: Rust programs ignore `SIGPIPE`.
     fn write(&mut self, payload: &Span<'_>) -> usize {
         let mut done = 0;
         for &slice in payload.slices() {
