@@ -7,9 +7,13 @@ use devices::slots::{SlotIndex, WINDOW_BYTES};
 
 use crate::x86_64::layout::{COMMAND_LINE_BYTES_MAX, slot_line, slot_window};
 
-/// What every guest gets: a fatal error ends the microVM at once and by a triple fault; the host's clock is trusted; page
-/// faults are not delivered to the guest; locks stay as they were compiled, and grace periods short, since a patched
-/// kernel's pages are no longer shared and a waiting one is late; nothing is bounced, since devices reach all memory.
+/// What every guest gets:
+/// - a fatal error ends the microVM at once, by a triple fault, the one restart that works without firmware;
+/// - the TSC is what the host says it is: no calibration, no watchdog;
+/// - no asynchronous page faults, which cost a clone more than they gain;
+/// - locks stay as compiled: patching them changes pages that clones would share;
+/// - grace periods are short: start-up waits for many of them;
+/// - no bounce buffers, which would take 64 MiB of a large guest: devices reach all memory.
 const ALWAYS: &str = "panic=-1 reboot=t tsc=reliable no-kvmapf noreplace-smp rcupdate.rcu_expedited=1 swiotlb=noforce";
 
 /// Where nobody reads the kernel's log.

@@ -88,7 +88,7 @@ pub fn make_vcpu(vm: &VmFd, host: &Host, vcpu: u8, vcpus: u8, entry: Entry) -> R
             source,
         }
     };
-    let fd = vm.create_vcpu(vcpu.into()).map_err(failed("create the thread"))?;
+    let fd = vm.create_vcpu(vcpu.into()).map_err(failed("allocate the state"))?;
     let identity = Identity {
         vcpu,
         vcpus,
