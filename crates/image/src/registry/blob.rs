@@ -87,7 +87,7 @@ impl Pump {
             }
             let may_pass = matches!(error, RegistryError::Truncated { .. })
                 || matches!(&error, RegistryError::Network { source, .. } if source.is_body() || source.is_decode() || source.is_timeout());
-            let pause = retry::pause(Outcome::Broken, retries, &self.repository.client.patience).filter(|_| may_pass);
+            let pause = retry::pause(Outcome::Broken, retries, &self.repository.patience).filter(|_| may_pass);
             tokio::time::sleep(pause.ok_or(error)?).await;
             retries += 1;
         }

@@ -15,14 +15,17 @@ pub fn authority(domain: &str) -> &str {
 /// where `host` stands for all of the host's ports.
 #[must_use]
 pub fn may_be_plain(authority: &str, insecure: &[String]) -> bool {
+    let is_named = |name: &String| name == authority || name == host_of(authority);
+    is_loopback(authority) || insecure.iter().any(is_named)
+}
+
+/// Whether `authority` is this host itself.
+#[must_use]
+pub fn is_loopback(authority: &str) -> bool {
     let host = host_of(authority);
-    let is_loopback = host == "localhost"
+    host == "localhost"
         || host.parse::<Ipv4Addr>().is_ok_and(|address| address.is_loopback())
-        || host.parse::<Ipv6Addr>().is_ok_and(|address| address.is_loopback());
-    is_loopback
-        || insecure
-            .iter()
-            .any(|name| name == authority || host_of(name) == name && name == host)
+        || host.parse::<Ipv6Addr>().is_ok_and(|address| address.is_loopback())
 }
 
 /// The host of `host[:port]`, without the brackets of an IPv6 address.

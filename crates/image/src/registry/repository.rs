@@ -16,39 +16,46 @@ use crate::reference::Reference;
 /// The HTTP client of a store: connections, TLS, proxies from the environment (`HTTPS_PROXY`, `HTTP_PROXY`, `NO_PROXY`).
 #[derive(Clone, Debug)]
 pub struct Client {
-    pub(super) http: reqwest::Client,
+    http: reqwest::Client,
+    /// For this host itself, which no proxy could reach.
+    http_without_proxy: reqwest::Client,
     has_authorities: bool,
-    pub(super) patience: Patience,
+    patience: Patience,
 }
 
 impl Client {
     /// Reads the host's certificate authorities.
     pub fn new(patience: Patience) -> Result<Self, RegistryError> {
         let (tls, authorities) = tls::client_config().map_err(RegistryError::Tls)?;
-        let redirects = reqwest::redirect::Policy::custom(|attempt| {
-            let was_encrypted = attempt.previous().last().is_some_and(|url| url.scheme() == "https");
-            if attempt.previous().len() > REDIRECTS_MAX {
-                attempt.error("too many redirects")
-            } else if was_encrypted && attempt.url().scheme() != "https" {
-                attempt.error("the registry redirects to an unencrypted connection")
-            } else {
-                attempt.follow()
-            }
-        });
-        let http = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls)
-            .redirect(redirects)
-            .connect_timeout(patience.connect_timeout)
-            .read_timeout(patience.read_timeout)
-            .user_agent(concat!("mote/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(RegistryError::Client)?;
+        let builder = || {
+            reqwest::Client::builder()
+                .tls_backend_preconfigured(tls.clone())
+                .redirect(redirects())
+                .connect_timeout(patience.connect_timeout)
+                .read_timeout(patience.read_timeout)
+                .user_agent(concat!("mote/", env!("CARGO_PKG_VERSION")))
+        };
         Ok(Self {
-            http,
+            http: builder().build().map_err(RegistryError::Client)?,
+            http_without_proxy: builder().no_proxy().build().map_err(RegistryError::Client)?,
             has_authorities: authorities > 0,
             patience,
         })
     }
+}
+
+/// Few redirects, and none from an encrypted connection to an unencrypted one.
+fn redirects() -> reqwest::redirect::Policy {
+    reqwest::redirect::Policy::custom(|attempt| {
+        let was_encrypted = attempt.previous().last().is_some_and(|url| url.scheme() == "https");
+        if attempt.previous().len() > REDIRECTS_MAX {
+            attempt.error("too many redirects")
+        } else if was_encrypted && attempt.url().scheme() != "https" {
+            attempt.error("the registry redirects to an unencrypted connection")
+        } else {
+            attempt.follow()
+        }
+    })
 }
 
 /// Who asks, and with whom plain HTTP may be spoken.
@@ -63,7 +70,8 @@ pub struct Access {
 /// One repository. Clones share the sign-in.
 #[derive(Clone, Debug)]
 pub struct Repository {
-    pub(super) client: Client,
+    pub(super) http: reqwest::Client,
+    pub(super) patience: Patience,
     pub(super) access: Arc<Access>,
     pub(super) reference: Reference,
     base: String,
@@ -78,15 +86,21 @@ impl Repository {
         let authority = endpoint::authority(reference.domain());
         let encrypted = format!("https://{authority}");
         // Nothing but this question is asked before the scheme is settled: no name, no password.
+        let http = if endpoint::is_loopback(authority) {
+            &client.http_without_proxy
+        } else {
+            &client.http
+        };
         let is_plain = endpoint::may_be_plain(authority, &access.insecure)
-            && client.http.get(format!("{encrypted}/v2/")).send().await.is_err();
+            && http.get(format!("{encrypted}/v2/")).send().await.is_err();
         if !is_plain && !client.has_authorities {
             return Err(RegistryError::NoAuthorities {
                 registry: reference.domain().into(),
             });
         }
         Ok(Self {
-            client: client.clone(),
+            http: http.clone(),
+            patience: client.patience.clone(),
             access: Arc::new(access),
             reference: reference.clone(),
             base: if is_plain {
@@ -186,7 +200,7 @@ impl Repository {
     ) -> Result<Response, RegistryError> {
         let mut retries = 0;
         loop {
-            let mut request = self.client.http.get(url);
+            let mut request = self.http.get(url);
             if let Some(accept) = accept {
                 request = request.header(ACCEPT, accept);
             }
@@ -197,7 +211,7 @@ impl Repository {
                 request = request.header(RANGE, format!("bytes={offset}-"));
             }
             let result = request.send().await;
-            let Some(pause) = retry::pause(outcome(&result), retries, &self.client.patience) else {
+            let Some(pause) = retry::pause(outcome(&result), retries, &self.patience) else {
                 return result.map_err(|error| self.network(error));
             };
             tokio::time::sleep(pause).await;

@@ -22,7 +22,6 @@ pub(super) async fn authorize(repository: &Repository, challenge: &Challenge) ->
         (Challenge::Basic, Some(Credentials::Password { username, password })) => {
             // Built by the HTTP client, which knows the encoding and marks the header as secret.
             let request = repository
-                .client
                 .http
                 .get("http://localhost/")
                 .basic_auth(username, Some(password))
@@ -82,14 +81,13 @@ fn token_request(
         ]);
         let body = form(&fields);
         return repository
-            .client
             .http
             .post(realm)
             .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
             .body(body);
     }
     realm.query_pairs_mut().extend_pairs(fields);
-    let request = repository.client.http.get(realm);
+    let request = repository.http.get(realm);
     match credentials {
         Some(Credentials::Password { username, password }) => request.basic_auth(username, Some(password)),
         _ => request,

@@ -109,7 +109,8 @@ pub struct Image {
     pub record: Record,
 }
 
-/// The image store. Clones are the same store.
+/// The image store. Clones are the same store. What is not async here looks at a few small files; only [`Self::open`],
+/// [`Self::remove`] and [`Self::prune`], which free space, may block for longer.
 #[derive(Clone, Debug)]
 pub struct Store {
     pub(crate) inner: Arc<Inner>,

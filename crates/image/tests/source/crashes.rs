@@ -1,16 +1,21 @@
 //! What a process that dies leaves behind, and what the next one makes of it.
 
+use std::fs::File;
 use std::process::{Command, Stdio};
 
 use image::{Progress, PullOptions, Source, Store, StoreError};
 
 use crate::fake_registry::{FakeRegistry, Response};
 use crate::sample::{Layer, Packing, Sample, hello};
-use crate::world::{World, files, store_options};
+use crate::world::{World, chain, files, store_options};
 
 /// Tells a second process of this test binary which image to pull into which store.
 const REFERENCE: &str = "MOTE_TEST_PULL_REFERENCE";
 const STORE: &str = "MOTE_TEST_PULL_STORE";
+
+/// The same for the disk that fills up.
+const SMALL_DISK_REFERENCE: &str = "MOTE_TEST_SMALL_DISK_REFERENCE";
+const SMALL_DISK: &str = "MOTE_TEST_SMALL_DISK";
 
 /// The second process of the test below; in the first one there is nothing to do.
 #[tokio::test]
@@ -59,6 +64,79 @@ async fn a_pull_that_is_killed_leaves_nothing_that_counts() {
         .pull(&source, &PullOptions::default(), &Progress::silent())
         .await
         .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pull_that_nobody_waits_for_ends_and_leaves_nothing() {
+    let registry = FakeRegistry::start().await;
+    let layer = Layer::large("big", 4 << 20);
+    let reference = registry.push("app", "v1", &Sample::new(vec![layer.clone()]));
+    let path = format!("/blobs/{}", layer.blob.digest);
+    registry.on(move |request| {
+        let mut response = Response::new(200, layer.blob.bytes.clone());
+        (response.cut_after, response.stalls) = (Some(2 << 20), true);
+        request.path.ends_with(&path).then_some(response)
+    });
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(directory.path(), store_options()).unwrap();
+    let before = files(directory.path());
+    {
+        let source = Source::parse(&reference).unwrap();
+        let (options, progress) = (PullOptions::default(), Progress::silent());
+        let pull = store.pull(&source, &options, &progress);
+        tokio::select! {
+            result = pull => panic!("{result:?}"),
+            () = registry.stalled() => {}
+        }
+    }
+    drop(store);
+    // The store's lock is free when the last thread that works for it has ended.
+    let lock = File::open(directory.path().join("lock")).unwrap();
+    rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    assert_eq!(files(directory.path()), before);
+}
+
+/// In a mount namespace of its own, so that the disk that fills up is nobody else's.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_fills_up_is_told_in_one_sentence() {
+    let registry = FakeRegistry::start().await;
+    let reference = registry.push("app", "v1", &Sample::new(vec![Layer::large("big", 8 << 20)]));
+    let directory = tempfile::tempdir().unwrap();
+    let script = "mount -t tmpfs -o size=4m tmpfs \"$1\" && exec \"$2\" --exact crashes::a_pull_onto_a_small_disk";
+    let status = tokio::process::Command::new("unshare")
+        .args(["--map-root-user", "--mount", "sh", "-c", script, "sh"])
+        .args([directory.path(), &std::env::current_exe().unwrap()])
+        .env(SMALL_DISK_REFERENCE, &reference)
+        .env(SMALL_DISK, directory.path())
+        .stdout(Stdio::null())
+        .status();
+    assert!(
+        status
+            .await
+            .expect("unshare (package util-linux; run `make setup`) runs")
+            .success()
+    );
+    assert_eq!(registry.requests("/blobs/").len(), 2);
+}
+
+/// The second process of the test above; in the first one there is nothing to do.
+#[tokio::test]
+async fn a_pull_onto_a_small_disk() {
+    let (Ok(reference), Ok(disk)) = (std::env::var(SMALL_DISK_REFERENCE), std::env::var(SMALL_DISK)) else {
+        return;
+    };
+    let store = Store::open(disk.as_ref(), store_options()).unwrap();
+    let before = files(disk.as_ref());
+    let source = Source::parse(&reference).unwrap();
+    let error = store
+        .pull(&source, &PullOptions::default(), &Progress::silent())
+        .await
+        .unwrap_err();
+    assert_eq!(
+        chain(&error),
+        format!("no space is left for images on the disk of {disk}")
+    );
+    assert_eq!(files(disk.as_ref()), before);
 }
 
 #[tokio::test]
