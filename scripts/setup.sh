@@ -48,11 +48,15 @@ allow_services() {
 
 # A package enables its services for the next boot; the packages in the arguments are here for their programs alone.
 disable_services() {
-    command -v systemctl >/dev/null || return 0
-    local units
-    mapfile -t units < <(dpkg-query --listfiles "$@" 2>/dev/null |
-        sed -n -E 's#^(/usr)?/lib/systemd/system/([^/@]+\.(service|socket|timer))$#\2#p' | sort -u)
-    if ((${#units[@]} > 0)); then systemctl disable --quiet "${units[@]}" 2>/dev/null || true; fi
+    local files units scripts script
+    files=$(dpkg-query --listfiles "$@" 2>/dev/null || true)
+    if command -v systemctl >/dev/null; then
+        mapfile -t units < <(sed -n -E 's#^(/usr)?/lib/systemd/system/([^/@]+\.(service|socket|timer))$#\2#p' <<<"$files" | sort -u)
+        if ((${#units[@]} > 0)); then systemctl disable --quiet "${units[@]}" 2>/dev/null || true; fi
+    elif command -v update-rc.d >/dev/null; then
+        mapfile -t scripts < <(sed -n -E 's#^/etc/init\.d/([^/]+)$#\1#p' <<<"$files" | sort -u)
+        for script in "${scripts[@]}"; do update-rc.d "$script" disable 2>/dev/null || true; done
+    fi
 }
 
 install_packages() {

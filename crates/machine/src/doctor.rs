@@ -6,6 +6,8 @@ mod verdict;
 
 use serde::Serialize;
 
+use crate::options::Accelerator;
+
 pub use kvm::{Capabilities, KvmError, SLOWDOWN_MAX, Speed};
 pub use verdict::{HardwareVirtualization, has_hardware_virtualization};
 
@@ -70,7 +72,7 @@ pub fn doctor() -> Report {
     };
     let mut checks = kvm_checks;
     if place == Place::Host {
-        checks.push(system::nested(system::NESTED_PARAMETERS));
+        checks.push(system::nested());
     }
     checks.extend([
         system::cgroup(place),
@@ -79,6 +81,15 @@ pub fn doctor() -> Report {
         system::root(),
     ]);
     Report { place, checks }
+}
+
+/// The fastest way to a machine on this host in which microVMs run.
+pub fn best_accelerator() -> Accelerator {
+    if has_hardware_virtualization().is_usable() && system::is_nested() {
+        Accelerator::Kvm
+    } else {
+        Accelerator::Emulation
+    }
 }
 
 /// What to do where KVM cannot be used; nothing is broken.

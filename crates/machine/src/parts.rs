@@ -27,7 +27,7 @@ pub struct Programs {
 #[derive(Debug, thiserror::Error)]
 pub enum PartsError {
     /// One of our programs is nowhere.
-    #[error("{program} is missing: it belongs beside {}", directory.display())]
+    #[error("{program} is missing: it belongs into {}", directory.display())]
     NoProgram {
         /// Its file name.
         program: &'static str,
@@ -49,23 +49,24 @@ pub enum PartsError {
 }
 
 impl Programs {
-    /// Finds the programs beside the one that runs; in a build directory the static init is in the directory of its target.
+    /// Finds the programs beside the one that runs.
     pub fn find() -> Result<Self, PartsError> {
         let program = std::env::current_exe().map_err(PartsError::NoDirectory)?;
-        let directory = program.parent().unwrap_or(Path::new("/"));
-        let profile = directory.file_name().unwrap_or_default();
-        let target = directory.join("../x86_64-unknown-linux-gnu").join(profile);
-        let find = |program, places: &[&Path]| {
-            let mut candidates = places.iter().map(|place| place.join(program));
-            let found = candidates.find(|candidate| candidate.is_file());
-            found.ok_or_else(|| PartsError::NoProgram {
+        Self::in_directory(program.parent().unwrap_or(Path::new("/")))
+    }
+
+    fn in_directory(directory: &Path) -> Result<Self, PartsError> {
+        let find = |program| {
+            let path = directory.join(program);
+            let missing = || PartsError::NoProgram {
                 program,
                 directory: directory.to_owned(),
-            })
+            };
+            path.is_file().then_some(path).ok_or_else(missing)
         };
         Ok(Self {
-            supervisor: find(SUPERVISOR, &[directory])?,
-            init: find(INIT, &[&target, directory])?,
+            supervisor: find(SUPERVISOR)?,
+            init: find(INIT)?,
         })
     }
 }
@@ -105,5 +106,30 @@ fn files_in(directory: &Path) -> Files {
         kernel: base.join("vmlinux"),
         initramfs: directory.join("initramfs"),
         modules: base.join("modules"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_that_is_missing_is_named() {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join(SUPERVISOR), "").unwrap();
+        let error = Programs::in_directory(directory.path()).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            format!("{INIT} is missing: it belongs into {}", directory.path().display())
+        );
+    }
+
+    #[test]
+    fn the_script_says_in_one_line_why_it_cannot() {
+        let error = prepare(Path::new("/no/such/init")).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "cannot prepare the machine's parts: there is no file /no/such/init"
+        );
     }
 }

@@ -39,7 +39,8 @@ fn programs() -> Programs {
         ])
         .arg("--target-dir")
         .arg(target_directory)
-        .env("RUSTFLAGS", "-C target-feature=+crt-static")
+        // As `cargo xtask build` does, so that it is built once.
+        .env("CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS", "-C target-feature=+crt-static -C relocation-model=static")
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .status()
         .unwrap();

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::{Check, CheckStatus, Place};
 
 /// Where KVM's two halves say whether guests may have guests.
-pub const NESTED_PARAMETERS: &[&str] = &[
+const NESTED_PARAMETERS: &[&str] = &[
     "/sys/module/kvm_amd/parameters/nested",
     "/sys/module/kvm_intel/parameters/nested",
 ];
@@ -23,11 +23,13 @@ const MACHINE_TOOLS: &[(&str, &str)] = &[
     ("mke2fs", "e2fsprogs"),
     ("modprobe", "kmod"),
     ("objcopy", "binutils"),
+    ("qemu-system-x86_64", "qemu-system-x86"),
     ("setpriv", "util-linux"),
+    ("virtiofsd", "qemu-system-common"),
     ("xz", "xz-utils"),
     ("zstd", "zstd"),
 ];
-const SYSTEM_DIRECTORIES: &[&str] = &["/usr/local/sbin", "/usr/sbin", "/sbin"];
+const SYSTEM_DIRECTORIES: &[&str] = &["/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/lib/qemu"];
 
 /// What is missing on the host matters only if microVMs run there.
 fn missing_on_host(place: Place) -> CheckStatus {
@@ -37,20 +39,23 @@ fn missing_on_host(place: Place) -> CheckStatus {
     }
 }
 
+/// Whether guests of this host's KVM may have guests.
+pub fn is_nested() -> bool {
+    let enabled = |path: &&str| matches!(fs::read_to_string(path).unwrap_or_default().trim(), "1" | "Y");
+    NESTED_PARAMETERS.iter().any(enabled)
+}
+
 /// Whether a machine could use this host's KVM.
-pub fn nested(parameters: &[&str]) -> Check {
-    let enabled = parameters
-        .iter()
-        .any(|path| matches!(fs::read_to_string(path).unwrap_or_default().trim(), "1" | "Y"));
+pub fn nested() -> Check {
+    let finding = if is_nested() {
+        "guests can have guests"
+    } else {
+        "guests cannot have guests: a machine would be emulated"
+    };
     Check {
         name: "nested-virtualization",
         status: CheckStatus::Ok,
-        finding: if enabled {
-            "guests can have guests"
-        } else {
-            "guests cannot have guests: a machine would be emulated"
-        }
-        .to_owned(),
+        finding: finding.to_owned(),
         advice: None,
     }
 }

@@ -21,11 +21,13 @@ use machine::wire::{ClientFrame, ExecRequest, Response, ServerFrame};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 
-use crate::program::{self, Program};
+use crate::program::{self, PIPE_LEN, Program};
 use crate::relay::respond;
 
 /// What a program gets between SIGHUP and SIGKILL when its client has gone.
 const HANGUP_GRACE: Duration = Duration::from_secs(2);
+/// What is sent of a stream after the program's end: all that a pipe can hold, and not for ever what an orphan keeps writing.
+const DRAIN_LEN_MAX: usize = 2 * PIPE_LEN;
 /// The byte that means end of input to a terminal in its usual mode (Ctrl-D).
 const TERMINAL_END_OF_INPUT: u8 = 4;
 
@@ -147,8 +149,7 @@ fn send(sending: &Sending, frame: &ServerFrame) -> io::Result<()> {
 /// Sends what `output` gives until it ends or, after the program's end, until there is nothing in it.
 fn send_output(mut output: File, ended: &OwnedFd, sending: &Sending, header: fn(usize) -> [u8; HEADER_LEN]) {
     let mut buffer = vec![0; HEADER_LEN + PAYLOAD_LEN_MAX];
-    // Two streams that close together must not both drain for ever what an orphan keeps writing.
-    let mut left_after_end = PAYLOAD_LEN_MAX * 8;
+    let mut left_after_end = DRAIN_LEN_MAX;
     loop {
         let (readable, over) = match wait_readable(&output, ended) {
             Ok(states) => states,

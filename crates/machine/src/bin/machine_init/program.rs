@@ -21,7 +21,7 @@ const ENVIRONMENT: &[(&str, &str)] = &[
 ];
 
 /// Room in a pipe of ours, in bytes: system calls are dear in an emulated machine.
-const PIPE_LEN: usize = 1 << 20;
+pub const PIPE_LEN: usize = 1 << 20;
 
 /// A program that runs, and our ends of its standard streams.
 pub struct Program {
