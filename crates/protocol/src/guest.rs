@@ -3,7 +3,10 @@
 //! The guest agent connects to [`CONTROL_PORT`] on the host and says [`ToHost::Hello`]; the host answers with one
 //! [`ToGuest::Start`], the bootstrap message. For every stream of a container the guest agent opens one further connection to
 //! [`STREAM_PORT`], sends one [`StreamHello`] frame and from then on raw bytes flow, so that each stream has its own flow control and end.
-//! It then says [`ToHost::Prepared`] and waits, right before `execve`, for [`ToGuest::Release`].
+//! It then says [`ToHost::Prepared`] and waits, right before `execve`, for [`ToGuest::Release`]. The end of the control connection ends
+//! the microVM, as [`ToGuest::Shutdown`] does.
+//!
+//! Processes of the guest can connect to these ports too: the host takes one control connection, and one per stream that it expects.
 
 use serde::{Deserialize, Serialize};
 
@@ -82,7 +85,7 @@ pub enum ToHost {
         /// What was attempted, on what, and why it failed: one sentence for a person.
         message: String,
     },
-    /// The container's first process ended.
+    /// The container's first process ended. Told at once: output may still be on its way, and each stream ends by its own end.
     Exited {
         /// The container's name.
         container: String,
@@ -200,6 +203,6 @@ pub enum Stream {
     Stdout,
     /// Guest to host.
     Stderr,
-    /// Both directions: the terminal of a container that has one.
+    /// Both directions: the terminal of a container that has one. What the host sends is read only with [`Container::stdin`].
     Terminal,
 }

@@ -21,6 +21,9 @@ use crate::failure::{Attempt, StepError, sentence};
 use crate::sys;
 use program::{Program, Refusal};
 
+/// The longest message that is reported, in bytes: what it quotes may be as long as a frame, and must fit into one.
+const MESSAGE_LEN_MAX: usize = 4096;
+
 /// What the process needs beside the description of its container.
 #[derive(Debug)]
 pub struct Inheritance {
@@ -67,7 +70,8 @@ pub fn run(container: &Container, inheritance: Inheritance) -> ! {
             message: sentence(&error),
         },
     };
-    let Refusal { reason, message } = refusal;
+    let Refusal { reason, mut message } = refusal;
+    message.truncate(message.floor_char_boundary(MESSAGE_LEN_MAX));
     let failed = ToHost::StartFailed {
         container: container.name.clone(),
         reason,
