@@ -1,11 +1,11 @@
-//! What keeps the host agent busy: tasks, requests, attached clients.
+//! What keeps the host agent busy: started tasks, requests, attached clients.
 
 use std::time::Duration;
 
 use tokio::sync::watch;
 
-/// Counts what is under way.
-#[derive(Debug)]
+/// Counts what is under way. Clones count the same.
+#[derive(Clone, Debug)]
 pub struct Activity {
     count: watch::Sender<usize>,
 }

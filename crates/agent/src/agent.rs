@@ -111,16 +111,21 @@ impl Agent {
         let task = entry.record.borrow().clone();
         tracing::info!(task = task.id, name = task.name, image = task.image, "created");
         if let Some(record) = record {
-            let host = TaskHost::new(self.shared.clone(), plan, outlets.clone(), input_end, notices);
+            let host = TaskHost::new(
+                self.shared.clone(),
+                plan,
+                outlets.clone(),
+                input_end,
+                notices,
+                self.activity.clone(),
+            );
             let (agent, remove) = (self.clone(), request.remove);
-            let presence = self.activity.begin();
             tokio::spawn(async move {
                 task::live(host, inbox, &record).await;
                 outlets.close();
                 let task = record.borrow().clone();
                 tracing::info!(task = task.id, exit = ?task.exit, reason = task.stopped_reason, "stopped");
                 agent.tasks.end(&task.id, remove);
-                drop(presence);
             });
         }
         Ok(task)

@@ -61,7 +61,7 @@ impl Config {
             (
                 "the initramfs",
                 &self.initramfs,
-                "build it with `make initramfs` or name one with --initramfs",
+                "build it with `make build` or name one with --initramfs",
             ),
             (
                 "the VMM",

@@ -24,6 +24,7 @@ pub use cgroup::{Cgroup, CgroupError, CgroupV2, Cgroups};
 pub use leftovers::remove as remove_leftovers;
 pub use scratch::Templates;
 
+use crate::activity::{Activity, Presence};
 use crate::clock;
 use crate::config::Config;
 use crate::images::Hold;
@@ -107,6 +108,9 @@ pub struct TaskHost {
     input: Option<mpsc::Receiver<Input>>,
     notices: mpsc::Sender<Notice>,
     timers: JoinSet<()>,
+    activity: Activity,
+    // A task that was started keeps the host agent from being idle; one that waits for it does not.
+    presence: Option<Presence>,
     // In the order in which they must go: the microVM uses the cgroup, the disk and the directory.
     microvm: Option<Microvm>,
     held: Option<Held>,
@@ -141,6 +145,7 @@ impl TaskHost {
         outlets: Arc<Outlets>,
         input: Option<mpsc::Receiver<Input>>,
         notices: mpsc::Sender<Notice>,
+        activity: Activity,
     ) -> Self {
         Self {
             shared,
@@ -149,12 +154,15 @@ impl TaskHost {
             input,
             notices,
             timers: JoinSet::new(),
+            activity,
+            presence: None,
             microvm: None,
             held: None,
         }
     }
 
     async fn provision(&mut self) -> Event {
+        self.presence = Some(self.activity.begin());
         let (shared, id, memory) = (
             self.shared.clone(),
             self.plan.id.clone(),
@@ -259,6 +267,7 @@ impl TaskHost {
                 tracing::error!(task = id, "something of a task is left over: {}", sentence(&error));
             }
         }
+        self.presence = None;
         Event::Released
     }
 }
