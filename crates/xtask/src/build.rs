@@ -71,7 +71,7 @@ pub fn build(root: &Path) -> Result<Tree> {
         .args(["build", "--release", "--locked"])
         .args(selected(DYNAMIC)))?;
     for (_, binary) in DYNAMIC {
-        install(&target.join("release").join(binary), &tree.bin(binary))?;
+        install_program(&target.join("release").join(binary), &tree.bin(binary))?;
     }
 
     let initramfs = tree.share("initramfs.cpio.new");
@@ -109,6 +109,14 @@ pub fn target_directory(root: &Path) -> Result<PathBuf> {
         .as_str()
         .context("cargo metadata names no target directory")?;
     Ok(directory.into())
+}
+
+/// Installs a program without its debug information: the guest agent's memory is the guest's.
+fn install_program(from: &Path, to: &Path) -> Result<()> {
+    let stripped = to.with_extension("stripped");
+    run(std::process::Command::new("strip").arg("--strip-debug").arg("-o").arg(&stripped).arg(from))?;
+    install(&stripped, to)?;
+    fs::remove_file(&stripped).with_context(|| format!("cannot remove {}", stripped.display()))
 }
 
 /// Copies `from` to `to` unless the same bytes are there; the old file, which may be running, is replaced and not written.
