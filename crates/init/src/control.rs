@@ -98,6 +98,8 @@ impl Control {
             match self.socket.write(&self.outgoing) {
                 Ok(len) => drop(self.outgoing.drain(..len)),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                // Reading tells the end in its turn.
+                Err(error) if is_end(&error) => self.outgoing.clear(),
                 Err(error) => return Err(ControlError::Broken(error)),
             }
         }
@@ -120,9 +122,9 @@ impl Control {
                 messages: self.incoming.push(&bytes[..len])?,
                 ended: len == 0,
             }),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Received {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock || is_end(&error) => Ok(Received {
                 messages: Vec::new(),
-                ended: false,
+                ended: is_end(&error),
             }),
             Err(error) => Err(ControlError::Broken(error)),
         }
@@ -147,6 +149,11 @@ impl Control {
             Err(error) => Err(error.into()),
         }
     }
+}
+
+/// Whether an error says only that the host is gone, politely or not.
+fn is_end(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset)
 }
 
 impl AsFd for Control {

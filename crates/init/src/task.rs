@@ -98,15 +98,19 @@ impl<'a> Task<'a> {
     /// # Errors
     /// [`TaskError`].
     pub fn run(&mut self) -> Result<(), TaskError> {
+        let mut awaited = EventFlags::IN;
         loop {
-            let waits = if self.control.wants_to_send() {
+            let needed = if self.control.wants_to_send() {
                 EventFlags::IN | EventFlags::OUT
             } else {
                 EventFlags::IN
             };
-            self.poller
-                .modify(&*self.control, Token::Control, waits)
-                .map_err(TaskError::Events)?;
+            if needed != awaited {
+                self.poller
+                    .modify(&*self.control, Token::Control, needed)
+                    .map_err(TaskError::Events)?;
+                awaited = needed;
+            }
             for token in self.poller.wait().map_err(TaskError::Events)? {
                 match token {
                     Token::Control => {
