@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 use crate::name::MachineName;
 
 /// The size and the parts of a machine.
+// Read leniently: the record of a machine that another version started must be readable, if only to stop it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(default)]
 pub struct Options {
     /// The machine's name; one machine of a name runs at a time.
     pub name: MachineName,

@@ -33,7 +33,6 @@ pub struct StateDirectory {
 
 /// What is known of a machine that runs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Record {
     /// What it was started with.
     pub options: Options,
@@ -345,6 +344,19 @@ mod tests {
         let (_keep, state) = directory();
         state.create().unwrap();
         state.write_record(&record()).unwrap();
+        assert_eq!(state.read_record().unwrap(), Some(record()));
+    }
+
+    #[test]
+    fn the_record_of_another_version_can_be_read() {
+        let (_keep, state) = directory();
+        state.create().unwrap();
+        state.write_record(&record()).unwrap();
+        let path = state.path().join(RECORD);
+        let json = fs::read_to_string(&path).unwrap();
+        let other = json.replace("\"cpus\":2,", "\"gpus\":2,");
+        assert_ne!(other, json);
+        fs::write(&path, other).unwrap();
         assert_eq!(state.read_record().unwrap(), Some(record()));
     }
 
