@@ -1,6 +1,7 @@
 //! What a process that dies leaves behind, and what the next one makes of it.
 
 use std::fs::File;
+use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
 use image::{Progress, PullOptions, Source, Store, StoreError};
@@ -25,10 +26,8 @@ async fn a_pull_in_a_process_of_its_own() {
     };
     let store = Store::open(store.as_ref(), store_options()).unwrap();
     let source = Source::parse(&reference).unwrap();
-    store
-        .pull(&source, &PullOptions::default(), &Progress::silent())
-        .await
-        .unwrap();
+    let progress = Progress::new(|event| println!("{event:?}"));
+    store.pull(&source, &PullOptions::default(), &progress).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -46,13 +45,14 @@ async fn a_pull_that_is_killed_leaves_nothing_that_counts() {
     drop(Store::open(directory.path(), store_options()).unwrap());
     let before = files(directory.path());
     let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "crashes::a_pull_in_a_process_of_its_own"])
+        .args(["--exact", "--nocapture", "crashes::a_pull_in_a_process_of_its_own"])
         .env(REFERENCE, &reference)
         .env(STORE, directory.path())
-        .stdout(Stdio::null())
+        .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    registry.stalled().await;
+    let output = BufReader::new(child.stdout.take().unwrap());
+    assert!(output.lines().any(|line| line.unwrap().contains("LayerProgress")));
     child.kill().unwrap();
     child.wait().unwrap();
     assert_ne!(files(directory.path()), before);
