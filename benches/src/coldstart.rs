@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
+use crate::peer::{self, Peer};
 use crate::report::{Figure, Unit};
 use crate::sample::Sample;
 
@@ -18,6 +19,9 @@ const POINTS: [&str; 5] = [
     "process_started_ns",
     "first_output_ns",
 ];
+
+/// The whole command, from its start to its end.
+const ENDED: &str = "command_ended";
 
 /// What is said of each sample.
 const PERCENTILES: [(&str, usize); 3] = [("min", 0), ("median", 50), ("p99", 99)];
@@ -85,6 +89,7 @@ pub fn measure(runs: u32, unit: Unit) -> Result<Vec<Figure>> {
     let host = Host::start(&prefix)?;
     host.mote(&["load", "--quiet", &archive.to_string_lossy()])?;
 
+    let peer = Peer::prepare(Path::new(&archive), &host.directory)?;
     let mut samples: BTreeMap<&str, Vec<u64>> = BTreeMap::new();
     for run in 0..WARM_UP_RUNS + runs {
         let name = format!("coldstart-{run}");
@@ -93,6 +98,7 @@ pub fn measure(runs: u32, unit: Unit) -> Result<Vec<Figure>> {
             "run", "--name", &name, "--cpu", "1", "--memory", "64", "busybox", "echo", "hello",
         ])?;
         let elapsed = u64::try_from(begun.elapsed().as_nanos()).context("a run took centuries")?;
+        let peers = peer.run(&name)?;
         if run < WARM_UP_RUNS {
             continue;
         }
@@ -108,14 +114,21 @@ pub fn measure(runs: u32, unit: Unit) -> Result<Vec<Figure>> {
         .collect())
 }
 
-fn figures(point: &str, samples: &mut BTreeMap<&str, Vec<u64>>, unit: Unit) -> Vec<Figure> {
+/// The figures of one point; the command's end has the peer's beside it.
+fn figures(point: &str, samples: &mut BTreeMap<&str, Vec<u64>>, peers: &Sample, unit: Unit) -> Vec<Figure> {
     let Some(sample) = samples.remove(point).and_then(Sample::new) else {
         return Vec::new();
     };
-    let name = point.trim_end_matches("_ns");
-    PERCENTILES
-        .map(|(label, percent)| Figure::alone(format!("{name} {label}"), unit, sample.percentile(percent)))
-        .into()
+    let figure = |(label, percent)| {
+        let name = format!("{} {label}", point.trim_end_matches("_ns"));
+        let figure = Figure::alone(name, unit, sample.percentile(percent));
+        if point == ENDED {
+            figure.against(peer::NAME, peers.percentile(percent))
+        } else {
+            figure
+        }
+    };
+    PERCENTILES.map(figure).into()
 }
 
 /// Nanoseconds from the acceptance of the request to each later point.

@@ -8,6 +8,7 @@
 )]
 
 mod coldstart;
+mod peer;
 mod report;
 mod sample;
 
