@@ -41,8 +41,8 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            stream_bytes: 128 << 30,
-            data_bytes: 128 << 30,
+            stream_bytes: 64 << 30,
+            data_bytes: 64 << 30,
             entries: 2_000_000,
             index_bytes: 256 << 20,
             // Linux's PATH_MAX counts a closing NUL.

@@ -4,7 +4,7 @@
 //! writes the first part: superblock, inodes with their extended attributes, directories and links. Regular files are
 //! flat and uncompressed with no inline tail, so that a guest can map their pages (DAX).
 //!
-//! Two passes: [`layout`] gives every inode its place, [`emit`] writes from front to back. The same tree over the same
+//! Two passes: `layout` gives every inode its place, `emit` writes from front to back. The same tree over the same
 //! layers makes the same bytes. The on-disk format is that of Linux, Documentation/filesystems/erofs.rst and
 //! fs/erofs/erofs_fs.h, as far as Linux 5.4 knows it.
 

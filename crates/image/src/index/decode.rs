@@ -35,7 +35,7 @@ pub enum IndexError {
 /// Fewest bytes an entry can take; bounds what a number of entries can make us reserve.
 const ENTRY_BYTES_MIN: usize = 7;
 
-/// Reads what [`super::encode`] wrote, checking everything that [`crate::layer::convert`] promises.
+/// Reads what [`super::encode()`] wrote, checking everything that [`crate::layer::convert()`] promises.
 pub fn parse(bytes: &[u8], limits: &Limits) -> Result<LayerIndex, IndexError> {
     if !bytes.starts_with(&MAGIC) {
         return Err(IndexError::Magic);

@@ -1,7 +1,7 @@
 //! One layer: a tar stream in, a data file and an index out.
 //!
 //! The data file holds what regular files contain, each file from a fresh 4096-byte block and identical files once;
-//! the index holds everything else. [`convert`] makes both in one pass. The image's paths are never given to the host's
+//! the index holds everything else. [`convert()`] makes both in one pass. The image's paths are never given to the host's
 //! file system: [`path`] brings them into one form, and that is all that happens to them here.
 
 mod convert;
