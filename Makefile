@@ -33,7 +33,7 @@ tidy:  ## Check the rules of the house
 
 install: build  ## Install into PREFIX, /usr/local by default
 	install -d $(DESTDIR)$(or $(PREFIX),/usr/local)/bin $(DESTDIR)$(or $(PREFIX),/usr/local)/share/mote
-	install -m 755 target/mote/bin/mote target/mote/bin/mote-agent target/mote/bin/mote-vmm $(DESTDIR)$(or $(PREFIX),/usr/local)/bin
+	install -m 755 $(addprefix target/mote/bin/,mote mote-agent mote-vmm mote-machine-init mote-machine-supervisor) $(DESTDIR)$(or $(PREFIX),/usr/local)/bin
 	install -m 644 target/mote/share/mote/vmlinux target/mote/share/mote/initramfs.cpio $(DESTDIR)$(or $(PREFIX),/usr/local)/share/mote
 
 clean:  ## Remove what was built in the checkout; the cache stays

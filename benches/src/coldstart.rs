@@ -105,13 +105,12 @@ pub fn measure(runs: u32, unit: Unit) -> Result<Vec<Figure>> {
         for (point, since) in clock_points(&host.mote(&["inspect", &name])?)? {
             samples.entry(point).or_default().push(since);
         }
-        samples.entry("command_ended").or_default().push(elapsed);
+        samples.entry(ENDED).or_default().push(elapsed);
+        samples.entry(peer::NAME).or_default().push(peers);
     }
-    Ok(POINTS
-        .into_iter()
-        .chain(["command_ended"])
-        .flat_map(|point| figures(point, &mut samples, unit))
-        .collect())
+    let peers = samples.remove(peer::NAME).and_then(Sample::new).context("no run counted")?;
+    let points = POINTS.into_iter().chain([ENDED]);
+    Ok(points.flat_map(|point| figures(point, &mut samples, &peers, unit)).collect())
 }
 
 /// The figures of one point; the command's end has the peer's beside it.

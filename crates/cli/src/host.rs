@@ -131,6 +131,7 @@ async fn connect_in_machine() -> Result<Client> {
             let options = Options {
                 data_disk: Some(data_disk(&name)),
                 name,
+                accelerator: machine::best_accelerator(),
                 ..Options::default()
             };
             start_machine(options).await?.machine()

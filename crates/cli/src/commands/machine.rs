@@ -47,7 +47,7 @@ async fn start_machine(start: MachineStart) -> Result<u8> {
         accelerator: if start.icount {
             Accelerator::InstructionCount
         } else {
-            Accelerator::Emulation
+            machine::best_accelerator()
         },
         shares: shares.into_iter().collect(),
         host_files: if start.ephemeral {
