@@ -9,8 +9,11 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::sizing::CpuLimit;
 
-/// The parent of all our cgroups, below the root of the hierarchy.
+/// What the name of every parent of our cgroups begins with; of the usual host agent it is the whole name.
 const PARENT: &str = "mote";
+
+/// The longest name of a parent: Linux takes 255 bytes.
+const PARENT_LEN_MAX: usize = 200;
 
 /// The controllers that a task needs.
 const CONTROLLERS: [&str; 3] = ["cpu", "memory", "pids"];
@@ -64,7 +67,7 @@ pub trait Cgroups: Send + Sync + 'static {
     /// Makes the cgroup of the task `id`, whose processes may use so much memory together.
     fn create(&self, id: &str, memory_bytes_max: u64) -> Result<Box<dyn Cgroup>, CgroupError>;
 
-    /// Ends every process that an earlier host agent left in cgroups of ours and removes them; how many there were.
+    /// Ends every process in cgroups of ours and removes these, and their parent; how many tasks had one.
     fn remove_leftovers(&self) -> Result<usize, CgroupError>;
 }
 
@@ -84,18 +87,29 @@ pub trait Cgroup: Send + Sync {
 #[derive(Clone, Debug)]
 pub struct CgroupV2 {
     root: PathBuf,
+    parent: PathBuf,
 }
 
 impl CgroupV2 {
-    /// The hierarchy that is mounted at `root`.
+    /// The hierarchy that is mounted at `root`. Host agents with different `runtime` directories have different cgroups in it.
     #[must_use]
-    pub const fn new(root: PathBuf) -> Self {
-        Self { root }
+    pub fn new(root: PathBuf, runtime: &Path) -> Self {
+        let parent = root.join(parent_name(runtime));
+        Self { root, parent }
     }
+}
 
-    fn parent(&self) -> PathBuf {
-        self.root.join(PARENT)
+/// `/run/mote` is `mote`, `/srv/a/run` is `mote-srv-a-run`.
+fn parent_name(runtime: &Path) -> String {
+    let text = runtime.to_string_lossy();
+    let words: Vec<&str> = text.split('/').filter(|word| !word.is_empty()).collect();
+    if words == ["run", PARENT] {
+        return PARENT.to_owned();
     }
+    let joined = words.join("-");
+    // The end of a path tells more than its beginning.
+    let surplus = joined.chars().count().saturating_sub(PARENT_LEN_MAX / 4);
+    format!("{PARENT}-{}", joined.chars().skip(surplus).collect::<String>())
 }
 
 impl Cgroups for CgroupV2 {
@@ -118,7 +132,7 @@ impl Cgroups for CgroupV2 {
 
     fn create(&self, id: &str, memory_bytes_max: u64) -> Result<Box<dyn Cgroup>, CgroupError> {
         self.check()?;
-        let parent = self.parent();
+        let parent = self.parent.clone();
         let enable = CONTROLLERS.map(|name| format!("+{name}")).join(" ");
         make(&parent)?;
         write(&self.root.join("cgroup.subtree_control"), &enable)?;
@@ -131,13 +145,13 @@ impl Cgroups for CgroupV2 {
     }
 
     fn remove_leftovers(&self) -> Result<usize, CgroupError> {
-        let entries = match fs::read_dir(self.parent()) {
+        let entries = match fs::read_dir(&self.parent) {
             Ok(entries) => entries,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
             Err(source) => {
                 return Err(CgroupError::Io {
                     attempted: "list",
-                    path: self.parent(),
+                    path: self.parent.clone(),
                     source,
                 });
             }
@@ -150,6 +164,7 @@ impl Cgroups for CgroupV2 {
             remove(&entry.path())?;
             removed += 1;
         }
+        remove(&self.parent)?;
         Ok(removed)
     }
 }
@@ -264,7 +279,7 @@ mod tests {
         if let Some(controllers) = controllers {
             fs::write(root.path().join("cgroup.controllers"), controllers).unwrap();
         }
-        CgroupV2::new(root.path().to_owned())
+        CgroupV2::new(root.path().to_owned(), Path::new("/run/mote"))
             .check()
             .map_err(|error| error.to_string())
     }
@@ -281,8 +296,21 @@ mod tests {
     }
 
     #[test]
+    fn host_agents_do_not_share_cgroups() {
+        assert_eq!(parent_name(Path::new("/run/mote")), "mote");
+        assert_eq!(parent_name(Path::new("/srv/a/run/")), "mote-srv-a-run");
+        let long = format!("/{}", "ä".repeat(PARENT_LEN_MAX));
+        assert!(parent_name(Path::new(&long)).len() <= PARENT_LEN_MAX);
+    }
+
+    #[test]
     fn no_cgroups_means_no_leftovers() {
         let root = tempfile::tempdir().unwrap();
-        assert_eq!(CgroupV2::new(root.path().to_owned()).remove_leftovers().unwrap(), 0);
+        assert_eq!(
+            CgroupV2::new(root.path().to_owned(), Path::new("/run/mote"))
+                .remove_leftovers()
+                .unwrap(),
+            0
+        );
     }
 }

@@ -54,7 +54,7 @@ fn try_run(arguments: Arguments) -> anyhow::Result<()> {
     let config = arguments.into_config(program.parent().unwrap_or(&program));
     let runtime = tokio::runtime::Runtime::new().context("cannot start threads")?;
     runtime.block_on(async {
-        let cgroups = Arc::new(CgroupV2::new(config.cgroups.clone()));
+        let cgroups = Arc::new(CgroupV2::new(config.cgroups.clone(), &config.runtime));
         let claim = Claim::take(&config)?;
         let images = Arc::new(StoredImages::open(&config)?);
         let mut ends = Ends::listen()?;
@@ -100,6 +100,7 @@ impl EndRequests for Ends {
 /// A host agent that has its socket.
 pub struct Server {
     agent: Arc<Agent>,
+    cgroups: Arc<dyn Cgroups>,
     idle_exit: Option<Duration>,
     listener: UnixListener,
     // Goes last: until then nobody else may use the directories.
@@ -120,6 +121,7 @@ impl Server {
         remove_leftovers(&config, cgroups.as_ref())?;
         let listener = claim.listen(&config.socket)?;
         let idle_exit = config.idle_exit;
+        let all_cgroups = cgroups.clone();
         let templates = Templates::new(config.scratch_directory());
         tracing::info!(socket = %config.socket.display(), "listening");
         let agent = Agent::new(
@@ -132,6 +134,7 @@ impl Server {
         );
         Ok(Self {
             agent,
+            cgroups: all_cgroups,
             idle_exit,
             listener,
             claim,
@@ -145,6 +148,7 @@ impl Server {
     pub async fn serve(self, ends: &mut impl EndRequests) -> anyhow::Result<()> {
         let Self {
             agent,
+            cgroups,
             idle_exit,
             listener,
             claim,
@@ -175,6 +179,7 @@ impl Server {
             Ok(served) => served?.context("the socket failed")?,
             Err(_) => tracing::warn!("ending although clients are still connected"),
         }
+        cgroups.remove_leftovers()?;
         claim.release();
         Ok(())
     }
