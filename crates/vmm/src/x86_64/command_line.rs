@@ -13,8 +13,10 @@ use crate::x86_64::layout::{COMMAND_LINE_BYTES_MAX, slot_line, slot_window};
 /// - no asynchronous page faults, which cost a clone more than they gain;
 /// - locks stay as compiled: patching them changes pages that clones would share;
 /// - grace periods are short: start-up waits for many of them;
-/// - no bounce buffers, which would take 64 MiB of a large guest: devices reach all memory.
-const ALWAYS: &str = "panic=-1 reboot=t tsc=reliable no-kvmapf noreplace-smp rcupdate.rcu_expedited=1 swiotlb=noforce";
+/// - no bounce buffers, which would take 64 MiB of a large guest: devices reach all memory;
+/// - no network interface but those that are asked for.
+const ALWAYS: &str = "panic=-1 reboot=t tsc=reliable no-kvmapf noreplace-smp rcupdate.rcu_expedited=1 swiotlb=noforce \
+                      dummy.numdummies=0";
 
 /// Where nobody reads the kernel's log.
 const WITHOUT_SERIAL: &str = "quiet loglevel=1 8250.nr_uarts=0";
