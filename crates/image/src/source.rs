@@ -34,6 +34,14 @@ pub enum Transport {
 impl Transport {
     const ALL: [Self; 3] = [Self::OciLayout, Self::OciArchive, Self::DockerArchive];
 
+    /// Takes the transport off the front of a text, if it begins with one and its colon.
+    fn split_off(text: &str) -> Option<(Self, &str)> {
+        let rest = |transport: Self| text.strip_prefix(transport.name())?.strip_prefix(':');
+        Self::ALL
+            .into_iter()
+            .find_map(|transport| Some((transport, rest(transport)?)))
+    }
+
     /// The word before the colon.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -64,13 +72,7 @@ pub enum Source {
 impl Source {
     /// Reads what a user types. The path of a transport ends at its first colon.
     pub fn parse(text: &str) -> Result<Self, SourceError> {
-        for transport in Transport::ALL {
-            let Some(rest) = text
-                .strip_prefix(transport.name())
-                .and_then(|rest| rest.strip_prefix(':'))
-            else {
-                continue;
-            };
+        if let Some((transport, rest)) = Transport::split_off(text) {
             let (path, selector) = match rest.split_once(':') {
                 Some((path, selector)) => (path, (!selector.is_empty()).then(|| selector.into())),
                 None => (rest, None),
@@ -95,7 +97,14 @@ impl Source {
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Registry(reference) => f.write_str(&reference.familiar()),
+            Self::Registry(reference) => {
+                let familiar = reference.familiar();
+                // An image may be called like a transport.
+                if Transport::split_off(&familiar).is_some() {
+                    f.write_str("docker://")?;
+                }
+                f.write_str(&familiar)
+            }
             Self::Local {
                 transport,
                 path,
@@ -146,6 +155,21 @@ mod tests {
     fn everything_else_is_a_reference() {
         for text in ["busybox", "docker://busybox", "oci"] {
             assert!(matches!(Source::parse(text), Ok(Source::Registry(_))), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_shown_means_the_same() {
+        for (text, shown) in [
+            ("docker://busybox", "busybox:latest"),
+            ("oci", "docker://oci:latest"),
+            ("docker://docker-archive:1", "docker://docker-archive:1"),
+            ("docker://localhost:5000/oci:1", "localhost:5000/oci:1"),
+            ("oci:dir:v1", "oci:dir:v1"),
+        ] {
+            let source = Source::parse(text).unwrap();
+            assert_eq!(source.to_string(), shown);
+            assert_eq!(Source::parse(shown), Ok(source));
         }
     }
 
