@@ -11,6 +11,7 @@ mod bench;
 mod build;
 mod demo;
 mod e2e;
+mod fuzz;
 mod process;
 mod test;
 mod tidy;
@@ -48,6 +49,8 @@ enum Task {
     },
     /// Run a benchmark in a machine
     Bench(bench::Bench),
+    /// Feed the parsers of hostile bytes with what libFuzzer finds
+    Fuzz(fuzz::Fuzz),
 }
 
 fn main() -> ExitCode {
@@ -69,6 +72,7 @@ fn run(task: Task) -> Result<()> {
         Task::Test => test::test(&root),
         Task::E2e { name, icount } => e2e::e2e(&root, name.as_deref(), icount).map(drop),
         Task::Bench(bench) => bench::bench(&root, &bench),
+        Task::Fuzz(fuzz) => fuzz::fuzz(&root, &fuzz),
     }
 }
 
