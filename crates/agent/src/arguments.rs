@@ -42,6 +42,10 @@ pub struct Arguments {
     #[arg(long, value_name = "PATH")]
     pub vmm: Option<PathBuf>,
 
+    /// Keep what each guest's kernel says in DIR/TASK.log: for debugging, since it makes the start slow.
+    #[arg(long, value_name = "DIR")]
+    pub consoles: Option<PathBuf>,
+
     /// A registry that may be spoken to without TLS; can be given several times.
     #[arg(long = "insecure-registry", value_name = "NAME")]
     pub insecure_registries: Vec<String>,
@@ -67,6 +71,7 @@ impl Arguments {
             kernel: self.kernel.unwrap_or_else(|| share.join("vmlinux")),
             initramfs: self.initramfs.unwrap_or_else(|| share.join("initramfs.cpio")),
             vmm: self.vmm.unwrap_or_else(|| program_directory.join("mote-vmm")),
+            consoles: self.consoles,
             insecure_registries: self.insecure_registries,
             idle_exit: self.idle_exit.map(Duration::from_secs),
         }

@@ -22,6 +22,8 @@ pub struct Config {
     pub initramfs: PathBuf,
     /// The VMM's program.
     pub vmm: PathBuf,
+    /// Where the guests' kernels' messages are kept, a file per task; nowhere where absent.
+    pub consoles: Option<PathBuf>,
     /// Registries that may be spoken to without TLS.
     pub insecure_registries: Vec<String>,
     /// How long it stays without tasks and requests; for ever where absent.

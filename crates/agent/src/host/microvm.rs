@@ -93,6 +93,7 @@ pub async fn start(parts: Parts<'_>) -> Result<Microvm, ProcessError> {
     let streams = streams::Streams {
         listener: stream_listener,
         expected: expected_streams(parts.plan),
+        stdin: parts.plan.spec.container.stdin,
         outlets: parts.outlets,
         input: parts.input,
         messages: messages.clone(),
@@ -171,7 +172,11 @@ fn vmm_config(parts: &Parts<'_>, vsock: std::path::PathBuf) -> vmm::Config {
             vmm::Device::Rng,
         ],
         control: vmm::Control::Path(parts.directory.join("control")),
-        serial: None,
+        serial: parts
+            .config
+            .consoles
+            .as_ref()
+            .map(|directory| directory.join(format!("{}.log", plan.id))),
     }
 }
 

@@ -27,6 +27,8 @@ pub struct Streams {
     pub listener: UnixListener,
     /// The streams that have to come, each once.
     pub expected: Vec<Stream>,
+    /// Whether the container reads input; a terminal without it only takes sizes.
+    pub stdin: bool,
     /// Where output goes.
     pub outlets: Arc<Outlets>,
     /// Where input comes from.
@@ -105,9 +107,13 @@ impl Streams {
         if matches!(hello.stream, Stream::Stdin | Stream::Terminal)
             && let Some(input) = self.input.take()
         {
-            pumps
-                .input
-                .spawn(pump_input(writer, hello.stream, input, self.messages.clone()));
+            pumps.input.spawn(pump_input(
+                writer,
+                hello.stream,
+                self.stdin,
+                input,
+                self.messages.clone(),
+            ));
         }
         if hello.stream != Stream::Stdin {
             pumps.output.spawn(pump_output(
@@ -163,11 +169,13 @@ async fn pump_output(
 async fn pump_input(
     mut writer: impl AsyncWrite + Unpin,
     stream: Stream,
+    stdin: bool,
     mut input: mpsc::Receiver<Input>,
     messages: mpsc::Sender<ToGuest>,
 ) {
     while let Some(next) = input.recv().await {
         let moved = match next {
+            Input::Bytes(_) if !stdin => Ok(()),
             Input::Bytes(bytes) => writer.write_all(&bytes).await,
             // A terminal has no end: who wants one types it.
             Input::End if stream == Stream::Terminal => Ok(()),

@@ -63,7 +63,7 @@ impl Claim {
     /// # Errors
     /// [`ClaimError`]
     pub fn take(config: &Config) -> Result<Self, ClaimError> {
-        for directory in [&config.state, &config.runtime] {
+        for directory in [&config.state, &config.runtime].into_iter().chain(&config.consoles) {
             make_directory(directory, 0o700)?;
         }
         let path = config.runtime.join("agent.lock");

@@ -92,7 +92,7 @@ async fn a_client_that_goes_away_ends_the_input_and_not_the_task() {
     let script = Script::running()
         .then(json!("cat"))
         .then(json!({"expect_signal": 9}))
-        .is_ended_by(9);
+        .killed_by(9);
     let bench = Bench::start(&script);
     let task = bench
         .client
@@ -186,7 +186,7 @@ async fn a_client_can_signal_and_stop_its_task() {
     let script = Script::running()
         .then(json!({"expect_signal": 10}))
         .then(json!({"expect_signal": 3}));
-    let bench = Bench::start(&script.is_ended_by(3));
+    let bench = Bench::start(&script.killed_by(3));
     let task = bench.client.create_task(&request(|_| ())).await.unwrap();
     let (mut reader, mut writer) = bench.client.attach(&task.id).await.unwrap().split();
     bench.reach(&task.id, Status::Running).await;

@@ -40,6 +40,7 @@ pub fn config(directory: &Path) -> Config {
         kernel: directory.join("vmlinux"),
         initramfs: directory.join("script"),
         vmm: PathBuf::from(env!("CARGO_BIN_EXE_fake-vmm")),
+        consoles: None,
         insecure_registries: vec![],
         idle_exit: None,
     }

@@ -18,7 +18,7 @@ async fn exit_codes_and_signals_come_back_exactly() {
     for (script, exit) in [
         (Script::running().exits(0), Exit::Code(0)),
         (Script::running().exits(3), Exit::Code(3)),
-        (Script::running().is_ended_by(9), Exit::Signal(9)),
+        (Script::running().killed_by(9), Exit::Signal(9)),
     ] {
         let bench = Bench::start(&script);
         let task = bench.run(|_| ()).await;
@@ -84,7 +84,7 @@ async fn a_process_that_ignores_its_stop_signal_is_killed() {
     let script = Script::running()
         .then(json!({"expect_signal": 3}))
         .then(json!({"expect_signal": 9}));
-    let bench = Bench::start(&script.is_ended_by(9));
+    let bench = Bench::start(&script.killed_by(9));
     let task = bench
         .client
         .create_task(&request(|request| request.stop_timeout_seconds = 1))
@@ -99,7 +99,7 @@ async fn a_process_that_ignores_its_stop_signal_is_killed() {
 
 #[tokio::test]
 async fn a_stop_without_patience_kills_at_once() {
-    let bench = Bench::start(&Script::running().then(json!({"expect_signal": 9})).is_ended_by(9));
+    let bench = Bench::start(&Script::running().then(json!({"expect_signal": 9})).killed_by(9));
     let task = bench.client.create_task(&request(|_| ())).await.unwrap();
     bench.client.start_task(&task.id).await.unwrap();
     bench.reach(&task.id, Status::Running).await;
@@ -119,7 +119,7 @@ async fn a_stop_without_patience_kills_at_once() {
 
 #[tokio::test]
 async fn a_time_limit_stops_a_task() {
-    let bench = Bench::start(&Script::running().then(json!({"expect_signal": 3})).is_ended_by(3));
+    let bench = Bench::start(&Script::running().then(json!({"expect_signal": 3})).killed_by(3));
     let task = bench.run(|request| request.timeout_seconds = Some(1)).await;
     assert_eq!(task.exit, Some(Exit::Signal(3)));
     assert!(task.stopped_reason.unwrap().contains("time limit"));

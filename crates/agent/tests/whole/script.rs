@@ -54,7 +54,7 @@ impl Script {
     }
 
     /// The process ends by this signal and the guest shuts down.
-    pub fn is_ended_by(self, signal: u8) -> Self {
+    pub fn killed_by(self, signal: u8) -> Self {
         self.ends(&json!({"signal": signal}))
     }
 
