@@ -47,7 +47,7 @@ fn the_kernel_has_what_containers_need() {
 #[test]
 fn a_guest_whose_first_process_ends_has_panicked() {
     let directory = tempfile::tempdir().unwrap();
-    let ran = run_vmm(&config(&directory, "/bin/busybox")).ended_with(3);
+    let ran = run_vmm(&config(&directory, &installed("bin/mote-vmm"))).ended_with(3);
     assert_eq!(ran.stderr.lines().count(), 1, "{ran}");
     assert!(!directory.path().join("control.sock").exists());
 }
@@ -57,7 +57,7 @@ fn too_little_memory_to_boot_is_said() {
     let directory = tempfile::tempdir().unwrap();
     let config = Config {
         memory_mib: 4,
-        ..config(&directory, "/bin/busybox")
+        ..config(&directory, &installed("bin/mote-vmm"))
     };
     let ran = run_vmm(&config).ended_with(1);
     assert!(ran.stderr.contains("memory"), "{ran}");

@@ -2,6 +2,8 @@
 //!
 //! One host agent with all test images serves every test that does not need one of its own ([`fixture`]).
 
+#![expect(clippy::unwrap_used, reason = "a test fails where it cannot go on")]
+
 mod bad_input;
 mod cleanup;
 mod exit;

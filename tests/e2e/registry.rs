@@ -69,10 +69,10 @@ fn the_docker_configuration_knows_the_password() {
 /// Pulls what cannot be pulled: one sentence that holds `expected`, and a store as it was before.
 #[track_caller]
 fn check_refused(host: &Host, options: &[&str], image: &str, expected: &str) {
-    let before = listing(&host.state()).unwrap();
+    let before = listing(&host.store()).unwrap();
     let refusal = host.ran(&[&["pull"], options, &[image]].concat()).refusal();
     assert!(refusal.contains(expected), "{refusal}");
-    assert_eq!(listing(&host.state()).unwrap(), before);
+    assert_eq!(listing(&host.store()).unwrap(), before);
 }
 
 #[test]

@@ -23,6 +23,7 @@ done
 # This fsck's exit status does not tell of damage; its last word does.
 fsck.erofs -d3 "$work/flat" 2>&1 | grep -q 'No errors found'
 mkdir "$work/mounted"
+[[ -e /dev/loop-control ]] || modprobe loop
 mount -t erofs -o ro,loop "$work/flat" "$work/mounted"
 (list "$work/bundle/rootfs") > "$work/expected"
 (list "$work/mounted") > "$work/found"

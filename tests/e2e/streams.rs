@@ -1,7 +1,7 @@
 //! Standard input, output and error: whole, in order, apart.
 
 use std::io::{BufReader, Read};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use tests::command::ran;
 
@@ -9,21 +9,36 @@ use crate::fixture::{host, sh};
 
 #[test]
 fn a_hundred_megabytes_of_output_arrive_whole_and_in_order() {
-    const NUMBERS: u64 = 12_700_000;
-    let script = format!("seq -w 1 {NUMBERS}");
+    const BLOCKS: usize = 100;
+    const BLOCK_LEN: usize = 1_000_000;
+    let script = format!(
+        "head -c {BLOCK_LEN} /dev/urandom > /block; sha256sum /block >&2; \
+         for number in $(seq {BLOCKS}); do printf '%4d' $number; cat /block; done"
+    );
     let mut command = host().mote(&[
         "run", "--rm", "--cpu", "0.25", "--memory", "64", "busybox", "sh", "-c", &script,
     ]);
-    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut output = BufReader::with_capacity(1 << 20, child.stdout.take().unwrap());
-    let mut line = [0; 9];
-    for number in 1..=NUMBERS {
-        output.read_exact(&mut line).unwrap();
-        let text = std::str::from_utf8(&line[..8]).unwrap();
-        assert_eq!((text.parse(), line[8]), (Ok(number), b'\n'));
+    let mut first = Vec::new();
+    for number in 1..=BLOCKS {
+        let mut block = vec![0; 4 + BLOCK_LEN];
+        output.read_exact(&mut block).unwrap();
+        assert_eq!(std::str::from_utf8(&block[..4]).unwrap().trim(), number.to_string());
+        if number == 1 {
+            first = block.split_off(4);
+        } else {
+            assert!(block[4..] == first, "block {number} is not what was sent");
+        }
     }
-    assert_eq!(output.read(&mut line).unwrap(), 0);
-    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert_eq!(output.read(&mut [0]).unwrap(), 0);
+    let ended = child.wait_with_output().unwrap();
+    assert_eq!(ended.status.code(), Some(0));
+    let sum = ran(&mut Command::new("sha256sum"), &first).unwrap().text();
+    assert_eq!(
+        sum.split_once(' ').unwrap().0,
+        String::from_utf8_lossy(&ended.stderr).split_once(' ').unwrap().0
+    );
 }
 
 #[test]
@@ -72,7 +87,7 @@ fn a_reader_that_goes_away_ends_the_task() {
         "exec {} run --rm --name fleeting busybox yes | head -n 1",
         crate::fixture::installed("bin/mote")
     );
-    let mut command = std::process::Command::new("sh");
+    let mut command = Command::new("sh");
     command
         .args(["-c", &script])
         .env("MOTE_HOST", format!("unix://{}", host().socket().display()));

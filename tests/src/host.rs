@@ -62,6 +62,7 @@ impl Host {
             .arg(at("run"));
         let mut agent = command
             .args(options)
+            .env("MOTE_LOG", "warn")
             .stdout(Stdio::piped())
             .spawn()
             .context("cannot run mote-agent")?;
@@ -80,10 +81,10 @@ impl Host {
         Ok(Self { directory, agent })
     }
 
-    /// The directory of the host agent's store.
+    /// The directory of the host agent's image store.
     #[must_use]
-    pub fn state(&self) -> PathBuf {
-        self.directory.path().join("state")
+    pub fn store(&self) -> PathBuf {
+        self.directory.path().join("state/images")
     }
 
     /// The directory of what runs.

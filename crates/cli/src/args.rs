@@ -8,7 +8,7 @@ use crate::value::{MemoryMib, VcpuMilli};
 
 /// Run OCI images in microVMs of exactly the size asked for.
 #[derive(Debug, Parser)]
-#[command(name = "mote", version, about, max_term_width = 100)]
+#[command(name = "mote", version, about, max_term_width = 100, args_override_self = true)]
 pub struct Arguments {
     /// The host agent's socket, as unix:///PATH; found or started on this host, or in the machine, where absent
     #[arg(long, global = true, env = "MOTE_HOST", value_name = "ADDRESS")]

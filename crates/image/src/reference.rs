@@ -75,7 +75,10 @@ impl Reference {
         }
         let (domain, path) = split_domain(name);
         check_domain(&domain)?;
-        check_path(&path)?;
+        if !path.split('/').all(is_path_component) {
+            // Named as it was typed: the user knows nothing of `library/`.
+            return Err(ReferenceError::Path(text.into()));
+        }
         if domain.len() + 1 + path.len() > NAME_LEN_MAX {
             return Err(ReferenceError::TooLong);
         }
@@ -197,14 +200,6 @@ fn check_domain(domain: &str) -> Result<(), ReferenceError> {
         Ok(())
     } else {
         Err(refuse())
-    }
-}
-
-fn check_path(path: &str) -> Result<(), ReferenceError> {
-    if path.split('/').all(is_path_component) {
-        Ok(())
-    } else {
-        Err(ReferenceError::Path(path.into()))
     }
 }
 
