@@ -2,7 +2,7 @@
 
 export MOTE_CACHE ?= $(HOME)/.cache/mote
 
-.PHONY: help setup run test build kernel e2e tidy install clean
+.PHONY: help setup run test build kernel e2e deny tidy install clean
 
 help:  ## Show the targets
 	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed 's/:[^#]*## /	/' | expand -t 12
@@ -15,6 +15,7 @@ run: setup  ## Build everything and run a container of a busybox image
 
 test:  ## Run every test and every check
 	@scripts/setup.sh run kernel images machine test
+	@cargo nextest --version >/dev/null 2>&1 || cargo install --locked cargo-nextest
 	@cargo xtask test
 
 build: setup  ## Build the kernel, the initramfs and the binaries into target/mote
@@ -27,6 +28,10 @@ kernel:  ## Build the guest kernel
 e2e: setup  ## Run the end-to-end tests whose names hold NAME
 	@scripts/setup.sh run kernel images machine test
 	@cargo xtask e2e $(NAME)
+
+deny:  ## Check the dependencies' licences and sources
+	@cargo deny --version >/dev/null 2>&1 || cargo install --locked cargo-deny
+	@cargo deny check bans licenses sources
 
 tidy:  ## Check the rules of the house
 	@cargo xtask tidy

@@ -29,6 +29,8 @@ const DYNAMIC: &[(&str, &str)] = &[("agent", "mote-agent"), ("benches", "mote-be
 pub struct Tree {
     /// `bin/` and `share/mote/`, as an installation has them.
     pub prefix: PathBuf,
+    /// Whether the build replaced a file. A machine that runs still sees the old one, and cannot open it any more.
+    pub replaced: bool,
 }
 
 impl Tree {
@@ -36,6 +38,7 @@ impl Tree {
     pub fn of(root: &Path) -> Self {
         Self {
             prefix: root.join("target/mote"),
+            replaced: false,
         }
     }
 
@@ -50,35 +53,33 @@ impl Tree {
     }
 }
 
-/// Builds what is not built, and assembles it. Files that did not change keep their inode, so that a running machine sees no change.
+/// Builds what is not built, and assembles it.
 pub fn build(root: &Path) -> Result<Tree> {
-    let tree = Tree::of(root);
+    let mut tree = Tree::of(root);
     fs::create_dir_all(tree.prefix.join("bin")).context("cannot make target/mote/bin")?;
     fs::create_dir_all(tree.prefix.join("share/mote")).context("cannot make target/mote/share/mote")?;
 
     let kernel = output(&mut command(root, "guest-kernel/build.sh"))?;
-    install(Path::new(kernel.trim()), &tree.share("vmlinux"))?;
+    tree.replaced |= install(Path::new(kernel.trim()), &tree.share("vmlinux"))?;
 
     let target = target_directory(root)?;
     build_static(root)?;
     for (_, binary) in STATIC {
-        install(
-            &target.join(STATIC_TARGET).join("release").join(binary),
-            &tree.bin(binary),
-        )?;
+        let built = target.join(STATIC_TARGET).join("release").join(binary);
+        tree.replaced |= install_program(&built, &tree.bin(binary))?;
     }
     run(cargo(root)
         .args(["build", "--release", "--locked"])
         .args(selected(DYNAMIC)))?;
     for (_, binary) in DYNAMIC {
-        install_program(&target.join("release").join(binary), &tree.bin(binary))?;
+        tree.replaced |= install_program(&target.join("release").join(binary), &tree.bin(binary))?;
     }
 
     let initramfs = tree.share("initramfs.cpio.new");
     run(command(root, "rootfs/build-initramfs.sh")
         .arg(tree.bin("mote-init"))
         .arg(&initramfs))?;
-    install(&initramfs, &tree.share("initramfs.cpio"))?;
+    tree.replaced |= install(&initramfs, &tree.share("initramfs.cpio"))?;
     fs::remove_file(&initramfs).context("cannot remove the initramfs's first copy")?;
     Ok(tree)
 }
@@ -112,20 +113,28 @@ pub fn target_directory(root: &Path) -> Result<PathBuf> {
 }
 
 /// Installs a program without its debug information: the guest agent's memory is the guest's.
-fn install_program(from: &Path, to: &Path) -> Result<()> {
+fn install_program(from: &Path, to: &Path) -> Result<bool> {
     let stripped = to.with_extension("stripped");
-    run(std::process::Command::new("strip").arg("--strip-debug").arg("-o").arg(&stripped).arg(from))?;
-    install(&stripped, to)?;
-    fs::remove_file(&stripped).with_context(|| format!("cannot remove {}", stripped.display()))
+    run(std::process::Command::new("strip")
+        .arg("--strip-debug")
+        .arg("-o")
+        .arg(&stripped)
+        .arg(from))?;
+    let replaced = install(&stripped, to)?;
+    fs::remove_file(&stripped).with_context(|| format!("cannot remove {}", stripped.display()))?;
+    Ok(replaced)
 }
 
 /// Copies `from` to `to` unless the same bytes are there; the old file, which may be running, is replaced and not written.
-fn install(from: &Path, to: &Path) -> Result<()> {
+/// Says whether there was an old one.
+fn install(from: &Path, to: &Path) -> Result<bool> {
     let new = fs::read(from).with_context(|| format!("cannot read {}", from.display()))?;
     if fs::read(to).is_ok_and(|old| old == new) {
-        return Ok(());
+        return Ok(false);
     }
+    let existed = to.exists();
     let staged = to.with_extension("staged");
     fs::copy(from, &staged).with_context(|| format!("cannot copy {} to {}", from.display(), staged.display()))?;
-    fs::rename(&staged, to).with_context(|| format!("cannot replace {}", to.display()))
+    fs::rename(&staged, to).with_context(|| format!("cannot replace {}", to.display()))?;
+    Ok(existed)
 }

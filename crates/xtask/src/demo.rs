@@ -13,6 +13,9 @@ const SCRIPT: &str = "echo hello from $(uname -r); cat /proc/meminfo | head -1; 
 /// Builds what is missing, makes the image and runs it.
 pub fn demo(root: &Path) -> Result<()> {
     let tree = build(root)?;
+    if tree.replaced {
+        run(command(root, tree.bin("mote")).args(["machine", "stop"]))?;
+    }
     let archive = output(&mut command(root, "rootfs/images/busybox.sh"))?;
     let image = format!("oci-archive:{}", archive.trim());
     let options = ["run", "--rm", "--timing", "--cpu", "0.25", "--memory", "64"];
