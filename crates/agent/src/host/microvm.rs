@@ -6,6 +6,7 @@ use std::sync::Arc;
 use protocol::guest::{CONTROL_PORT, STREAM_PORT, Stream, ToGuest};
 use protocol::vmm;
 use tokio::net::UnixListener;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::AbortHandle;
 
@@ -51,9 +52,11 @@ pub struct Microvm {
 }
 
 impl Microvm {
-    /// Hands a message to the guest agent's connection; `false` where nobody takes it.
+    /// Hands a message to the guest agent's connection; `false` where the guest agent lets them pile up.
+    ///
+    /// A connection that has ended is no failure of its own: the microVM ends with it, and its end tells why.
     pub fn send(&self, message: ToGuest) -> bool {
-        self.messages.try_send(message).is_ok()
+        !matches!(self.messages.try_send(message), Err(TrySendError::Full(_)))
     }
 
     /// Ends the process. Its end is reported as any other.

@@ -214,7 +214,7 @@ impl TaskHost {
 
     fn send(&self, message: ToGuest) -> Option<Event> {
         let sent = self.microvm.as_ref().is_some_and(|microvm| microvm.send(message));
-        (!sent).then(|| Event::ActionFailed("the guest agent cannot be reached".to_owned()))
+        (!sent).then(|| Event::ActionFailed("the guest agent takes no messages".to_owned()))
     }
 
     fn send_start(&self) -> Option<Event> {
