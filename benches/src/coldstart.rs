@@ -108,9 +108,14 @@ pub fn measure(runs: u32, unit: Unit) -> Result<Vec<Figure>> {
         samples.entry(ENDED).or_default().push(elapsed);
         samples.entry(peer::NAME).or_default().push(peers);
     }
-    let peers = samples.remove(peer::NAME).and_then(Sample::new).context("no run counted")?;
+    let peers = samples
+        .remove(peer::NAME)
+        .and_then(Sample::new)
+        .context("no run counted")?;
     let points = POINTS.into_iter().chain([ENDED]);
-    Ok(points.flat_map(|point| figures(point, &mut samples, &peers, unit)).collect())
+    Ok(points
+        .flat_map(|point| figures(point, &mut samples, &peers, unit))
+        .collect())
 }
 
 /// The figures of one point; the command's end has the peer's beside it.
