@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
+use crate::build::build;
 use crate::e2e::{Tally, e2e};
 use crate::process::{cargo, run};
 
@@ -19,6 +20,8 @@ pub fn test(root: &Path) -> Result<()> {
         "-D",
         "warnings",
     ]))?;
+    // Some tests run programs of ours; nothing is compiled while tests are timed for hanging.
+    build(root)?;
     let unit = unit_tests(root)?;
     let end_to_end = e2e(root, None, false)?;
     println!(
