@@ -27,7 +27,7 @@ const ENDED: &str = "command_ended";
 const PERCENTILES: [(&str, usize); 3] = [("min", 0), ("median", 50), ("p99", 99)];
 
 /// Runs before the first that counts: the host's caches fill.
-const WARM_UP_RUNS: u32 = 1;
+const WARM_UP_RUNS: u32 = 3;
 
 /// A host agent of the benchmark's own, killed when dropped.
 struct Host {
