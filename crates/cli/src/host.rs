@@ -99,14 +99,23 @@ fn last_line(log: &Path) -> String {
 }
 
 /// Starts the machine, showing what takes long.
-pub async fn start_machine(options: Options) -> Result<Started> {
+pub async fn start_machine(mut options: Options) -> Result<Started> {
     let programs = Programs::find()?;
+    options.shares.extend(hidden_installation(&options.shares)?);
     let on_progress = |progress| match progress {
         Progress::PreparingParts => {}
         Progress::Booting => output::note("starting the machine; `mote machine stop` ends it"),
         Progress::Stage(_) => {}
     };
     Ok(Machine::start(options, &programs, on_progress).await?)
+}
+
+/// The directory that this installation lies in, where the machine would not see it otherwise: its programs run in the machine as well.
+fn hidden_installation(shares: &[PathBuf]) -> Result<Option<PathBuf>> {
+    let own = std::env::current_exe().context("cannot find this executable")?;
+    let prefix = own.ancestors().nth(2).unwrap_or(&own);
+    let covered = shares.iter().any(|share| prefix.starts_with(share));
+    Ok((machine::is_hidden(prefix) && !covered).then(|| prefix.to_owned()))
 }
 
 /// The disk that keeps a machine's image store.

@@ -26,6 +26,6 @@ pub use client::{Control, Execution, ExecutionEvent, ExitStatus, RelayError};
 pub use doctor::{HardwareVirtualization, best_accelerator, doctor, has_hardware_virtualization};
 pub use machine::{Machine, MachineError, Progress, Started, Status};
 pub use name::MachineName;
-pub use options::{Accelerator, DataDisk, Forward, HostFiles, Options};
+pub use options::{Accelerator, DataDisk, Forward, HostFiles, Options, is_hidden};
 pub use parts::Programs;
 pub use wire::{ExecRequest, Refusal, TerminalSize};

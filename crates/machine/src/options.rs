@@ -55,6 +55,14 @@ impl Default for Options {
     }
 }
 
+/// Directories that a machine has its own of: the host's files there are not visible without a share.
+pub const HIDDEN_DIRECTORIES: [&str; 5] = ["/dev", "/proc", "/run", "/sys", "/tmp"];
+
+/// Whether the machine sees something else under `path`, an absolute path of the host.
+pub fn is_hidden(path: &std::path::Path) -> bool {
+    HIDDEN_DIRECTORIES.iter().any(|directory| path.starts_with(directory))
+}
+
 /// How the machine's CPUs come to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -95,4 +103,21 @@ pub struct Forward {
     pub host_port: u16,
     /// The port in the machine.
     pub machine_port: u16,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_machines_own_directories_hide_the_hosts() {
+        for (path, hidden) in [
+            ("/tmp/a", true),
+            ("/run", true),
+            ("/tmpfiles", false),
+            ("/usr/bin/mote", false),
+        ] {
+            assert_eq!(is_hidden(std::path::Path::new(path)), hidden, "{path}");
+        }
+    }
 }

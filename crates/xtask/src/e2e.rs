@@ -36,6 +36,10 @@ impl<'a> Machine<'a> {
         machine.stop()?;
         let mut start = command(root, tree.bin("mote"));
         start.args(["machine", "start", "--machine", name, "--ephemeral", "--memory", "6g"]);
+        if root.starts_with("/tmp") {
+            // A machine has a /tmp of its own.
+            start.arg("--share").arg(root);
+        }
         if icount {
             start.args(["--icount", "--cpus", "1"]);
         }
