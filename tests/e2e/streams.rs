@@ -4,6 +4,7 @@ use std::io::{BufReader, Read};
 use std::process::{Command, Stdio};
 
 use tests::command::ran;
+use tests::host::HUNG_SECONDS;
 
 use crate::fixture::{host, sh};
 
@@ -16,7 +17,18 @@ fn a_hundred_megabytes_of_output_arrive_whole_and_in_order() {
          for number in $(seq {BLOCKS}); do printf '%4d' $number; cat /block; done"
     );
     let mut command = host().mote(&[
-        "run", "--rm", "--cpu", "0.25", "--memory", "64", "busybox", "sh", "-c", &script,
+        "run",
+        "--rm",
+        "--timeout",
+        HUNG_SECONDS,
+        "--cpu",
+        "0.25",
+        "--memory",
+        "64",
+        "busybox",
+        "sh",
+        "-c",
+        &script,
     ]);
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut output = BufReader::with_capacity(1 << 20, child.stdout.take().unwrap());

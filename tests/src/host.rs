@@ -10,6 +10,9 @@ use tempfile::TempDir;
 
 use crate::command::{Ran, ran};
 
+/// After so many seconds a container hangs, and its test fails by its exit code.
+pub const HUNG_SECONDS: &str = "600";
+
 /// A running host agent; it is ended in good order when dropped.
 pub struct Host {
     directory: TempDir,
@@ -129,7 +132,7 @@ impl Host {
     #[must_use]
     #[track_caller]
     pub fn run(&self, options: &[&str], image: &str, command: &[&str]) -> Ran {
-        self.ran(&[&["run", "--rm"], options, &[image], command].concat())
+        self.ran(&[&["run", "--rm", "--timeout", HUNG_SECONDS], options, &[image], command].concat())
     }
 
     /// Loads one of the test images.
