@@ -270,9 +270,9 @@ pub struct MachineStart {
     /// Which machine
     #[command(flatten)]
     pub name: MachineName,
-    /// Its CPUs
-    #[arg(long, default_value_t = 2, value_name = "NUMBER")]
-    pub cpus: u32,
+    /// Its CPUs; one where they are emulated, two otherwise
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u8).range(1..))]
+    pub cpus: Option<u8>,
     /// Its memory, in MiB, or with a unit
     #[arg(short, long, default_value = "4096", value_name = "MIB")]
     pub memory: MemoryMib,

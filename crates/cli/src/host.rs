@@ -137,10 +137,12 @@ async fn connect_in_machine() -> Result<Client> {
     let machine = match Machine::find(&name)? {
         Some(machine) => machine,
         None => {
+            let accelerator = machine::best_accelerator();
             let options = Options {
                 data_disk: Some(data_disk(&name)),
                 name,
-                accelerator: machine::best_accelerator(),
+                cpus: accelerator.cpus_default(),
+                accelerator,
                 ..Options::default()
             };
             start_machine(options).await?.machine()

@@ -42,7 +42,7 @@ impl Default for Options {
         Self {
             name: MachineName::default(),
             memory_mib: 4096,
-            cpus: 2,
+            cpus: Accelerator::Emulation.cpus_default(),
             accelerator: Accelerator::Emulation,
             shares: Vec::new(),
             host_files: HostFiles::Changing,
@@ -73,6 +73,18 @@ pub enum Accelerator {
     InstructionCount,
     /// The host's KVM, which must nest.
     Kvm,
+}
+
+impl Accelerator {
+    /// How many CPUs a machine has unless somebody says otherwise. With several, QEMU 10.0's emulated SVM now and then saves the host's
+    /// registers as the guest's, and the guest hangs.
+    #[must_use]
+    pub const fn cpus_default(self) -> u8 {
+        match self {
+            Self::Emulation | Self::InstructionCount => 1,
+            Self::Kvm => 2,
+        }
+    }
 }
 
 /// Whether the host's files may change while the machine runs.

@@ -40,8 +40,6 @@ impl<'a> Machine<'a> {
             // A machine has a /tmp of its own.
             start.arg("--share").arg(root);
         }
-        // One CPU: with two, QEMU 10.0's emulated SVM now and then saves the host's registers as the guest's, and the guest hangs.
-        start.args(["--cpus", "1"]);
         if icount {
             start.arg("--icount");
         }

@@ -41,14 +41,15 @@ async fn start_machine(start: MachineStart) -> Result<u8> {
         .map(|share| std::path::absolute(&share))
         .transpose()
         .context("cannot find the share")?;
+    let accelerator = if start.icount {
+        Accelerator::InstructionCount
+    } else {
+        machine::best_accelerator()
+    };
     let options = Options {
         memory_mib: start.memory.0,
-        cpus: u8::try_from(start.cpus).context("a machine has at most 255 CPUs")?,
-        accelerator: if start.icount {
-            Accelerator::InstructionCount
-        } else {
-            machine::best_accelerator()
-        },
+        cpus: start.cpus.unwrap_or(accelerator.cpus_default()),
+        accelerator,
         shares: shares.into_iter().collect(),
         host_files: if start.ephemeral {
             HostFiles::Fixed
