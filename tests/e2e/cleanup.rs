@@ -59,7 +59,7 @@ fn after_the_vmm_was_killed() {
 }
 
 #[test]
-fn after_the_guest_panicked() {
+fn after_a_task_that_ended_well() {
     check(|host| {
         let ran = host.run(&["--cpu", "1"], "busybox", &["true"]).ended_with(0);
         assert_eq!(ran.stderr, "");
