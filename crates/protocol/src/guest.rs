@@ -11,7 +11,7 @@
 use serde::{Deserialize, Serialize};
 
 /// The version of this contract; both ends must have the same.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// The host's vsock port for the control connection.
 pub const CONTROL_PORT: u32 = 1024;
@@ -19,14 +19,22 @@ pub const CONTROL_PORT: u32 = 1024;
 /// The host's vsock port for the containers' streams.
 pub const STREAM_PORT: u32 = 1025;
 
-/// The I/O port of the doorbell: four-byte writes tell the VMM what the guest agent did, a four-byte read gives the bitmap of plugged slots.
+/// The I/O port of the doorbell. Four-byte writes tell the VMM what the guest agent did or wants. A four-byte read gives the bitmap of
+/// the plugged slots, bit 0 for slot 0; it is answered when the microVM has its shape, and a standing device counts as plugged only
+/// where something is behind it.
 pub const DOORBELL_PORT: u16 = 0x600;
 
-/// Written to the doorbell as the guest agent's first act.
+/// Written to the doorbell when all is done that needs no host: here templates are taken, and clones begin. The read comes next.
 pub const DOORBELL_BOOTED: u32 = 1;
 
 /// Written to the doorbell to end the microVM in good order.
 pub const DOORBELL_SHUTDOWN: u32 = 2;
+
+/// Written to the doorbell before vCPUs beyond the first are brought online: when the write returns, they wait to be started.
+pub const DOORBELL_VCPUS: u32 = 3;
+
+/// Written to the doorbell when memory may grow: the VMM then tells the virtio-mem driver how much.
+pub const DOORBELL_MEMORY: u32 = 4;
 
 /// From the host agent to the guest agent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -133,6 +141,13 @@ pub struct Start {
     pub entropy: Vec<u8>,
     /// The host's wall clock, in nanoseconds since the Unix epoch.
     pub wall_clock_ns: u64,
+    /// How many vCPUs to have online; at least one.
+    pub vcpus: u8,
+    /// Whether containers start only when all vCPUs are online, so that a program that counts them once counts right.
+    pub waits_for_vcpus: bool,
+    /// How much memory is plugged after [`DOORBELL_MEMORY`], in MiB. Containers start without it, and are slowed down rather than killed where
+    /// they need it before it is there.
+    pub growth_mib: u32,
     /// What to run.
     pub containers: Vec<Container>,
 }
@@ -143,9 +158,10 @@ pub struct Start {
 pub struct Container {
     /// The name that later messages use; also the name of its cgroup: `[A-Za-z0-9_.-]{1,255}`.
     pub name: String,
-    /// The slot of the block device that holds its rootfs snapshot, an EROFS file system.
+    /// The slot of the block or pmem device that holds its rootfs snapshot, an EROFS file system.
     pub rootfs_slot: u8,
-    /// The slot of its scratch disk, an ext4 file system for the overlay's upper layer; none keeps the upper layer in memory.
+    /// The slot of its scratch disk, an ext4 file system for the overlay's upper layer; none keeps the upper layer in memory. The standing
+    /// scratch disk is mounted before the doorbell is rung.
     pub scratch_slot: Option<u8>,
     /// The program and its arguments. A program without a slash is looked up in the `PATH` of [`Self::env`].
     pub argv: Vec<String>,

@@ -4,6 +4,7 @@
 //! what happens ([`Event`]) and takes [`Request`]s. Every connection gets every event again from the start, so that a host agent
 //! that was restarted knows what its predecessor knew. The process's exit code says how the microVM ended ([`ExitCode`]).
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -11,10 +12,71 @@ use serde::{Deserialize, Serialize};
 /// The number of slots: virtio-mmio windows on the kernel's command line.
 pub const SLOTS: usize = 16;
 
+/// The memory that every guest boots with, in MiB. What it has beyond is plugged into the running guest.
+pub const BASE_MEMORY_MIB: u32 = 64;
+
+/// What memory grows by, in MiB: the block of virtio-mem.
+pub const GROWTH_STEP_MIB: u32 = 2;
+
+/// The most that memory grows by, in MiB.
+pub const GROWTH_MIB_MAX: u32 = 96 << 10;
+
+/// The most vCPUs of a guest. Every guest boots with one; the others are brought online in the running guest.
+pub const VCPUS_MAX: u8 = 16;
+
+/// The largest rootfs snapshot that fits into the window of the standing [`Device::Pmem`], in bytes.
+pub const PMEM_WINDOW_BYTES: u64 = 256 << 20;
+
+/// The context id of the guest at its standing vsock device. Every microVM has a device of its own, so all have the same.
+pub const GUEST_CID: u32 = 3;
+
+/// The slots of the standing devices: they are in every guest from its boot on, so that a clone's drivers know them already, and are
+/// empty where the [`Shape`] puts nothing behind them. All further slots are free for any device; the guest binds these late.
+pub mod standing {
+    /// virtio-vsock: [`super::Device::Vsock`].
+    pub const VSOCK: u8 = 0;
+    /// virtio-pmem for a rootfs snapshot: [`super::Device::Pmem`], at most [`super::PMEM_WINDOW_BYTES`].
+    pub const PMEM: u8 = 1;
+    /// virtio-blk, read-only, for a rootfs snapshot: [`super::Device::BlockConcatenation`].
+    pub const DISK: u8 = 2;
+    /// virtio-blk, writable, for the scratch file system, which a template's guest has mounted: [`super::Device::BlockCopyOnWrite`] or
+    /// [`super::Device::BlockFile`].
+    pub const SCRATCH: u8 = 3;
+    /// virtio-mem: grows by [`super::Shape::growth_mib`], and is not named in the slots.
+    pub const MEMORY: u8 = 4;
+    /// virtio-balloon with free page reporting; is not named in the slots.
+    pub const BALLOON: u8 = 5;
+    /// The first slot that holds no standing device.
+    pub const FIRST_FREE: u8 = 6;
+}
+
 /// What a VMM is to run: one strict JSON document. Unknown members are refused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
+    /// Where the guest comes from.
+    pub origin: Origin,
+    /// What the microVM is to be. Without it, the VMM prepares all that needs no shape, and waits for one [`Request::Run`].
+    #[serde(default)]
+    pub shape: Option<Shape>,
+    /// The socket on which the VMM takes control connections.
+    pub control: Control,
+}
+
+/// Where a guest comes from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "snake_case")]
+pub enum Origin {
+    /// Its kernel is booted.
+    Boot(Boot),
+    /// It is a copy-on-write clone of the template in this directory.
+    Template(PathBuf),
+}
+
+/// A kernel and what it boots with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Boot {
     /// The guest kernel: an uncompressed x86-64 ELF image.
     pub kernel: PathBuf,
     /// The initramfs that carries the guest agent.
@@ -22,17 +84,27 @@ pub struct Config {
     /// Appended to the VMM's own kernel command line.
     #[serde(default)]
     pub command_line: String,
-    /// Number of vCPUs.
-    pub vcpus: u8,
-    /// Guest memory, in MiB.
-    pub memory_mib: u32,
-    /// What is plugged into the slots, in order; at most [`SLOTS`].
-    pub slots: Vec<Device>,
-    /// The socket on which the VMM takes control connections.
-    pub control: Control,
     /// A file that gets what the guest writes to its first serial port, for debugging; none leaves the port out.
     #[serde(default)]
     pub serial: Option<PathBuf>,
+    /// An existing, empty directory into which the guest is saved as a template when it rings [`crate::guest::DOORBELL_BOOTED`];
+    /// the VMM then exits with [`ExitCode::Saved`]. The scratch disk is no part of the template: it is the file that the shape named,
+    /// and clones need a copy-on-write view of it as it is then.
+    #[serde(default)]
+    pub save: Option<PathBuf>,
+}
+
+/// What distinguishes one microVM from another of the same origin.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Shape {
+    /// The number of vCPUs, at most [`VCPUS_MAX`]. One runs at once; the others when the guest rings [`crate::guest::DOORBELL_VCPUS`].
+    pub vcpus: u8,
+    /// The memory beyond [`BASE_MEMORY_MIB`], in MiB; a multiple of [`GROWTH_STEP_MIB`]. A clone gets it when it rings
+    /// [`crate::guest::DOORBELL_MEMORY`].
+    pub growth_mib: u32,
+    /// What is plugged, by slot.
+    pub slots: BTreeMap<u8, Device>,
 }
 
 /// Where a VMM's control socket comes from.
@@ -67,28 +139,54 @@ pub enum Device {
         /// The file.
         path: PathBuf,
     },
+    /// virtio-blk, writable: a raw file that is never written, and a nameless file for what the guest writes.
+    BlockCopyOnWrite {
+        /// The file that is never written.
+        base: PathBuf,
+        /// The directory on whose file system the nameless file is.
+        directory: PathBuf,
+    },
+    /// virtio-pmem, read-only: the parts as in [`Self::BlockConcatenation`], mapped into the guest's address space.
+    Pmem {
+        /// The files.
+        parts: Vec<PathBuf>,
+    },
+    /// virtio-mem: memory that the guest plugs as soon as it has bound the device.
+    Memory {
+        /// How much, in MiB; a multiple of [`GROWTH_STEP_MIB`].
+        mib: u32,
+    },
+    /// virtio-balloon, for free page reporting: the host gets back what the guest does not use.
+    Balloon,
     /// virtio-rng, fed from the host's entropy.
     Rng,
 }
 
 /// From the host agent to a VMM.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "snake_case")]
 pub enum Request {
     /// End the microVM at once, as if its power was cut.
     Stop,
+    /// Be this, and run. For a VMM that was started without a shape, once.
+    Run(Box<Shape>),
 }
 
 /// From a VMM to the host agent. Times are the host's `CLOCK_MONOTONIC` in nanoseconds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "snake_case")]
 pub enum Event {
-    /// Everything is set up and the first vCPU is about to run.
+    /// The VMM was started without a shape, has prepared everything else and waits for [`Request::Run`].
+    Waiting {
+        /// When.
+        monotonic_ns: u64,
+    },
+    /// The microVM has its shape and its first vCPU may run.
     VcpuRunnable {
         /// When.
         monotonic_ns: u64,
     },
-    /// The guest agent executed its first instruction.
+    /// The guest agent executed its first instruction for this microVM: it reads which slots are plugged.
     GuestBooted {
         /// When.
         monotonic_ns: u64,
@@ -115,6 +213,8 @@ pub enum ExitCode {
     GuestPanic = 3,
     /// A [`Request::Stop`] or a termination signal ended it.
     Stopped = 4,
+    /// It was saved as a template.
+    Saved = 5,
 }
 
 impl From<ExitCode> for i32 {
@@ -128,14 +228,16 @@ mod tests {
     use super::*;
 
     const MINIMAL: &str = r#"{
-        "kernel": "/k", "initramfs": "/i", "vcpus": 1, "memory_mib": 64, "control": {"descriptor": 3},
-        "slots": [{"vsock": {"guest_cid": 3, "socket": "/v"}}, {"block_concatenation": {"parts": ["/a", "/b"]}}, "rng"]
+        "origin": {"boot": {"kernel": "/k", "initramfs": "/i"}}, "control": {"descriptor": 3},
+        "shape": {"vcpus": 1, "growth_mib": 0, "slots": {
+            "0": {"vsock": {"guest_cid": 3, "socket": "/v"}}, "2": {"block_concatenation": {"parts": ["/a", "/b"]}}, "6": "rng"}}
     }"#;
 
     #[test]
     fn a_config_is_read_back_as_written() {
         let config: Config = serde_json::from_str(MINIMAL).unwrap();
-        assert_eq!(config.slots.len(), 3);
+        let shape = config.shape.as_ref().unwrap();
+        assert_eq!(shape.slots.keys().copied().collect::<Vec<_>>(), [0, 2, 6]);
         let again = serde_json::from_str(&serde_json::to_string(&config).unwrap()).unwrap();
         assert_eq!(config, again);
     }
