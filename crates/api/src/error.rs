@@ -27,6 +27,8 @@ pub enum ErrorCode {
     RegistryUnavailable,
     /// No task has that name or id.
     TaskNotFound,
+    /// No template has that key.
+    TemplateNotFound,
     /// The name is taken, or the task is not in a state that allows this.
     Conflict,
     /// The host lacks something: disk space, memory, `/dev/kvm`.
@@ -44,7 +46,7 @@ impl ErrorCode {
         match self {
             Self::InvalidParameter | Self::InvalidImage => 400,
             Self::Unauthorized => 401,
-            Self::ImageNotFound | Self::TaskNotFound | Self::NoSuchRoute => 404,
+            Self::ImageNotFound | Self::TaskNotFound | Self::TemplateNotFound | Self::NoSuchRoute => 404,
             Self::Conflict => 409,
             Self::RegistryUnavailable => 502,
             Self::HostUnable => 507,

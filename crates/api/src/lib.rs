@@ -2,7 +2,7 @@
 //!
 //! HTTP/1.1 with JSON bodies over a unix socket that trusts its file mode. This is the small API of mote's own, for what
 //! Amazon ECS's protocol has no word for; the routes are listed in [`route`]. Read [`task`] and [`image`] for the
-//! documents, [`error`] for what a refusal looks like, [`attach`] for the stream of a running task, then [`client`].
+//! documents, [`stats`] and [`template`] for what the host says of itself, [`error`] for what a refusal looks like, [`attach`] for the stream of a running task, then [`client`].
 
 #![forbid(unsafe_code)]
 
@@ -11,4 +11,6 @@ pub mod client;
 pub mod error;
 pub mod image;
 pub mod route;
+pub mod stats;
 pub mod task;
+pub mod template;

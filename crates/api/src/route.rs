@@ -18,6 +18,15 @@ pub const IMAGES_LOAD: &str = "/v1/images/load";
 /// `DELETE`: the name is dropped, and the image with its last name. The reference is one percent-encoded segment.
 pub const IMAGE: &str = "/v1/images/{reference}";
 
+/// `GET`: [`crate::template::TemplateList`]. `POST` [`crate::template::BuildRequest`]: answers with the [`crate::template::Template`] once it is ready.
+pub const TEMPLATES: &str = "/v1/templates";
+
+/// `DELETE`: the template is removed; running clones of it go on. By its key or a unique beginning of that.
+pub const TEMPLATE: &str = "/v1/templates/{template}";
+
+/// `GET`: [`crate::stats::StatsList`].
+pub const STATS: &str = "/v1/stats";
+
 /// `GET`: [`crate::task::TaskList`]. `POST` [`crate::task::RunRequest`]: the created [`crate::task::Task`], which waits to be started.
 pub const TASKS: &str = "/v1/tasks";
 
@@ -29,6 +38,15 @@ pub const TASK_START: &str = "/v1/tasks/{task}/start";
 
 /// `POST` with `Upgrade: mote-attach`: the connection turns into a stream of [`crate::attach`] frames, and a created task is started.
 pub const TASK_ATTACH: &str = "/v1/tasks/{task}/attach";
+
+/// `GET`: [`crate::stats::TaskStats`].
+pub const TASK_STATS: &str = "/v1/tasks/{task}/stats";
+
+/// `POST` [`crate::task::RunRequest`] with `Upgrade: mote-attach`: all of [`TASKS`], [`TASK_ATTACH`] in one. The answer names the task in [`TASK_HEADER`].
+pub const RUN: &str = "/v1/run";
+
+/// The header that carries a task's id.
+pub const TASK_HEADER: &str = "mote-task";
 
 /// The protocol's name in the `Upgrade` header.
 pub const ATTACH_PROTOCOL: &str = "mote-attach";

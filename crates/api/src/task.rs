@@ -45,6 +45,9 @@ pub struct RunRequest {
     /// Whether `execve` may not raise privileges.
     #[serde(default)]
     pub no_new_privileges: bool,
+    /// Whether its process starts only when all its vCPUs are online, so that a program that counts them once counts right.
+    #[serde(default = "waits_for_vcpus")]
+    pub waits_for_vcpus: bool,
     /// Seconds after which the task is stopped.
     #[serde(default)]
     pub timeout_seconds: Option<u32>,
@@ -57,6 +60,12 @@ pub struct RunRequest {
 #[must_use]
 pub const fn stop_timeout_seconds() -> u32 {
     10
+}
+
+/// A process waits for its vCPUs where a request says nothing.
+#[must_use]
+pub const fn waits_for_vcpus() -> bool {
+    true
 }
 
 /// The size of a terminal's window, in characters.
@@ -100,6 +109,30 @@ pub enum Status {
     Stopped,
 }
 
+/// Where a task's microVM came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Origin {
+    /// A clone of the template that waited in the pool.
+    Pool,
+    /// A clone of the template that was made for this task.
+    Clone,
+    /// A full boot of the guest kernel.
+    Boot,
+}
+
+impl Origin {
+    /// Its name, as documents have it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Pool => "pool",
+            Self::Clone => "clone",
+            Self::Boot => "boot",
+        }
+    }
+}
+
 /// A task.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Task {
@@ -119,6 +152,9 @@ pub struct Task {
     pub memory_mib: u32,
     /// Where it is on its way.
     pub status: Status,
+    /// Where its microVM came from, once it has one.
+    #[serde(default)]
+    pub origin: Option<Origin>,
     /// When the request was accepted, in milliseconds since the Unix epoch.
     pub created_unix_ms: u64,
     /// The clock points that it passed.

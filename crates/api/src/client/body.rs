@@ -30,11 +30,9 @@ impl Outgoing {
         }
     }
 
-    pub(super) fn upgrade() -> Self {
-        Self {
-            upgrade: true,
-            ..Self::empty()
-        }
+    /// The same, with the wish to turn the connection into an attached task's.
+    pub(super) fn upgrading(self) -> Self {
+        Self { upgrade: true, ..self }
     }
 
     pub(super) fn json(value: &impl Serialize) -> Self {

@@ -2,6 +2,8 @@
 
 mod attached;
 mod body;
+mod tasks;
+mod templates;
 mod transport;
 
 use std::path::Path;
@@ -9,7 +11,7 @@ use std::pin::Pin;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
-use hyper::header::{CONNECTION, CONTENT_TYPE, HOST, UPGRADE};
+use hyper::header::{CONNECTION, CONTENT_TYPE, HOST, HeaderMap, UPGRADE};
 use hyper::{Method, Request, Response, StatusCode};
 use serde::de::DeserializeOwned;
 use tokio::io::AsyncRead;
@@ -20,7 +22,7 @@ pub use transport::{Connect, Connecting, Transport};
 use crate::error::{ApiError, ErrorCode};
 use crate::image::{Image, ImageEvent, ImageList, PullRequest};
 use crate::route;
-use crate::task::{RunRequest, StopRequest, Task, TaskList, Version};
+use crate::task::Version;
 use body::Outgoing;
 
 /// The longest JSON answer that is read, in bytes.
@@ -137,81 +139,6 @@ impl Client {
         self.send(Method::DELETE, &path, Outgoing::empty()).await.map(drop)
     }
 
-    /// Creates a task, which waits to be started or attached to.
-    ///
-    /// # Errors
-    /// [`ClientError`]
-    pub async fn create_task(&self, request: &RunRequest) -> Result<Task, ClientError> {
-        self.json(Method::POST, route::TASKS, Outgoing::json(request)).await
-    }
-
-    /// All tasks that are not forgotten.
-    ///
-    /// # Errors
-    /// [`ClientError`]
-    pub async fn tasks(&self) -> Result<Vec<Task>, ClientError> {
-        let list: TaskList = self.json(Method::GET, route::TASKS, Outgoing::empty()).await?;
-        Ok(list.tasks)
-    }
-
-    /// One task, by id, unique prefix of it, or name.
-    ///
-    /// # Errors
-    /// [`ClientError`]
-    pub async fn task(&self, task: &str) -> Result<Task, ClientError> {
-        self.json(Method::GET, &task_path(route::TASK, task), Outgoing::empty())
-            .await
-    }
-
-    /// Starts a created task without attaching to it.
-    ///
-    /// # Errors
-    /// [`ClientError`]
-    pub async fn start_task(&self, task: &str) -> Result<Task, ClientError> {
-        self.json(Method::POST, &task_path(route::TASK_START, task), Outgoing::empty())
-            .await
-    }
-
-    /// Stops a task and waits until it has.
-    ///
-    /// # Errors
-    /// [`ClientError`]
-    pub async fn stop_task(&self, task: &str, request: StopRequest) -> Result<Task, ClientError> {
-        self.json(
-            Method::POST,
-            &task_path(route::TASK_STOP, task),
-            Outgoing::json(&request),
-        )
-        .await
-    }
-
-    /// Forgets a stopped task.
-    ///
-    /// # Errors
-    /// [`ClientError`]
-    pub async fn remove_task(&self, task: &str) -> Result<(), ClientError> {
-        self.send(Method::DELETE, &task_path(route::TASK, task), Outgoing::empty())
-            .await
-            .map(drop)
-    }
-
-    /// Attaches to a task, and starts it where it was only created.
-    ///
-    /// # Errors
-    /// [`ClientError`]
-    pub async fn attach(&self, task: &str) -> Result<Attached, ClientError> {
-        let path = task_path(route::TASK_ATTACH, task);
-        let response = self.send(Method::POST, &path, Outgoing::upgrade()).await?;
-        if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-            return Err(answer(&format!("POST {path}"), "the connection was not upgraded"));
-        }
-        let failed = |source| ClientError::Http {
-            operation: format!("POST {path}"),
-            source,
-        };
-        Ok(Attached::new(hyper::upgrade::on(response).await.map_err(failed)?))
-    }
-
     async fn image_events(
         &self,
         path: &str,
@@ -245,6 +172,19 @@ impl Client {
             }
         }
         Err(answer(&operation, "it ended early"))
+    }
+
+    /// Sends a request that turns the connection into an attached task's; also the answer's headers.
+    async fn upgrade(&self, path: &str, body: Outgoing) -> Result<(HeaderMap, Attached), ClientError> {
+        let operation = format!("POST {path}");
+        let response = self.send(Method::POST, path, body.upgrading()).await?;
+        if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            return Err(answer(&operation, "the connection was not upgraded"));
+        }
+        let headers = response.headers().clone();
+        let upgraded = hyper::upgrade::on(response).await;
+        let upgraded = upgraded.map_err(|source| ClientError::Http { operation, source })?;
+        Ok((headers, Attached::new(upgraded)))
     }
 
     async fn json<T: DeserializeOwned>(&self, method: Method, path: &str, body: Outgoing) -> Result<T, ClientError> {
@@ -314,10 +254,6 @@ fn answer(operation: &str, what: &str) -> ClientError {
         operation: operation.to_owned(),
         what: what.to_owned(),
     }
-}
-
-fn task_path(template: &str, task: &str) -> String {
-    template.replace("{task}", &percent_encode(task))
 }
 
 async fn read_whole(operation: &str, response: Response<hyper::body::Incoming>) -> Result<Bytes, ClientError> {
