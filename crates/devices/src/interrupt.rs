@@ -1,11 +1,24 @@
 //! One slot's interrupt: the line, the reason for it, and the plea for a reset.
 
-use std::io;
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use virtio_bindings::bindings::virtio_mmio::{VIRTIO_MMIO_INT_CONFIG, VIRTIO_MMIO_INT_VRING};
-use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
+use vmm_sys_util::eventfd::EventFd;
+
+/// An input of the guest's interrupt controller.
+pub trait Line: fmt::Debug + Send + Sync {
+    /// Raises the line and lowers it again: the controller takes edges.
+    fn pulse(&self);
+}
+
+impl Line for EventFd {
+    fn pulse(&self) {
+        // This fails only when the counter is full, and then the line is raised already.
+        let _ = self.write(1);
+    }
+}
 
 /// The interrupt line and status of one slot. A clone raises the same line.
 #[derive(Clone, Debug)]
@@ -20,25 +33,21 @@ struct Shared {
     /// The register `InterruptStatus` (virtio 1.2, 4.2.2): why the line was raised.
     status: AtomicU32,
     needs_reset: AtomicBool,
-    line: EventFd,
+    line: Arc<dyn Line>,
 }
 
 impl Interrupt {
-    /// An interrupt with a line of its own.
-    ///
-    /// # Errors
-    ///
-    /// When the system has no event descriptor left.
-    pub fn new() -> io::Result<Self> {
-        let line = EventFd::new(EFD_NONBLOCK)?;
+    /// An interrupt that is raised by `line`.
+    #[must_use]
+    pub fn new(line: Arc<dyn Line>) -> Self {
         let shared = Shared {
             status: AtomicU32::new(0),
             needs_reset: AtomicBool::new(false),
             line,
         };
-        Ok(Self {
+        Self {
             shared: Arc::new(shared),
-        })
+        }
     }
 
     /// Tells the driver that buffers were used.
@@ -74,10 +83,9 @@ impl Interrupt {
         self.shared.status.fetch_and(!reasons, Ordering::AcqRel);
     }
 
-    /// The descriptor that is written when the line is raised; the vmm wires it to the guest's interrupt controller.
-    #[must_use]
-    pub fn line(&self) -> &EventFd {
-        &self.shared.line
+    /// Back to the reasons that a driver of the template had not acknowledged.
+    pub(crate) fn restore(&self, reasons: u32) {
+        self.shared.status.store(reasons, Ordering::Release);
     }
 
     /// Back to the state after power-on.
@@ -89,26 +97,31 @@ impl Interrupt {
     fn raise(&self, reason: u32) {
         // Reason before line: a driver that is woken by the line must find the reason.
         self.shared.status.fetch_or(reason, Ordering::AcqRel);
-        // This fails only when the counter is full, and then the line is raised already.
-        let _ = self.shared.line.write(1);
+        self.shared.line.pulse();
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use vmm_sys_util::eventfd::EFD_NONBLOCK;
+
+    fn interrupt() -> (Interrupt, Arc<EventFd>) {
+        let line = Arc::new(EventFd::new(EFD_NONBLOCK).unwrap());
+        (Interrupt::new(line.clone()), line)
+    }
 
     #[test]
     fn a_clone_raises_the_same_line() {
-        let interrupt = Interrupt::new().unwrap();
+        let (interrupt, line) = interrupt();
         interrupt.clone().raise_queue();
         assert_eq!(interrupt.status(), 1);
-        assert_eq!(interrupt.line().read().unwrap(), 1);
+        assert_eq!(line.read().unwrap(), 1);
     }
 
     #[test]
     fn acknowledging_one_reason_keeps_the_other() {
-        let interrupt = Interrupt::new().unwrap();
+        let (interrupt, _line) = interrupt();
         interrupt.raise_queue();
         interrupt.raise_config();
         interrupt.acknowledge(VIRTIO_MMIO_INT_VRING);
@@ -117,7 +130,7 @@ mod tests {
 
     #[test]
     fn a_reset_forgets_the_plea_and_the_reasons() {
-        let interrupt = Interrupt::new().unwrap();
+        let (interrupt, _line) = interrupt();
         interrupt.request_reset();
         assert!(interrupt.needs_reset());
         interrupt.reset();

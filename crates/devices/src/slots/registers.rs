@@ -5,9 +5,10 @@ use virtio_bindings::bindings::virtio_config::{
     VIRTIO_CONFIG_S_FEATURES_OK, VIRTIO_CONFIG_S_NEEDS_RESET, VIRTIO_F_VERSION_1,
 };
 use virtio_bindings::bindings::virtio_ring::{VIRTIO_RING_F_EVENT_IDX, VIRTIO_RING_F_INDIRECT_DESC};
-use virtio_queue::{Queue, QueueT};
+use virtio_queue::{Queue, QueueState, QueueT};
 
 use crate::interrupt::Interrupt;
+use crate::slots::saved::{SavedQueue, SavedSlot};
 
 /// The offset in a window of the register `QueueNotify`, to which a driver writes a queue's index.
 pub const QUEUE_NOTIFY_OFFSET: u64 = 0x50;
@@ -152,6 +153,57 @@ impl Registers {
             _ => self.write_queue(at, value),
         }
         Effect::None
+    }
+
+    /// What the driver has set up.
+    #[must_use]
+    pub(crate) fn save(&self, interrupt_status: u32) -> SavedSlot {
+        let queues = self.queues.iter().map(|queue| {
+            let state = queue.state();
+            SavedQueue {
+                size: state.size,
+                ready: state.ready,
+                descriptors: state.desc_table,
+                driver_ring: state.avail_ring,
+                device_ring: state.used_ring,
+            }
+        });
+        SavedSlot {
+            device_type: self.device_type,
+            features: self.accepted,
+            status: self.status,
+            interrupt_status,
+            queues: queues.collect(),
+        }
+    }
+
+    /// Takes over what another device's driver has set up; `false` where that was another kind of device.
+    #[must_use]
+    pub(crate) fn restore(&mut self, saved: &SavedSlot) -> bool {
+        let alike = saved.device_type == self.device_type
+            && saved.features & !self.offered == 0
+            && saved.queues.len() == self.queues.len();
+        if !alike {
+            return false;
+        }
+        self.accepted = saved.features;
+        self.status = saved.status;
+        for (queue, saved) in self.queues.iter_mut().zip(&saved.queues) {
+            let restored = Queue::try_from(QueueState {
+                max_size: queue.max_size(),
+                size: saved.size,
+                ready: saved.ready,
+                desc_table: saved.descriptors,
+                avail_ring: saved.driver_ring,
+                used_ring: saved.device_ring,
+                ..queue.state()
+            });
+            match restored {
+                Ok(restored) => *queue = restored,
+                Err(_) => return false,
+            }
+        }
+        true
     }
 
     fn has(&self, bits: u32) -> bool {

@@ -1,15 +1,17 @@
 //! One virtio-mmio window: empty until a device is plugged into it.
 
 use std::io;
+use std::sync::Arc;
 
 use thiserror::Error;
-use virtio_queue::QueueT;
+use virtio_queue::{Queue, QueueT};
 use vm_memory::GuestMemoryMmap;
 use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 
 use crate::device::{ActivateError, Activation, VirtioDevice, Worker};
-use crate::interrupt::Interrupt;
+use crate::interrupt::{Interrupt, Line};
 use crate::slots::registers::{self, CONFIG, Effect, InvalidQueueSize, Registers, UNPLUGGED};
+use crate::slots::saved::{SavedSlot, at_rest};
 use crate::slots::sink::{SLOT_COUNT, SlotIndex, WorkerSink};
 
 /// What a slot needs from its surroundings to start and stop a device.
@@ -35,10 +37,9 @@ struct Plugged {
 }
 
 impl Slot {
-    pub(crate) fn plug(&mut self, device: Box<dyn VirtioDevice>) -> Result<(), PlugError> {
+    pub(crate) fn plug(&mut self, device: Box<dyn VirtioDevice>, line: Arc<dyn Line>) -> Result<(), PlugError> {
         let registers = Registers::new(device.device_type(), device.features(), device.queue_sizes())
             .map_err(|InvalidQueueSize(size)| PlugError::QueueSize { size })?;
-        let interrupt = Interrupt::new().map_err(|source| PlugError::Event { source })?;
         let kicks = device.queue_sizes().iter().map(|_| EventFd::new(EFD_NONBLOCK));
         let kicks = kicks
             .collect::<io::Result<_>>()
@@ -46,23 +47,50 @@ impl Slot {
         self.plugged = Some(Plugged {
             device,
             registers,
-            interrupt,
+            interrupt: Interrupt::new(line),
             kicks,
             serving: false,
         });
         Ok(())
     }
 
+    /// What the driver of the device has set up; `None` for an empty slot.
+    pub(crate) fn save(&self) -> Option<SavedSlot> {
+        let plugged = self.plugged.as_ref()?;
+        Some(plugged.registers.save(plugged.interrupt.status()))
+    }
+
+    /// Puts the device just plugged under the driver that left `saved`. It starts to work with the driver's first notification.
+    pub(crate) fn restore(&mut self, saved: &SavedSlot) -> Result<(), PlugError> {
+        let Some(plugged) = &mut self.plugged else {
+            return Ok(());
+        };
+        plugged.interrupt.restore(saved.interrupt_status);
+        if plugged.registers.restore(saved) {
+            Ok(())
+        } else {
+            Err(PlugError::Unlike)
+        }
+    }
+
+    /// Notes that the device's worker goes; whether there was one.
+    pub(crate) fn stop_serving(&mut self) -> bool {
+        self.plugged
+            .as_mut()
+            .is_some_and(|plugged| std::mem::take(&mut plugged.serving))
+    }
+
+    /// Tells the driver that the configuration has changed.
+    pub(crate) fn raise_config(&self) {
+        if let Some(plugged) = &self.plugged {
+            plugged.interrupt.raise_config();
+        }
+    }
+
     /// Whether no device is behind the window.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.plugged.is_none()
-    }
-
-    /// The descriptor that is written when the device raises its interrupt.
-    #[must_use]
-    pub fn interrupt_event(&self) -> Option<&EventFd> {
-        self.plugged.as_ref().map(|plugged| plugged.interrupt.line())
     }
 
     /// For each queue the descriptor that a write of its index to `QueueNotify` signals.
@@ -91,7 +119,7 @@ impl Slot {
         let Ok(bytes) = data.try_into() else { return };
         match plugged.registers.write(offset, u32::from_le_bytes(bytes)) {
             Effect::None => {}
-            Effect::Notify(queue) => plugged.kick(queue),
+            Effect::Notify(queue) => plugged.notify(queue, surroundings),
             Effect::Acknowledge(reasons) => plugged.interrupt.acknowledge(reasons),
             Effect::Activate => plugged.activate(surroundings),
             Effect::Reset => plugged.reset(surroundings),
@@ -100,6 +128,15 @@ impl Slot {
 }
 
 impl Plugged {
+    /// A clone's device starts to work when it is needed first: until then nothing of it costs the start.
+    fn notify(&mut self, queue: u32, surroundings: &Surroundings<'_>) {
+        if !self.serving && !self.interrupt.needs_reset() {
+            let queues = at_rest(self.registers.queues(), surroundings.memory);
+            self.start(queues, surroundings);
+        }
+        self.kick(queue);
+    }
+
     /// The way of a notification that the hypervisor did not turn into a signal by itself.
     fn kick(&self, queue: u32) {
         let kick = usize::try_from(queue).ok().and_then(|queue| self.kicks.get(queue));
@@ -110,7 +147,11 @@ impl Plugged {
     }
 
     fn activate(&mut self, surroundings: &Surroundings<'_>) {
-        match self.make_worker(surroundings.memory) {
+        self.start(self.registers.queues(), surroundings);
+    }
+
+    fn start(&mut self, queues: Vec<Queue>, surroundings: &Surroundings<'_>) {
+        match self.make_worker(queues, surroundings.memory) {
             Ok(worker) => {
                 surroundings.sink.start(surroundings.index, worker);
                 self.serving = true;
@@ -122,8 +163,7 @@ impl Plugged {
         }
     }
 
-    fn make_worker(&mut self, memory: &GuestMemoryMmap) -> Result<Box<dyn Worker>, ActivateError> {
-        let queues = self.registers.queues();
+    fn make_worker(&mut self, queues: Vec<Queue>, memory: &GuestMemoryMmap) -> Result<Box<dyn Worker>, ActivateError> {
         if let Some(index) = queues.iter().position(|queue| queue.ready() && !queue.is_valid(memory)) {
             return Err(ActivateError::QueueOutsideMemory { index });
         }
@@ -177,6 +217,9 @@ pub enum PlugError {
         /// The entries it asks for.
         size: u16,
     },
+    /// The device is not of the kind, or has not the features, of the one that the driver has set up.
+    #[error("the device is unlike the one that the driver has set up")]
+    Unlike,
     /// The system has no event descriptor left.
     #[error("cannot create an event descriptor")]
     Event {

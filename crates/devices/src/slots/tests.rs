@@ -35,8 +35,45 @@ fn an_empty_slot_says_that_nothing_is_there() {
     guest.write(STATUS, ACKNOWLEDGE);
     assert_eq!(guest.read(STATUS), 0);
     assert_eq!(guest.config(0, 8), [0; 8]);
-    assert!(guest.slots.interrupt_event(guest.slot).is_none());
     assert!(guest.slots.kick_events(guest.slot).is_empty());
+}
+
+#[test]
+fn a_clones_device_goes_on_where_the_templates_rested() {
+    let mut template = guest();
+    let mut queues = template.bring_up(ALL);
+    queues[0].add(&[into(BUFFERS, 8)]);
+    template.kick(0);
+    assert!(queues[0].take_used().is_some());
+    let mut clone = template.restored(Rng::new(io::repeat(7)));
+    assert_eq!(clone.read(STATUS), template.read(STATUS));
+    queues[0].add(&[into(BUFFERS, 8)]);
+    clone.kick(0);
+    assert!(queues[0].take_used().is_some());
+    assert!(queues[0].take_used().is_none());
+    assert!(works(&mut clone));
+}
+
+#[test]
+fn a_clones_device_must_be_like_the_templates() {
+    let mut template = guest();
+    template.bring_up(ALL);
+    let mut saved = template.slots.save(template.slot).unwrap();
+    saved.features |= 1;
+    let mut clone = guest();
+    let free = SlotIndex::new(9).unwrap();
+    let refused = clone
+        .slots
+        .restore_at(free, Box::new(Rng::new(io::repeat(7))), &saved);
+    assert!(matches!(refused, Err(PlugError::Unlike)));
+}
+
+#[test]
+fn a_changed_configuration_interrupts() {
+    let mut guest = guest();
+    guest.bring_up(ALL);
+    guest.slots.raise_config(guest.slot);
+    assert_eq!(guest.take_interrupt(), 2);
 }
 
 #[test]
