@@ -58,6 +58,8 @@ pub struct MemoryStats {
     pub guest: MemoryUse,
     /// What the VMM's process takes beside that: program, heap, stacks.
     pub vmm: MemoryUse,
+    /// What the kernel holds for the VMM beside that, in bytes: page tables, its own and KVM's, stacks, sockets. Absent where the kernel does not tell.
+    pub kernel_bytes: Option<u64>,
     /// The bound on the whole VMM, in bytes; absent where there is none.
     pub limit_bytes: Option<u64>,
 }

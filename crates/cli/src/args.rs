@@ -27,6 +27,8 @@ pub enum Command {
     Ps(Ps),
     /// Show everything about tasks, as JSON
     Inspect(TaskNames),
+    /// Show what running tasks use, refreshed every second
+    Stats(Stats),
     /// Stop tasks: the stop signal first, then a kill
     Stop(Stop),
     /// Forget stopped tasks
@@ -39,6 +41,11 @@ pub enum Command {
     Images(Listing),
     /// Remove images from the store
     Rmi(ImageNames),
+    /// Templates: the booted guests that microVMs are cloned from
+    #[command(subcommand)]
+    Template(Template),
+    /// Show what the host agent has
+    Info(Listing),
     /// Tell what this host offers, by trying it
     Doctor(Listing),
     /// The QEMU VM that plays the host where hardware virtualization is missing
@@ -102,6 +109,9 @@ pub struct Run {
     /// What to sign in to the registry with
     #[command(flatten)]
     pub registry: Registry,
+    /// Start on the first vCPU, while the others are brought online; a program that counts CPUs once may then count too few
+    #[arg(long)]
+    pub no_cpu_wait: bool,
     /// Print the clock points of the start to standard error at the end
     #[arg(long)]
     pub timing: bool,
@@ -203,6 +213,61 @@ pub struct Ps {
     /// How to print
     #[command(flatten)]
     pub listing: Listing,
+}
+
+/// `mote stats`.
+#[derive(Debug, Args)]
+pub struct Stats {
+    /// Print one reading; CPU is then the average since the start
+    #[arg(long)]
+    pub no_stream: bool,
+    /// How to print; JSON is one reading
+    #[command(flatten)]
+    pub listing: Listing,
+    /// Names, ids or unique beginnings of ids; all running tasks where absent
+    #[arg(value_name = "TASK")]
+    pub tasks: Vec<String>,
+}
+
+/// `mote template`.
+#[derive(Debug, Subcommand)]
+pub enum Template {
+    /// Make the template that tasks need, if it is not there
+    Build(TemplateBuild),
+    /// List templates
+    Ls(TemplateLs),
+    /// Remove templates; running tasks go on, the next start makes a new one
+    Rm(TemplateRm),
+}
+
+/// `mote template build`.
+#[derive(Debug, Args)]
+pub struct TemplateBuild {
+    /// Make a new one even where one is there
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// `mote template ls`.
+#[derive(Debug, Args)]
+pub struct TemplateLs {
+    /// Print keys alone
+    #[arg(short, long)]
+    pub quiet: bool,
+    /// How to print
+    #[command(flatten)]
+    pub listing: Listing,
+}
+
+/// `mote template rm`.
+#[derive(Debug, Args)]
+pub struct TemplateRm {
+    /// Remove all
+    #[arg(short, long, conflicts_with = "templates")]
+    pub all: bool,
+    /// Keys or unique beginnings of keys
+    #[arg(required_unless_present = "all", value_name = "TEMPLATE")]
+    pub templates: Vec<String>,
 }
 
 /// `mote stop`.
@@ -344,5 +409,14 @@ mod tests {
             panic!("not run")
         };
         assert_eq!(run.command, ["ls", "-l"]);
+    }
+
+    #[test]
+    fn templates_are_removed_by_name_or_all_at_once() {
+        let parse = |rest: &[&str]| Arguments::try_parse_from([&["mote", "template", "rm"], rest].concat());
+        assert!(parse(&["3f2a"]).is_ok());
+        assert!(parse(&["--all"]).is_ok());
+        assert!(parse(&[]).is_err());
+        assert!(parse(&["--all", "3f2a"]).is_err());
     }
 }

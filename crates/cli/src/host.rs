@@ -27,7 +27,7 @@ pub async fn connect(host: Option<String>) -> Result<Client> {
         return Ok(Client::unix(Path::new(path)));
     }
     let client = Client::unix(Path::new(SOCKET_PATH));
-    if client.version().await.is_ok() {
+    if client.open().await.is_ok() {
         return Ok(client);
     }
     let virtualization = machine::has_hardware_virtualization();
@@ -161,7 +161,7 @@ async fn connect_in_machine() -> Result<Client> {
         }) as api::client::Connecting
     };
     let client = Client::over(Arc::new(connect), format!("{SOCKET_PATH} in the machine"));
-    if client.version().await.is_err() {
+    if client.open().await.is_err() {
         start_agent_in(&machine).await?;
     }
     Ok(client)

@@ -11,6 +11,7 @@ mod host;
 mod output;
 mod progress;
 mod session;
+mod sink;
 mod terminal;
 mod value;
 

@@ -14,6 +14,11 @@ pub fn is_interactive() -> bool {
     io::stderr().is_terminal()
 }
 
+/// Whether standard output is a person's terminal.
+pub fn is_terminal() -> bool {
+    io::stdout().is_terminal()
+}
+
 /// One line for people, beside the output proper.
 pub fn note(text: &str) {
     eprintln!("mote: {text}");
@@ -45,6 +50,31 @@ pub fn json(value: &impl Serialize) -> anyhow::Result<()> {
 
 /// A list as a table in the manner of `docker ps`.
 pub fn table(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> io::Result<()> {
+    let mut text = String::new();
+    for line in table_lines(header, rows) {
+        text.push_str(&line);
+        text.push('\n');
+    }
+    io::stdout().write_all(text.as_bytes())
+}
+
+/// A table in place of what the terminal shows, without a flicker: each line overwrites the one before it, then the rest is cleared (ECMA-48).
+pub fn screen(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> io::Result<()> {
+    const HOME: &str = "\x1b[H";
+    const END_OF_LINE: &str = "\x1b[K\r\n";
+    const CLEAR_BELOW: &str = "\x1b[J";
+    let mut text = HOME.to_owned();
+    for line in table_lines(header, rows) {
+        text.push_str(&line);
+        text.push_str(END_OF_LINE);
+    }
+    text.push_str(CLEAR_BELOW);
+    let mut stdout = io::stdout();
+    stdout.write_all(text.as_bytes())?;
+    stdout.flush()
+}
+
+fn table_lines(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> Vec<String> {
     let mut table = Table::new();
     table
         .load_style(TableStyle::new())
@@ -56,10 +86,7 @@ pub fn table(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> io
     for column in table.column_iter_mut() {
         column.set_padding((0, 3));
     }
-    for row in table.lines() {
-        line(row.trim_end())?;
-    }
-    Ok(())
+    table.lines().map(|line| line.trim_end().to_owned()).collect()
 }
 
 /// The clock points, as milliseconds since the first one that was reached.
@@ -104,6 +131,37 @@ pub fn size(bytes: u64) -> String {
     }
 }
 
+/// Memory as people read it: in the units that `--memory` takes.
+pub fn memory(bytes: u64) -> String {
+    const UNITS: [&str; 3] = ["KiB", "MiB", "GiB"];
+    let mut tenths = u128::from(bytes) * 10;
+    let mut unit = "B";
+    for larger in UNITS {
+        if tenths < 10 * 1024 {
+            break;
+        }
+        tenths /= 1024;
+        unit = larger;
+    }
+    if unit == "B" {
+        format!("{bytes} B")
+    } else {
+        format!("{}.{} {unit}", tenths / 10, tenths % 10)
+    }
+}
+
+/// A time that has passed, in its largest unit.
+pub fn age(seconds: u64) -> String {
+    const UNITS: [(u64, &str); 4] = [(86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second")];
+    let (unit_seconds, unit) = UNITS
+        .into_iter()
+        .find(|(unit_seconds, _)| seconds >= *unit_seconds)
+        .unwrap_or((1, "second"));
+    let count = seconds / unit_seconds;
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {unit}{plural}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -131,6 +189,32 @@ mod tests {
             (5_000_000_000, "5.0GB"),
         ] {
             assert_eq!(size(bytes), text);
+        }
+    }
+
+    #[test]
+    fn memory_has_binary_units() {
+        for (bytes, text) in [
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (1024, "1.0 KiB"),
+            (11_953_767, "11.4 MiB"),
+            (64 << 30, "64.0 GiB"),
+        ] {
+            assert_eq!(memory(bytes), text);
+        }
+    }
+
+    #[test]
+    fn an_age_is_told_in_its_largest_unit() {
+        for (seconds, text) in [
+            (0, "0 seconds"),
+            (1, "1 second"),
+            (119, "1 minute"),
+            (7_200, "2 hours"),
+            (864_000, "10 days"),
+        ] {
+            assert_eq!(age(seconds), text);
         }
     }
 }

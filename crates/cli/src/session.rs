@@ -2,11 +2,13 @@
 
 use anyhow::{Context, Result, bail};
 use api::attach::Frame;
-use api::client::{AttachedReader, AttachedWriter, Client};
+use api::client::{Attached, AttachedReader, AttachedWriter, Client};
 use api::task::{StopRequest, Task};
-use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::AsyncReadExt;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::AbortHandle;
 
+use crate::sink::{Sink, Target};
 use crate::terminal::{self, RawMode};
 
 /// Bytes of input that are sent at once.
@@ -17,19 +19,19 @@ pub struct Session {
     client: Client,
     task: String,
     reader: AttachedReader,
-    writer: AttachedWriter,
-    interactive: bool,
+    input: Option<AbortHandle>,
     raw_mode: Option<RawMode>,
     interruptions: Interruptions,
 }
 
-/// The signals that end a task from outside.
-struct Interruptions {
+/// The signals that end a task from outside. They end this process no more, once this value was made.
+pub struct Interruptions {
     signals: [Signal; 3],
 }
 
 impl Interruptions {
-    fn listen() -> Result<Self> {
+    /// Listens from now on.
+    pub fn listen() -> Result<Self> {
         let open = |kind| signal(kind).context("cannot listen for signals");
         let signals = [
             open(SignalKind::interrupt())?,
@@ -39,7 +41,8 @@ impl Interruptions {
         Ok(Self { signals })
     }
 
-    async fn next(&mut self) {
+    /// Waits for one.
+    pub async fn next(&mut self) {
         let [interrupt, terminate, hangup] = &mut self.signals;
         tokio::select! {
             _ = interrupt.recv() => {}
@@ -49,22 +52,37 @@ impl Interruptions {
     }
 }
 
+/// What of the person's terminal the task has.
+#[derive(Clone, Copy, Debug)]
+pub struct Connected {
+    /// It has a terminal of its own, which is shown in the person's.
+    pub tty: bool,
+    /// It gets the person's input.
+    pub input: bool,
+}
+
 impl Session {
-    /// Attaches to `task`, which starts it. `tty` holds the person's terminal in raw mode where input is connected too.
-    pub async fn attach(client: &Client, task: &str, tty: bool, interactive: bool) -> Result<Self> {
-        let interruptions = Interruptions::listen()?;
-        let (reader, writer) = client.attach(task).await?.split();
-        let raw_mode = if tty && interactive {
+    /// A session of `task`, whose stream is `attached`. The person's terminal is in raw mode while it is the task's.
+    pub fn new(
+        client: &Client,
+        (task, attached): (String, Attached),
+        interruptions: Interruptions,
+        connected: Connected,
+    ) -> Result<Self> {
+        let (reader, writer) = attached.split();
+        let raw_mode = if connected.tty && connected.input {
             Some(RawMode::enter().context("cannot put the terminal into raw mode")?)
         } else {
             None
         };
+        // A task without either has nothing to be told.
+        let input = (connected.tty || connected.input)
+            .then(|| tokio::spawn(relay_input(writer, connected.input)).abort_handle());
         Ok(Self {
             client: client.clone(),
-            task: task.to_owned(),
+            task,
             reader,
-            writer,
-            interactive,
+            input,
             raw_mode,
             interruptions,
         })
@@ -76,14 +94,12 @@ impl Session {
             client,
             task,
             mut reader,
-            writer,
-            interactive,
+            input,
             raw_mode,
             mut interruptions,
         } = self;
-        let input = tokio::spawn(relay_input(writer, interactive));
-        let mut stdout = tokio::io::stdout();
-        let mut stderr = tokio::io::stderr();
+        let mut stdout = Sink::new(Target::Output);
+        let mut stderr = Sink::new(Target::Error);
         let mut stop_requests = 0;
         let ended = loop {
             let frame = tokio::select! {
@@ -97,25 +113,21 @@ impl Session {
                 }
             };
             let written = match frame {
-                Some(Frame::Stdout(bytes)) => write(&mut stdout, &bytes).await,
-                Some(Frame::Stderr(bytes)) => write(&mut stderr, &bytes).await,
+                Some(Frame::Stdout(bytes)) => stdout.write(&bytes).await,
+                Some(Frame::Stderr(bytes)) => stderr.write(&bytes).await,
                 Some(Frame::Ended(task)) => break *task,
                 Some(other) => bail!("the host agent sent a frame that only clients send: {other:?}"),
                 None => bail!("the host agent went away while task {task} ran"),
             };
             if let Err(error) = written {
-                client
-                    .stop_task(
-                        &task,
-                        StopRequest {
-                            timeout_seconds: Some(0),
-                        },
-                    )
-                    .await?;
+                let timeout_seconds = Some(0);
+                client.stop_task(&task, StopRequest { timeout_seconds }).await?;
                 return Err(error).context("cannot write the task's output, so the task was killed");
             }
         };
-        input.abort();
+        if let Some(input) = input {
+            input.abort();
+        }
         drop(raw_mode);
         Ok(ended)
     }
@@ -126,17 +138,12 @@ fn request_stop(client: Client, task: String, request: StopRequest) {
     tokio::spawn(async move { client.stop_task(&task, request).await });
 }
 
-async fn write(output: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> std::io::Result<()> {
-    output.write_all(bytes).await?;
-    output.flush().await
-}
-
 /// Sends input and window sizes until input ends or the task no longer takes any.
-async fn relay_input(mut writer: AttachedWriter, interactive: bool) -> Result<()> {
+async fn relay_input(mut writer: AttachedWriter, has_input: bool) -> Result<()> {
     let mut resized = signal(SignalKind::window_change()).context("cannot listen for signals")?;
     let mut stdin = tokio::io::stdin();
     let mut buffer = vec![0; INPUT_LEN];
-    let mut open = interactive;
+    let mut open = has_input;
     loop {
         tokio::select! {
             read = stdin.read(&mut buffer), if open => {

@@ -7,7 +7,7 @@ mod templates;
 mod transport;
 
 use std::path::Path;
-use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
@@ -68,6 +68,8 @@ pub enum ClientError {
 pub struct Client {
     connect: Connect,
     endpoint: String,
+    // Shared by the client's clones, so that whichever calls first takes the connection; locked for moments, never while waiting.
+    opened: Arc<Mutex<Option<Box<dyn Transport>>>>,
 }
 
 impl Client {
@@ -80,10 +82,37 @@ impl Client {
     /// A client over connections that `connect` makes; `endpoint` names their other end in errors.
     #[must_use]
     pub fn over(connect: Connect, endpoint: String) -> Self {
-        Self { connect, endpoint }
+        let opened = Arc::default();
+        Self {
+            connect,
+            endpoint,
+            opened,
+        }
     }
 
-    /// The host agent's version: also the way to ask whether one is there.
+    /// Connects, and keeps the connection for the next call: the cheapest way to learn whether a host agent is there.
+    ///
+    /// # Errors
+    /// [`ClientError::Connect`]
+    pub async fn open(&self) -> Result<(), ClientError> {
+        let stream = self.connect().await?;
+        *self.lock() = Some(stream);
+        Ok(())
+    }
+
+    async fn connect(&self) -> Result<Box<dyn Transport>, ClientError> {
+        (self.connect)().await.map_err(|source| ClientError::Connect {
+            endpoint: self.endpoint.clone(),
+            source,
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Box<dyn Transport>>> {
+        // Nothing that holds the lock can panic half-way through a change.
+        self.opened.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The host agent's version.
     ///
     /// # Errors
     /// [`ClientError`]
@@ -202,11 +231,11 @@ impl Client {
         body: Outgoing,
     ) -> Result<Response<hyper::body::Incoming>, ClientError> {
         let operation = format!("{method} {path}");
-        let connecting: Pin<Box<_>> = (self.connect)();
-        let stream = connecting.await.map_err(|source| ClientError::Connect {
-            endpoint: self.endpoint.clone(),
-            source,
-        })?;
+        let opened = self.lock().take();
+        let stream = match opened {
+            Some(stream) => stream,
+            None => self.connect().await?,
+        };
         let failed = |source| ClientError::Http {
             operation: operation.clone(),
             source,
@@ -290,6 +319,26 @@ mod tests {
             percent_encode("localhost:5000/app@sha256:0a"),
             "localhost%3A5000%2Fapp%40sha256%3A0a"
         );
+    }
+
+    #[tokio::test]
+    async fn an_open_connection_serves_the_next_call() {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("mote.sock");
+        let listener = tokio::net::UnixListener::bind(&path).unwrap();
+        let client = Client::unix(&path);
+        client.open().await.unwrap();
+        let (mut connection, _) = listener.accept().await.unwrap();
+        let answer = tokio::spawn(async move {
+            let mut request = [0; 16];
+            connection.read_exact(&mut request).await.unwrap();
+            let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 15\r\n\r\n{\"version\":\"7\"}";
+            connection.write_all(answer).await.unwrap();
+            connection
+        });
+        assert_eq!(client.version().await.unwrap().version, "7");
+        drop(answer);
     }
 
     #[tokio::test]

@@ -1,16 +1,16 @@
-//! `mote run`: create a task, attach to it, and end as its process ends.
+//! `mote run`: one request that creates, starts and attaches to a task; and an end as its process ends.
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
 
 use anyhow::{Result, bail};
-use api::client::Client;
+use api::client::{Attached, Client};
 use api::error::ErrorCode;
 use api::task::{Exit, RunRequest, Task, TerminalSize};
 
 use super::image::{load_with_progress, pull_request, pull_with_progress};
 use crate::args::{PullPolicy, Run, SecurityOption};
-use crate::session::Session;
+use crate::session::{Connected, Interruptions, Session};
 use crate::{host, output, terminal, value};
 
 /// The size of a terminal that nobody looks at.
@@ -29,11 +29,13 @@ pub async fn run(host: Option<String>, arguments: Run) -> Result<u8> {
     if let Some(path) = archive_path(&arguments.image) {
         request.image = load_one(&client, path).await?;
     }
-    let task = create(&client, &request, &arguments).await?;
-    let ended = Session::attach(&client, &task.id, arguments.tty, arguments.interactive)
-        .await?
-        .run()
-        .await?;
+    let mut interruptions = Interruptions::listen()?;
+    let task = start(&client, &request, &arguments, &mut interruptions).await?;
+    let connected = Connected {
+        tty: arguments.tty,
+        input: arguments.interactive,
+    };
+    let ended = Session::new(&client, task, interruptions, connected)?.run().await?;
     if arguments.timing {
         output::timing(&ended.clock);
     }
@@ -59,6 +61,7 @@ fn request(arguments: &Run) -> Result<RunRequest> {
         stdin: arguments.interactive,
         remove: arguments.rm,
         no_new_privileges: arguments.security_opt.contains(&SecurityOption::NoNewPrivileges),
+        waits_for_vcpus: !arguments.no_cpu_wait,
         timeout_seconds: arguments.timeout,
         stop_timeout_seconds: arguments.stop_timeout,
     })
@@ -85,17 +88,22 @@ async fn load_one(client: &Client, path: PathBuf) -> Result<String> {
     }
 }
 
-/// Creates the task, pulling its image where the policy says so.
-async fn create(client: &Client, request: &RunRequest, arguments: &Run) -> Result<Task> {
+/// Creates and starts the task, pulling its image where the policy says so; its id and its stream.
+async fn start(
+    client: &Client,
+    request: &RunRequest,
+    arguments: &Run,
+    interruptions: &mut Interruptions,
+) -> Result<(String, Attached)> {
     let local = archive_path(&arguments.image).is_some();
     if arguments.pull == PullPolicy::Always && !local {
-        pull(client, arguments).await?;
+        pull(client, arguments, interruptions).await?;
     }
-    match client.create_task(request).await {
+    match client.run(request).await {
         Err(error) if error.code() == Some(ErrorCode::ImageNotFound) && may_pull(arguments.pull) && !local => {
             output::note(&format!("{} is not in the store: pulling it", request.image));
-            pull(client, arguments).await?;
-            Ok(client.create_task(request).await?)
+            pull(client, arguments, interruptions).await?;
+            Ok(client.run(request).await?)
         }
         other => Ok(other?),
     }
@@ -105,9 +113,12 @@ fn may_pull(policy: PullPolicy) -> bool {
     policy == PullPolicy::Missing
 }
 
-async fn pull(client: &Client, arguments: &Run) -> Result<()> {
+async fn pull(client: &Client, arguments: &Run, interruptions: &mut Interruptions) -> Result<()> {
     let request = pull_request(&arguments.image, &arguments.registry, None)?;
-    pull_with_progress(client, &request, false).await.map(drop)
+    tokio::select! {
+        pulled = pull_with_progress(client, &request, false) => pulled.map(drop),
+        () = interruptions.next() => bail!("interrupted while {} was pulled", arguments.image),
+    }
 }
 
 /// The exit code as Docker gives it; says why where the process did not run to an end of its own.

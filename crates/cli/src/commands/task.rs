@@ -1,7 +1,7 @@
 //! `mote ps`, `mote inspect`, `mote stop`, `mote rm`.
 
 use anyhow::Result;
-use api::task::{Status, StopRequest, Task};
+use api::task::{Origin, Status, StopRequest, Task};
 
 use crate::args::{Format, Ps, Rm, Stop, TaskNames};
 use crate::value::VcpuMilli;
@@ -9,6 +9,11 @@ use crate::{host, output};
 
 /// Characters of an id that a table shows.
 const SHORT_ID_LEN: usize = 12;
+
+/// The beginning of an id that tables show.
+pub fn short_id(id: &str) -> String {
+    id.get(..SHORT_ID_LEN).unwrap_or(id).to_owned()
+}
 
 /// `mote ps`.
 pub async fn list(host: Option<String>, arguments: Ps) -> Result<u8> {
@@ -22,7 +27,7 @@ pub async fn list(host: Option<String>, arguments: Ps) -> Result<u8> {
         }
         Format::Json => output::json(&tasks)?,
         Format::Table => {
-            let header = ["ID", "NAME", "IMAGE", "CPU", "MEMORY", "STATUS", "EXIT"];
+            let header = ["ID", "NAME", "IMAGE", "CPU", "MEMORY", "STATUS", "ORIGIN", "EXIT"];
             output::table(&header, tasks.iter().map(row))?;
         }
     }
@@ -30,17 +35,18 @@ pub async fn list(host: Option<String>, arguments: Ps) -> Result<u8> {
 }
 
 fn row(task: &Task) -> Vec<String> {
-    let id = task.id.get(..SHORT_ID_LEN).unwrap_or(&task.id).to_owned();
     let exit = task.exit.map(|exit| exit.shell_code().to_string()).unwrap_or_default();
     let cpu = VcpuMilli(task.vcpu_milli).to_string();
     let status = format!("{:?}", task.status).to_uppercase();
+    let origin = task.origin.map(Origin::name).unwrap_or_default();
     vec![
-        id,
+        short_id(&task.id),
         task.name.clone(),
         task.image.clone(),
         cpu,
         format!("{} MiB", task.memory_mib),
         status,
+        origin.to_owned(),
         exit,
     ]
 }
