@@ -14,8 +14,10 @@ pub mod ring;
 pub mod slots;
 
 pub mod block;
+pub mod pmem;
 pub mod rng;
 pub mod serial;
 pub mod vsock;
 
 mod config;
+mod parts;

@@ -1,4 +1,5 @@
-//! virtio-blk (virtio 1.2, 5.2): a disk that is a concatenation of read-only files, or one writable file.
+//! virtio-blk (virtio 1.2, 5.2): a disk that is a concatenation of read-only files, one writable file, or a file that
+//! others share with what was written since.
 
 pub mod backend;
 pub mod request;
@@ -62,11 +63,10 @@ impl VirtioDevice for Block {
 
     fn features(&self) -> u64 {
         let always = 1 << VIRTIO_BLK_F_SEG_MAX | 1 << VIRTIO_BLK_F_BLK_SIZE;
-        match self.backend.as_ref() {
-            Backend::Concatenation(_) => always | 1 << VIRTIO_BLK_F_RO,
-            Backend::RawFile(_) => {
-                always | 1 << VIRTIO_BLK_F_FLUSH | 1 << VIRTIO_BLK_F_DISCARD | 1 << VIRTIO_BLK_F_WRITE_ZEROES
-            }
+        if self.backend.is_writable() {
+            always | 1 << VIRTIO_BLK_F_FLUSH | 1 << VIRTIO_BLK_F_DISCARD | 1 << VIRTIO_BLK_F_WRITE_ZEROES
+        } else {
+            always | 1 << VIRTIO_BLK_F_RO
         }
     }
 

@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use crate::block::backend::{Backend, RawFile};
+use crate::block::backend::Backend;
 use crate::block::request::{self, Data, HEADER_BYTES, ID_BYTES, RANGE_BYTES, Refusal, Request};
 use crate::ring::buffers::{Buffers, Span};
 use crate::ring::server::Service;
@@ -73,31 +73,31 @@ impl Disk {
     }
 
     fn transfer(&self, request: Request, parts: &Parts<'_>) -> io::Result<usize> {
-        match (request, self.backend.as_ref()) {
-            (Request::Read(range), backend) => {
-                backend.read_at(range.offset, &parts.room)?;
+        match request {
+            Request::Read(range) => {
+                self.backend.read_at(range.offset, &parts.room)?;
                 return Ok(parts.room.len());
             }
-            (Request::Identify, _) => return Ok(parts.room.copy_from(&self.id)),
-            (Request::Flush, Backend::RawFile(file)) => file.flush()?,
-            (Request::Write(range), Backend::RawFile(file)) => {
-                file.write_at(range.offset, &parts.given)?;
-                self.settle(file)?;
+            Request::Identify => return Ok(parts.room.copy_from(&self.id)),
+            Request::Flush => self.backend.flush()?,
+            Request::Write(range) => {
+                self.backend.write_at(range.offset, &parts.given)?;
+                self.settle()?;
             }
-            (Request::Discard(range), Backend::RawFile(file)) => file.discard(range)?,
-            (Request::WriteZeroes { range, unmap }, Backend::RawFile(file)) => {
-                file.write_zeroes(range, unmap)?;
-                self.settle(file)?;
-            }
-            (Request::Flush, Backend::Concatenation(_)) => {}
-            (Request::Write(_) | Request::Discard(_) | Request::WriteZeroes { .. }, Backend::Concatenation(_)) => {
-                return Err(io::ErrorKind::ReadOnlyFilesystem.into());
+            Request::Discard(range) => self.backend.discard(range)?,
+            Request::WriteZeroes { range, unmap } => {
+                self.backend.write_zeroes(range, unmap)?;
+                self.settle()?;
             }
         }
         Ok(0)
     }
 
-    fn settle(&self, file: &RawFile) -> io::Result<()> {
-        if self.write_through { file.flush() } else { Ok(()) }
+    fn settle(&self) -> io::Result<()> {
+        if self.write_through {
+            self.backend.flush()
+        } else {
+            Ok(())
+        }
     }
 }

@@ -6,10 +6,8 @@ use std::io;
 use thiserror::Error;
 
 use crate::block::backend::vectored;
+use crate::parts::{self, ALIGNMENT_BYTES};
 use crate::ring::buffers::Span;
-
-/// Where parts may begin, in bytes.
-pub const ALIGNMENT_BYTES: u64 = 4096;
 
 /// One file of a concatenation.
 #[derive(Debug)]
@@ -128,17 +126,12 @@ enum Source {
 
 impl Layout {
     fn append(&mut self, stored: u64, bytes: u64) -> Result<(), ConcatenationError> {
-        let padded = bytes
-            .checked_next_multiple_of(ALIGNMENT_BYTES)
-            .ok_or(ConcatenationError::TooLarge)?;
+        let end = parts::end(self.capacity_bytes, bytes).ok_or(ConcatenationError::TooLarge)?;
         self.extents.push(Extent {
             start: self.capacity_bytes,
             stored,
         });
-        self.capacity_bytes = self
-            .capacity_bytes
-            .checked_add(padded)
-            .ok_or(ConcatenationError::TooLarge)?;
+        self.capacity_bytes = end;
         Ok(())
     }
 

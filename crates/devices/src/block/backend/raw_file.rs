@@ -6,7 +6,7 @@ use std::io;
 use rustix::fs::FallocateFlags;
 use thiserror::Error;
 
-use crate::block::backend::vectored;
+use crate::block::backend::{vectored, zeros};
 use crate::block::request::{Range, SECTOR_BYTES};
 use crate::ring::buffers::Span;
 
@@ -59,51 +59,32 @@ impl RawFile {
         vectored::read_exact_at(&self.file, offset, into)
     }
 
-    pub(in crate::block) fn write_at(&self, offset: u64, from: &Span<'_>) -> io::Result<()> {
+    pub(super) fn write_at(&self, offset: u64, from: &Span<'_>) -> io::Result<()> {
         vectored::write_all_at(&self.file, offset, from)
     }
 
-    pub(in crate::block) fn flush(&self) -> io::Result<()> {
+    pub(super) fn flush(&self) -> io::Result<()> {
         self.file.sync_data()
     }
 
-    pub(in crate::block) fn discard(&self, range: Range) -> io::Result<()> {
-        match self.fallocate(FallocateFlags::PUNCH_HOLE, range) {
+    pub(super) fn discard(&self, range: Range) -> io::Result<()> {
+        match zeros::allocate(&self.file, FallocateFlags::PUNCH_HOLE, range) {
             // A discard is a hint: a file system without holes keeps what it has.
             Err(rustix::io::Errno::OPNOTSUPP) => Ok(()),
             result => Ok(result?),
         }
     }
 
-    pub(in crate::block) fn write_zeroes(&self, range: Range, unmap: bool) -> io::Result<()> {
+    pub(super) fn write_zeroes(&self, range: Range, unmap: bool) -> io::Result<()> {
         let how = if unmap {
             FallocateFlags::PUNCH_HOLE
         } else {
             FallocateFlags::ZERO_RANGE
         };
-        match self.fallocate(how, range) {
-            Err(rustix::io::Errno::OPNOTSUPP) => self.overwrite(range),
+        match zeros::allocate(&self.file, how, range) {
+            Err(rustix::io::Errno::OPNOTSUPP) => zeros::overwrite(&self.file, range),
             result => Ok(result?),
         }
-    }
-
-    fn fallocate(&self, how: FallocateFlags, range: Range) -> rustix::io::Result<()> {
-        if range.bytes == 0 {
-            return Ok(());
-        }
-        rustix::fs::fallocate(&self.file, how | FallocateFlags::KEEP_SIZE, range.offset, range.bytes)
-    }
-
-    /// The slow way, for file systems that know no better one.
-    fn overwrite(&self, range: Range) -> io::Result<()> {
-        static ZEROS: [u8; 65_536] = [0; 65_536];
-        let mut done = 0;
-        while done < range.bytes {
-            let count = usize::try_from(range.bytes - done).map_or(ZEROS.len(), |left| left.min(ZEROS.len()));
-            std::os::unix::fs::FileExt::write_all_at(&self.file, &ZEROS[..count], range.offset + done)?;
-            done += count as u64;
-        }
-        Ok(())
     }
 }
 
@@ -163,17 +144,5 @@ mod tests {
             assert!(bytes[4096..8192].iter().all(|&byte| byte == 0));
             assert!(bytes[..4096].iter().chain(&bytes[8192..]).all(|&byte| byte == 7));
         }
-    }
-
-    #[test]
-    fn the_slow_way_writes_the_same_zeros() {
-        let disk = disk(40);
-        disk.overwrite(Range {
-            offset: 512,
-            bytes: 39 * 4096,
-        })
-        .unwrap();
-        let zeros = bytes(&disk).iter().filter(|&&byte| byte == 0).count();
-        assert_eq!(zeros, 39 * 4096);
     }
 }

@@ -131,9 +131,10 @@ proptest! {
              prop_oneof![Just(16u32), Just(1), Just(512), 0u32..10_000, any::<u32>()], 0u16..8, 0u16..18), 16),
         kind in prop_oneof![0u32..14, any::<u32>()],
         sector in prop_oneof![0u64..20, any::<u64>()],
+        shared: bool,
     ) {
-        let image = file(&[0; 8192]);
-        let mut disk = Disk::writable(&image);
+        let image = file(&[7; 8192]);
+        let mut disk = if shared { copy_on_write::over(&image, &file(&[])) } else { Disk::writable(&image) };
         disk.put_header(kind, sector);
         for (index, &(address, bytes, flags, next)) in (0..).zip(&entries) {
             disk.queue.write_descriptor(disk.queue.table, index, (address, bytes), flags, next);
@@ -145,7 +146,9 @@ proptest! {
         for &head in &heads {
             prop_assert_eq!(disk.queue.take_used().map(|(used, _)| used), Some(head));
         }
-        prop_assert_eq!(image.metadata().unwrap().len(), 8192);
+        let contents = contents(&image);
+        prop_assert_eq!(contents.len(), 8192);
+        prop_assert!(!shared || contents.iter().all(|&byte| byte == 7));
         prop_assert!(!disk.guest.needs_reset());
     }
 }

@@ -1,5 +1,6 @@
 //! A disk, driven as Linux drives it and as nobody should.
 
+mod copy_on_write;
 mod hostile;
 
 use std::fs::File;
@@ -9,7 +10,7 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use vm_memory::{Bytes, GuestAddress};
 
 use crate::block::Block;
-use crate::block::backend::{Backend, Concatenation, Part, RawFile};
+use crate::block::backend::{Backend, Concatenation, CopyOnWrite, Part, RawFile};
 use crate::slots::testing::queue::{Buffer, DriverQueue, INDIRECT, into, out};
 use crate::slots::testing::*;
 
