@@ -9,11 +9,14 @@
 #![deny(unsafe_code)]
 
 pub mod device;
+pub mod discard;
 pub mod interrupt;
 pub mod ring;
 pub mod slots;
 
+pub mod balloon;
 pub mod block;
+pub mod memory;
 pub mod pmem;
 pub mod rng;
 pub mod serial;

@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 use virtio_queue::desc::split::Descriptor;
-use vm_memory::{GuestMemory, GuestMemoryMmap, Permissions, VolatileSlice};
+use vm_memory::{Address, GuestMemory, GuestMemoryMmap, Permissions, VolatileSlice};
 
 use crate::ring::Chain;
 
@@ -43,22 +43,8 @@ impl<'m> Buffers<'m> {
     /// When the driver broke a rule; the chain can still be completed, with nothing written.
     pub fn parse(memory: &'m GuestMemoryMmap, chain: Chain<'m>) -> Result<Self, ChainError> {
         let mut buffers = Self::default();
-        let mut last: Option<Descriptor> = None;
-        for (count, descriptor) in chain.enumerate() {
-            if count == DESCRIPTORS_MAX {
-                return Err(ChainError::TooLong);
-            }
-            if !descriptor.is_write_only() && last.is_some_and(|last| last.is_write_only()) {
-                return Err(ChainError::Order);
-            }
-            buffers.add(memory, descriptor)?;
-            last = Some(descriptor);
-        }
-        // The iterator ends without a word where the chain cannot be followed.
-        match last {
-            Some(last) if !last.has_next() => Ok(buffers),
-            _ => Err(ChainError::Endless),
-        }
+        walk(chain, |descriptor| buffers.add(memory, descriptor))?;
+        Ok(buffers)
     }
 
     fn add(&mut self, memory: &'m GuestMemoryMmap, descriptor: Descriptor) -> Result<(), ChainError> {
@@ -75,6 +61,47 @@ impl<'m> Buffers<'m> {
             span.slices.push(slice.map_err(|_| ChainError::OutsideMemory)?);
         }
         Ok(())
+    }
+}
+
+/// Where the writable buffers of a chain begin, as guest-physical addresses, and how many bytes each has: for a device that is
+/// given the memory itself, not what it holds.
+///
+/// # Errors
+///
+/// When the driver broke a rule; the chain can still be completed, with nothing written.
+pub fn writable_places(memory: &GuestMemoryMmap, chain: Chain<'_>) -> Result<Vec<(u64, u32)>, ChainError> {
+    let mut places = Vec::new();
+    walk(chain, |descriptor| {
+        let bytes = usize::try_from(descriptor.len()).map_err(|_| ChainError::OutsideMemory)?;
+        if !memory.check_range(descriptor.addr(), bytes, Permissions::No) {
+            return Err(ChainError::OutsideMemory);
+        }
+        if descriptor.is_write_only() {
+            places.push((descriptor.addr().raw_value(), descriptor.len()));
+        }
+        Ok(())
+    })?;
+    Ok(places)
+}
+
+/// Shows each descriptor of a chain, once, to `each`, which can refuse it.
+fn walk(chain: Chain<'_>, mut each: impl FnMut(Descriptor) -> Result<(), ChainError>) -> Result<(), ChainError> {
+    let mut last: Option<Descriptor> = None;
+    for (count, descriptor) in chain.enumerate() {
+        if count == DESCRIPTORS_MAX {
+            return Err(ChainError::TooLong);
+        }
+        if !descriptor.is_write_only() && last.is_some_and(|last| last.is_write_only()) {
+            return Err(ChainError::Order);
+        }
+        each(descriptor)?;
+        last = Some(descriptor);
+    }
+    // The iterator ends without a word where the chain cannot be followed.
+    match last {
+        Some(last) if !last.has_next() => Ok(()),
+        _ => Err(ChainError::Endless),
     }
 }
 

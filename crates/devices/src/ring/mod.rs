@@ -3,10 +3,13 @@
 pub mod buffers;
 pub mod server;
 
+use std::num::Wrapping;
+use std::sync::atomic::Ordering;
+
 use event_manager::{EventOps, EventSet, Events};
 use thiserror::Error;
 use virtio_queue::{DescriptorChain, Queue, QueueOwnedT, QueueT};
-use vm_memory::GuestMemoryMmap;
+use vm_memory::{Address, Bytes, GuestAddress, GuestMemoryMmap};
 use vmm_sys_util::eventfd::EventFd;
 
 /// A queue that the driver has enabled, with its kick.
@@ -58,6 +61,29 @@ impl Ring {
         let _ = self.kick.write(1);
     }
 
+    /// Whether no chain waits and the driver knows that it has to kick for the next: then there is nothing to do before a kick.
+    /// Only reads guest memory, so that a clone's queue at rest keeps sharing its pages with the template.
+    #[must_use]
+    pub fn is_at_rest(&self, memory: &GuestMemoryMmap) -> bool {
+        let next = self.queue.next_avail();
+        let waits = |index: Wrapping<u16>| index.0 != next;
+        if self.queue.avail_idx(memory, Ordering::Acquire).map_or(true, waits) {
+            return false;
+        }
+        // The wish for a kick: an index behind the used ring's entries, or flags in front of them (virtio 1.2, 2.7.8).
+        let (offset, wish) = if self.queue.event_idx_enabled() {
+            (4 + 8 * u64::from(self.queue.size()), next)
+        } else {
+            (0, 0)
+        };
+        let place = GuestAddress(self.queue.used_ring()).checked_add(offset);
+        place.is_some_and(|place| {
+            memory
+                .read_obj::<u16>(place)
+                .is_ok_and(|told| u16::from_le(told) == wish)
+        })
+    }
+
     /// The next chain; when there is none, the driver is asked for a kick with the one that will be.
     ///
     /// # Errors
@@ -96,5 +122,53 @@ impl Ring {
     /// When the driver's wish cannot be read.
     pub fn wants_interrupt(&mut self, memory: &GuestMemoryMmap) -> Result<bool, BrokenRing> {
         Ok(self.queue.needs_notification(memory)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use vmm_sys_util::eventfd::EFD_NONBLOCK;
+
+    use super::*;
+    use crate::slots::testing::queue::{DriverQueue, into};
+    use crate::slots::testing::{BUFFERS, MEMORY_BYTES};
+
+    fn ring(driver: &DriverQueue, event_idx: bool) -> Ring {
+        let mut queue = Queue::new(driver.entries).unwrap();
+        let low = |address| Some(u32::try_from(address).unwrap());
+        queue.set_desc_table_address(low(driver.table), Some(0));
+        queue.set_avail_ring_address(low(driver.avail), Some(0));
+        queue.set_used_ring_address(low(driver.used), Some(0));
+        queue.set_event_idx(event_idx);
+        queue.set_ready(true);
+        Ring::new(queue, EventFd::new(EFD_NONBLOCK).unwrap())
+    }
+
+    #[test]
+    fn a_queue_rests_when_its_driver_has_been_asked_for_a_kick() {
+        for event_idx in [true, false] {
+            let memory = GuestMemoryMmap::from_ranges(&[(GuestAddress(0), MEMORY_BYTES)]).unwrap();
+            let mut driver = DriverQueue::new(&memory, 0, 8, event_idx);
+            let mut ring = ring(&driver, event_idx);
+            assert!(ring.is_at_rest(&memory));
+            driver.add(&[into(BUFFERS, 8)]);
+            assert!(!ring.is_at_rest(&memory));
+            let head = ring.next(&memory).unwrap().unwrap().head_index();
+            ring.complete(&memory, head, 0).unwrap();
+            // Only a look that finds nothing asks for a kick, if that is by an index.
+            assert_eq!(ring.is_at_rest(&memory), !event_idx);
+            assert!(ring.next(&memory).unwrap().is_none());
+            assert!(ring.is_at_rest(&memory));
+        }
+    }
+
+    #[test]
+    fn a_queue_that_cannot_be_read_does_not_rest() {
+        let memory = GuestMemoryMmap::from_ranges(&[(GuestAddress(0), MEMORY_BYTES)]).unwrap();
+        let mut driver = DriverQueue::new(&memory, 0, 8, true);
+        driver.used = MEMORY_BYTES as u64;
+        assert!(!ring(&driver, true).is_at_rest(&memory));
+        driver.avail = u64::from(u32::MAX - 1);
+        assert!(!ring(&driver, true).is_at_rest(&memory));
     }
 }
