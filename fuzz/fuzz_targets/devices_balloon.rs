@@ -19,6 +19,6 @@ fuzz_target!(|input: (u64, u32, &[u8])| {
     for (pages, number) in parse(numbers).zip(numbers.chunks(4)) {
         assert_eq!(pages.bytes, PAGE_BYTES);
         let number: [u8; 4] = number.try_into().expect("a whole number");
-        assert_eq!(pages.start / PAGE_BYTES, u32::from_le_bytes(number).into());
+        assert_eq!(pages.start / PAGE_BYTES, u64::from(u32::from_le_bytes(number)));
     }
 });

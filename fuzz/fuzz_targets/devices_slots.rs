@@ -1,11 +1,14 @@
 //! Writes of a driver to the registers of a slot, five bytes each: the register's offset, and the value in little endian.
 #![no_main]
 
+use std::sync::Arc;
+
 use devices::interrupt::Interrupt;
 use devices::slots::registers::{Effect, Registers, TRANSPORT_FEATURES};
 use libfuzzer_sys::fuzz_target;
 use virtio_queue::QueueT;
 use vm_memory::{GuestAddress, GuestMemoryMmap};
+use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 
 const STATUS: u64 = 0x70;
 const DRIVER_OK: u32 = 4;
@@ -16,7 +19,7 @@ const QUEUE_SIZES: [u16; 2] = [256, 16];
 
 fuzz_target!(|writes: &[u8]| {
     let memory = GuestMemoryMmap::<()>::from_ranges(&[(GuestAddress(0), 0x10000)]).expect("64 KiB of memory");
-    let interrupt = Interrupt::new().expect("a descriptor");
+    let interrupt = Interrupt::new(Arc::new(EventFd::new(EFD_NONBLOCK).expect("a descriptor")));
     let mut registers = Registers::new(2, FEATURES, &QUEUE_SIZES).expect("powers of two");
     for write in writes.chunks_exact(5) {
         let value = u32::from_le_bytes([write[1], write[2], write[3], write[4]]);

@@ -136,6 +136,24 @@ fn a_report_that_waits_when_the_worker_starts_is_served() {
 }
 
 #[test]
+fn a_clone_reports_to_its_own_host() {
+    let mut template = Driver::new();
+    template.send(REPORTS, &[into(0x6000, PAGE)]);
+    let record = Record::default();
+    let guest = template.guest.restored(Balloon::new(Box::new(record.clone())));
+    let mut clone = Driver {
+        guest,
+        queues: template.queues,
+        record,
+    };
+    assert_eq!(clone.send(REPORTS, &[into(0x7000, PAGE)]), [(0x7000, 0x1000)]);
+    assert_eq!(clone.send(REPORTS, &[into(0x8000, PAGE)]), [(0x8000, 0x1000)]);
+    let numbers = clone.put_numbers(&[9]);
+    assert_eq!(clone.send(INFLATE, &[numbers]), [(0x9000, 0x1000)]);
+    assert_eq!(template.record.take(), []);
+}
+
+#[test]
 fn a_long_queue_is_served_in_turns_to_its_end() {
     let mut driver = Driver::new();
     let pages = (0..10).map(|page| (0x6000 + page * 0x1000, 0x1000));

@@ -157,6 +157,29 @@ fn a_device_of_which_nothing_is_requested_rests() {
 }
 
 #[test]
+fn a_clones_driver_learns_what_is_requested_of_it() {
+    let template = Driver::new(Region {
+        requested_bytes: 0,
+        ..REGION
+    });
+    let record = Record::default();
+    let guest = template
+        .guest
+        .restored(Memory::new(REGION, Box::new(record.clone())).unwrap());
+    let mut clone = Driver {
+        guest,
+        queue: template.queue,
+        record,
+    };
+    clone.guest.slots.raise_config(clone.guest.slot);
+    assert_eq!(clone.guest.take_interrupt(), 2);
+    assert_eq!(clone.guest.config(48, 8), REGION.requested_bytes.to_le_bytes());
+    assert_eq!(clone.request(PLUG, 0, 5), (ACK, 0));
+    assert_eq!(clone.guest.take_interrupt(), 1);
+    assert_eq!(clone.plugged_blocks(), 5);
+}
+
+#[test]
 fn blocks_outlive_a_reset() {
     let mut driver = Driver::new(REGION);
     assert_eq!(driver.request(PLUG, 0, 3), (ACK, 0));
