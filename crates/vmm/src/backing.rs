@@ -6,12 +6,12 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use devices::block::Block;
-use devices::block::backend::{Backend, Concatenation, ConcatenationError, Part, RawFile, RawFileError};
-use devices::device::VirtioDevice;
+use devices::block::backend::{
+    Backend, Concatenation, ConcatenationError, CopyOnWrite, CopyOnWriteError, Part, RawFile, RawFileError,
+};
 use devices::rng::Rng;
 use devices::serial::Serial;
 use devices::vsock::Vsock;
-use protocol::vmm::Device;
 
 use crate::host_side::NeighbouringSockets;
 use crate::socket::{self, BoundPath, SocketError};
@@ -21,14 +21,6 @@ pub const SERIAL_BYTES_MAX: u64 = 64 << 20;
 
 /// The host's entropy.
 const ENTROPY: &str = "/dev/urandom";
-
-/// A device that is ready to be plugged.
-pub struct Opened {
-    /// The device.
-    pub device: Box<dyn VirtioDevice>,
-    /// The socket that it brought into the file system; to be kept until the microVM has ended.
-    pub socket: Option<BoundPath>,
-}
 
 /// Why a device cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -59,6 +51,14 @@ pub enum BackingError {
         /// What is wrong with it.
         source: RawFileError,
     },
+    /// The file is none that a disk can begin from.
+    #[error("cannot make a copy-on-write disk of {}", path.display())]
+    CopyOnWrite {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: CopyOnWriteError,
+    },
     /// The device's socket cannot be had.
     #[error("cannot serve the guest's sockets")]
     Socket(#[from] SocketError),
@@ -72,29 +72,84 @@ pub enum BackingError {
     },
 }
 
-/// Opens what stands behind `device`.
+/// A vsock device of the guest `guest_cid`, and its socket.
 ///
 /// # Errors
-/// Where a file or socket cannot be had, or is unfit.
-pub fn open(device: &Device) -> Result<Opened, BackingError> {
-    let alone = |device| Opened { device, socket: None };
-    match device {
-        Device::Vsock { guest_cid, socket } => {
-            let (listener, bound) = socket::bind(socket)?;
-            let vsock = Vsock::new(*guest_cid, NeighbouringSockets::of(socket), listener)
-                .map_err(|source| BackingError::Device { what: "vsock", source })?;
-            Ok(Opened {
-                device: Box::new(vsock),
-                socket: Some(bound),
-            })
-        }
-        Device::BlockConcatenation { parts } => Ok(alone(Box::new(Block::new(concatenation(parts)?, "")))),
-        Device::BlockFile { path } => Ok(alone(Box::new(Block::new(raw_file(path)?, "")))),
-        Device::Rng => Ok(alone(Box::new(Rng::new(open_read(
-            "entropy source",
-            Path::new(ENTROPY),
-        )?)))),
+/// Where the socket cannot be had.
+pub fn vsock(guest_cid: u32, socket: &Path) -> Result<(Vsock, BoundPath), BackingError> {
+    let (listener, bound) = socket::bind(socket)?;
+    let vsock = Vsock::new(guest_cid, NeighbouringSockets::of(socket), listener)
+        .map_err(|source| BackingError::Device { what: "vsock", source })?;
+    Ok((vsock, bound))
+}
+
+/// A read-only disk of these parts; without any a disk of no length.
+///
+/// # Errors
+/// Where a file cannot be read, or the parts make no disk.
+pub fn concatenation(parts: &[PathBuf]) -> Result<Block, BackingError> {
+    let disk = Concatenation::new(open_parts(parts)?).map_err(|source| BackingError::Concatenation {
+        parts: parts.to_owned(),
+        source,
+    })?;
+    Ok(Block::new(Backend::Concatenation(disk), ""))
+}
+
+/// A writable disk that is the file at `path`.
+///
+/// # Errors
+/// Where the file cannot be written, or is no disk.
+pub fn raw_file(path: &Path) -> Result<Block, BackingError> {
+    let opened = OpenOptions::new().read(true).write(true).open(path);
+    let file = opened.map_err(|source| unopened("block file", path, source))?;
+    let disk = RawFile::new(file).map_err(|source| BackingError::RawFile {
+        path: path.to_owned(),
+        source,
+    })?;
+    Ok(Block::new(Backend::RawFile(disk), ""))
+}
+
+/// A writable disk that begins as the file at `base`; what is written goes into a nameless file in `directory`.
+///
+/// # Errors
+/// Where a file cannot be had.
+pub fn copy_on_write(base: &Path, directory: &Path) -> Result<Block, BackingError> {
+    let unwritten = open_read("block file", base)?;
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).mode(0o600).custom_flags(libc::O_TMPFILE);
+    let written = options
+        .open(directory)
+        .map_err(|source| unopened("directory for a nameless file", directory, source))?;
+    let disk = CopyOnWrite::new(unwritten, written).map_err(|source| BackingError::CopyOnWrite {
+        path: base.to_owned(),
+        source,
+    })?;
+    Ok(Block::new(Backend::CopyOnWrite(disk), ""))
+}
+
+/// A source of the host's entropy.
+///
+/// # Errors
+/// Where the host has none.
+pub fn rng() -> Result<Rng, BackingError> {
+    Ok(Rng::new(open_read("entropy source", Path::new(ENTROPY))?))
+}
+
+/// Opens the parts of a rootfs snapshot.
+///
+/// # Errors
+/// Where one cannot be read.
+pub fn open_parts(parts: &[PathBuf]) -> Result<Vec<Part>, BackingError> {
+    let mut opened = Vec::with_capacity(parts.len());
+    for path in parts {
+        let file = open_read("block part", path)?;
+        let metadata = file.metadata().map_err(|source| unopened("block part", path, source))?;
+        opened.push(Part {
+            file,
+            bytes: metadata.len(),
+        });
     }
+    Ok(opened)
 }
 
 /// A serial port whose output goes to the file at `path`, which is made anew.
@@ -120,33 +175,6 @@ pub fn open_serial(path: &Path) -> Result<Serial, BackingError> {
         what: "serial port",
         source,
     })
-}
-
-fn concatenation(parts: &[PathBuf]) -> Result<Backend, BackingError> {
-    let mut opened = Vec::with_capacity(parts.len());
-    for path in parts {
-        let file = open_read("block part", path)?;
-        let metadata = file.metadata().map_err(|source| unopened("block part", path, source))?;
-        opened.push(Part {
-            file,
-            bytes: metadata.len(),
-        });
-    }
-    let disk = Concatenation::new(opened).map_err(|source| BackingError::Concatenation {
-        parts: parts.to_owned(),
-        source,
-    })?;
-    Ok(Backend::Concatenation(disk))
-}
-
-fn raw_file(path: &Path) -> Result<Backend, BackingError> {
-    let opened = OpenOptions::new().read(true).write(true).open(path);
-    let file = opened.map_err(|source| unopened("block file", path, source))?;
-    let disk = RawFile::new(file).map_err(|source| BackingError::RawFile {
-        path: path.to_owned(),
-        source,
-    })?;
-    Ok(Backend::RawFile(disk))
 }
 
 fn open_read(what: &'static str, path: &Path) -> Result<File, BackingError> {
@@ -187,39 +215,44 @@ mod tests {
     use super::*;
     use std::fs;
 
-    fn check(device: &Device, expected: &str) {
-        let error = open(device).err().expect("is refused");
+    fn check<T>(opened: Result<T, BackingError>, expected: &str) {
+        let error = opened.err().expect("is refused");
         let sentence = format!("{:#}", anyhow::Error::from(error));
         assert!(sentence.contains(expected), "{sentence}");
     }
 
     #[test]
     fn a_missing_part_is_named() {
-        let parts = vec!["/dev/null".into(), "/nonexistent/part".into()];
-        check(
-            &Device::BlockConcatenation { parts },
-            "cannot open the block part /nonexistent/part: No such file",
-        );
+        let parts = ["/dev/null".into(), "/nonexistent/part".into()];
+        let expected = "cannot open the block part /nonexistent/part: No such file";
+        check(concatenation(&parts), expected);
     }
 
     #[test]
     fn a_missing_file_is_named_and_not_made() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("disk");
-        check(&Device::BlockFile { path: path.clone() }, "disk: No such file");
+        check(raw_file(&path), "disk: No such file");
+        check(copy_on_write(&path, folder.path()), "disk: No such file");
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn what_a_clone_writes_has_no_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let base = folder.path().join("base");
+        File::create(&base).unwrap().set_len(1 << 20).unwrap();
+        copy_on_write(&base, folder.path()).unwrap();
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        check(copy_on_write(&base, &base), "directory for a nameless file");
     }
 
     #[test]
     fn a_socket_that_is_taken_is_named() {
         let folder = tempfile::tempdir().unwrap();
         let socket = folder.path().join("v");
-        let vsock = Device::Vsock {
-            guest_cid: 3,
-            socket: socket.clone(),
-        };
-        let opened = open(&vsock).unwrap();
-        check(&vsock, "v: Address already in use");
+        let opened = vsock(3, &socket).unwrap();
+        check(vsock(3, &socket), "v: Address already in use");
         drop(opened);
         assert!(!socket.exists());
     }

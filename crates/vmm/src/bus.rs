@@ -7,60 +7,98 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use devices::serial::Serial;
-use devices::slots::Slots;
-use protocol::guest::{DOORBELL_BOOTED, DOORBELL_PORT, DOORBELL_SHUTDOWN};
-use protocol::vmm::{Event, ExitCode};
+use devices::slots::{QUEUE_NOTIFY_OFFSET, SavedSlot, SlotIndex, Slots};
+use protocol::guest::{DOORBELL_BOOTED, DOORBELL_MEMORY, DOORBELL_PORT, DOORBELL_SHUTDOWN, DOORBELL_VCPUS};
+use protocol::vmm::{Event, ExitCode, standing};
 
 use crate::clock::monotonic_ns;
 use crate::ending::Ending;
 use crate::reports::{Report, Reporter};
+use crate::wiring::Wiring;
 use crate::x86_64::layout::{SERIAL_PORT, SERIAL_PORTS, slot_at};
 
 /// The way from a vCPU to the devices. All vCPU threads use the same one.
 pub struct Bus {
     // The vCPU threads share them: a device sees one access at a time, whichever vCPU makes it.
     slots: Mutex<Slots>,
+    /// What the guest is told of the slots.
+    bitmap: u16,
+    wiring: Wiring,
     serial: Option<Mutex<Serial>>,
     booted: AtomicBool,
     reporter: Reporter,
 }
 
+/// What the guest wants from whoever runs it.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// Nothing.
+    None,
+    /// To be saved, if it is to be a template.
+    Save,
+    /// That its other vCPUs can be started.
+    Vcpus,
+    /// To end.
+    End(Ending),
+}
+
 impl Bus {
-    /// A bus with these devices; what the guest tells of itself goes to `reporter`.
-    pub fn new(slots: Slots, serial: Option<Serial>, reporter: Reporter) -> Self {
+    /// A bus with these devices, of which the guest is told those in `bitmap`; what the guest tells of itself goes to `reporter`.
+    pub fn new(slots: Slots, bitmap: u16, wiring: Wiring, serial: Option<Serial>, reporter: Reporter) -> Self {
         Self {
             slots: Mutex::new(slots),
+            bitmap,
+            wiring,
             serial: serial.map(Mutex::new),
             booted: AtomicBool::new(false),
             reporter,
         }
     }
 
-    /// The guest writes `data` to `port`. Gives the guest's end, where this was it.
-    pub fn write_port(&self, port: u16, data: &[u8]) -> Option<Ending> {
+    /// The guest writes `data` to `port`. Gives what it wants thereby.
+    pub fn write_port(&self, port: u16, data: &[u8]) -> Wish {
         if port == DOORBELL_PORT {
-            return self.ring(u32::from_le_bytes(data.try_into().ok()?));
+            return data
+                .try_into()
+                .map_or(Wish::None, |value| self.ring(u32::from_le_bytes(value)));
         }
         if let (Some(mut serial), Some(offset), [value]) = (self.serial(), serial_offset(port), data) {
             serial.write(offset, *value);
         }
-        None
+        Wish::None
     }
 
     /// The guest reads from `port`.
     pub fn read_port(&self, port: u16, data: &mut [u8]) {
         data.fill(u8::MAX);
         if port == DOORBELL_PORT && data.len() == size_of::<u32>() {
-            data.copy_from_slice(&u32::from(self.slots().bitmap()).to_le_bytes());
+            self.tell_booted(monotonic_ns());
+            data.copy_from_slice(&self.answer().to_le_bytes());
         } else if let (Some(mut serial), Some(offset), [value]) = (self.serial(), serial_offset(port), data) {
             *value = serial.read(offset);
+        }
+    }
+
+    /// What a read of the doorbell gives: the plugged slots.
+    pub fn answer(&self) -> u32 {
+        self.bitmap.into()
+    }
+
+    /// Tells that the guest agent runs. Only the first time: a guest must not be able to make us remember more and more.
+    pub fn tell_booted(&self, monotonic_ns: u64) {
+        if !self.booted.swap(true, Ordering::AcqRel) {
+            self.reporter.report(Report::Event(Event::GuestBooted { monotonic_ns }));
         }
     }
 
     /// The guest writes `data` to `address`, where it has no memory.
     pub fn write_memory(&self, address: u64, data: &[u8]) {
         if let Some((slot, offset)) = slot_at(address) {
-            self.slots().write(slot, offset, data);
+            let mut slots = self.slots();
+            if offset == QUEUE_NOTIFY_OFFSET {
+                self.wiring.notified(slot, &slots);
+            }
+            slots.write(slot, offset, data);
         }
     }
 
@@ -72,17 +110,27 @@ impl Bus {
         }
     }
 
-    fn ring(&self, value: u32) -> Option<Ending> {
+    /// Brings the devices to rest, for good, and gives what the drivers have set up.
+    pub fn rest(&self) -> Vec<(SlotIndex, SavedSlot)> {
+        let mut slots = self.slots();
+        slots.stop_workers();
+        SlotIndex::all()
+            .filter_map(|index| Some((index, slots.save(index)?)))
+            .collect()
+    }
+
+    fn ring(&self, value: u32) -> Wish {
         match value {
-            // Only the first time: a guest must not be able to make us remember more and more.
-            DOORBELL_BOOTED if !self.booted.swap(true, Ordering::AcqRel) => {
-                self.reporter.report(Report::Event(Event::GuestBooted {
-                    monotonic_ns: monotonic_ns(),
-                }));
-                None
+            DOORBELL_BOOTED => Wish::Save,
+            DOORBELL_VCPUS => Wish::Vcpus,
+            DOORBELL_MEMORY => {
+                if let Some(slot) = SlotIndex::new(standing::MEMORY.into()) {
+                    self.slots().raise_config(slot);
+                }
+                Wish::None
             }
-            DOORBELL_SHUTDOWN => Some(Ending::new(ExitCode::GuestShutdown, "the guest shut down")),
-            _ => None,
+            DOORBELL_SHUTDOWN => Wish::End(Ending::new(ExitCode::GuestShutdown, "the guest shut down")),
+            _ => Wish::None,
         }
     }
 
@@ -110,25 +158,29 @@ mod tests {
     use crate::subscriber::Subscriber;
     use crate::workers::Workers;
     use crate::x86_64::layout::{Range, SLOT_WINDOWS};
+    use devices::interrupt::Line;
     use devices::rng::Rng;
     use event_manager::EventManager;
     use proptest::prelude::*;
     use std::io;
+    use std::sync::Arc;
     use std::sync::mpsc::Receiver;
+    use vmm_sys_util::eventfd::EventFd;
 
     fn bus() -> (Bus, Receiver<Report>) {
         let (reporter, reports) = reports::channel().unwrap();
         let endpoint = EventManager::<Subscriber>::new().unwrap().remote_endpoint();
-        let memory = memory::map(&[Range {
+        let range = Range {
             start: 0,
             bytes: 1 << 20,
-        }])
-        .unwrap();
-        let mut slots = Slots::new(memory, Box::new(Workers::new(endpoint)));
+        };
+        let memory = memory::guest(vec![memory::anonymous(range).unwrap()]).unwrap();
+        let line = |_| -> Arc<dyn Line> { Arc::new(EventFd::new(0).unwrap()) };
+        let mut slots = Slots::new(memory, Box::new(Workers::new(endpoint)), Box::new(line));
         slots.plug(Box::new(Rng::new(io::empty()))).unwrap();
         slots.plug(Box::new(Rng::new(io::empty()))).unwrap();
         let serial = Serial::new(Box::new(io::sink())).unwrap();
-        (Bus::new(slots, Some(serial), reporter), reports)
+        (Bus::new(slots, 3, Wiring::none(), Some(serial), reporter), reports)
     }
 
     fn read_port(bus: &Bus, port: u16) -> [u8; 4] {
@@ -146,7 +198,11 @@ mod tests {
     fn the_first_boot_is_told_and_no_other() {
         let (bus, reports) = bus();
         for _ in 0..3 {
-            assert_eq!(bus.write_port(DOORBELL_PORT, &DOORBELL_BOOTED.to_le_bytes()), None);
+            assert_eq!(
+                bus.write_port(DOORBELL_PORT, &DOORBELL_BOOTED.to_le_bytes()),
+                Wish::Save
+            );
+            read_port(&bus, DOORBELL_PORT);
         }
         assert!(matches!(
             reports.try_recv(),
@@ -157,8 +213,8 @@ mod tests {
 
     #[test]
     fn the_last_ring_ends_the_guest_in_good_order() {
-        let ending = bus().0.write_port(DOORBELL_PORT, &DOORBELL_SHUTDOWN.to_le_bytes());
-        assert_eq!(ending.map(|ending| ending.exit), Some(ExitCode::GuestShutdown));
+        let wish = bus().0.write_port(DOORBELL_PORT, &DOORBELL_SHUTDOWN.to_le_bytes());
+        assert!(matches!(wish, Wish::End(ending) if ending.exit == ExitCode::GuestShutdown));
     }
 
     #[test]
@@ -189,7 +245,7 @@ mod tests {
             }
             for port in [port, SERIAL_PORT + port % 8, DOORBELL_PORT + port % 4] {
                 let shutdown = port == DOORBELL_PORT && bytes == DOORBELL_SHUTDOWN.to_le_bytes();
-                prop_assert_eq!(bus.write_port(port, &bytes).is_some(), shutdown);
+                prop_assert_eq!(matches!(bus.write_port(port, &bytes), Wish::End(_)), shutdown);
                 bus.read_port(port, &mut bytes);
             }
         }

@@ -6,15 +6,12 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use devices::slots::SLOT_COUNT;
-use protocol::vmm::{Config, Device};
+use protocol::vmm::{Config, Device, GROWTH_MIB_MAX, GROWTH_STEP_MIB, GUEST_CID, Origin, Shape, VCPUS_MAX, standing};
 
-use crate::x86_64::layout::VCPUS_MAX;
+use crate::x86_64::layout::LATE_MEMORY_BYTES_MAX;
 
 /// The longest configuration, in bytes.
 pub const CONFIG_LEN_MAX: u64 = 1 << 20;
-
-/// The most memory, in MiB: a terabyte, which every host's processor can address.
-pub const MEMORY_MIB_MAX: u32 = 1 << 20;
 
 /// The context ids that a guest can have: below are the host's, the last one means anybody (virtio 1.2, 5.10.4).
 const GUEST_CIDS: Range<u32> = 3..u32::MAX;
@@ -36,29 +33,54 @@ pub enum ConfigError {
     /// It is no JSON, has an unknown member, or lacks one.
     #[error("the config is not valid")]
     Malformed(#[source] serde_json::Error),
+    /// It boots a guest without saying what that is to be.
+    #[error("the config boots a guest and has no shape; only a clone can wait for one")]
+    NoShape,
+    /// It asks for a clone that is saved again, or the like.
+    #[error(transparent)]
+    Shape(#[from] ShapeError),
+}
+
+/// Why a shape is none that a microVM can have.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ShapeError {
     /// The number of vCPUs is none that a guest can have.
-    #[error("the config asks for {vcpus} vCPUs; 1 to {VCPUS_MAX} are possible")]
+    #[error("the shape asks for {vcpus} vCPUs; 1 to {VCPUS_MAX} are possible")]
     Vcpus {
         /// What is asked for.
         vcpus: u8,
     },
-    /// The size of memory is none that a guest can have.
-    #[error("the config asks for {memory_mib} MiB of memory; 1 to {MEMORY_MIB_MAX} are possible")]
+    /// Memory cannot grow by so much.
+    #[error(
+        "the shape asks for {mib} MiB of further memory; multiples of {GROWTH_STEP_MIB} up to {mib_max} are possible"
+    )]
     Memory {
         /// What is asked for.
-        memory_mib: u32,
+        mib: u32,
+        /// What is possible.
+        mib_max: u32,
     },
-    /// The guest's address is a reserved one.
-    #[error("the config gives the guest the context id {guest_cid}; 3 to 4294967294 are possible")]
+    /// The guest's address is a reserved one, or not the one that a template's driver knows.
+    #[error(
+        "the shape gives the guest the context id {guest_cid} at slot {slot}; {GUEST_CID} is that of slot 0, others have 3 to 4294967294"
+    )]
     GuestCid {
         /// What is asked for.
         guest_cid: u32,
+        /// Where.
+        slot: u8,
     },
-    /// There are more devices than slots.
-    #[error("the config has {devices} devices; {SLOT_COUNT} are possible")]
-    Slots {
-        /// What is asked for.
-        devices: usize,
+    /// There is no such slot.
+    #[error("the shape has a device in slot {slot}; there are slots 0 to {}", SLOT_COUNT - 1)]
+    Slot {
+        /// The slot.
+        slot: u8,
+    },
+    /// A standing device is of another kind.
+    #[error("the shape has another device in slot {slot} than the one that every guest has there")]
+    Standing {
+        /// The slot.
+        slot: u8,
     },
 }
 
@@ -93,28 +115,66 @@ pub fn parse(bytes: &[u8]) -> Result<Config, ConfigError> {
         return Err(ConfigError::TooLong);
     }
     let config: Config = serde_json::from_slice(bytes).map_err(ConfigError::Malformed)?;
-    if !(1..=VCPUS_MAX).contains(&config.vcpus) {
-        return Err(ConfigError::Vcpus { vcpus: config.vcpus });
+    match (&config.shape, &config.origin) {
+        (Some(shape), _) => check(shape)?,
+        (None, Origin::Template(_)) => {}
+        (None, Origin::Boot(_)) => return Err(ConfigError::NoShape),
     }
-    if !(1..=MEMORY_MIB_MAX).contains(&config.memory_mib) {
-        return Err(ConfigError::Memory {
-            memory_mib: config.memory_mib,
-        });
+    Ok(config)
+}
+
+/// Checks that a microVM can have this shape.
+///
+/// # Errors
+/// What is impossible, with what is possible.
+pub fn check(shape: &Shape) -> Result<(), ShapeError> {
+    if !(1..=VCPUS_MAX).contains(&shape.vcpus) {
+        return Err(ShapeError::Vcpus { vcpus: shape.vcpus });
     }
-    if config.slots.len() > SLOT_COUNT {
-        return Err(ConfigError::Slots {
-            devices: config.slots.len(),
-        });
-    }
-    for device in &config.slots {
+    check_memory(shape.growth_mib, GROWTH_MIB_MAX)?;
+    for (&slot, device) in &shape.slots {
+        if usize::from(slot) >= SLOT_COUNT {
+            return Err(ShapeError::Slot { slot });
+        }
+        if !fits(slot, device) {
+            return Err(ShapeError::Standing { slot });
+        }
         match device {
-            Device::Vsock { guest_cid, .. } if !GUEST_CIDS.contains(guest_cid) => {
-                return Err(ConfigError::GuestCid { guest_cid: *guest_cid });
+            Device::Vsock { guest_cid, .. }
+                if !GUEST_CIDS.contains(guest_cid) || (slot == standing::VSOCK && *guest_cid != GUEST_CID) =>
+            {
+                return Err(ShapeError::GuestCid {
+                    guest_cid: *guest_cid,
+                    slot,
+                });
+            }
+            Device::Memory { mib } => {
+                let mib_max = u32::try_from(LATE_MEMORY_BYTES_MAX >> 20).unwrap_or(u32::MAX);
+                check_memory(*mib, mib_max)?;
             }
             _ => {}
         }
     }
-    Ok(config)
+    Ok(())
+}
+
+fn check_memory(mib: u32, mib_max: u32) -> Result<(), ShapeError> {
+    if mib > mib_max || !mib.is_multiple_of(GROWTH_STEP_MIB) {
+        return Err(ShapeError::Memory { mib, mib_max });
+    }
+    Ok(())
+}
+
+/// Whether `device` may be in `slot`: a standing device's driver knows what it is.
+fn fits(slot: u8, device: &Device) -> bool {
+    match slot {
+        standing::VSOCK => matches!(device, Device::Vsock { .. }),
+        standing::PMEM => matches!(device, Device::Pmem { .. }),
+        standing::DISK => matches!(device, Device::BlockConcatenation { .. }),
+        standing::SCRATCH => matches!(device, Device::BlockCopyOnWrite { .. } | Device::BlockFile { .. }),
+        standing::MEMORY | standing::BALLOON => false,
+        _ => true,
+    }
 }
 
 #[cfg(test)]
@@ -124,49 +184,65 @@ mod tests {
 
     /// A valid configuration in which `from` is replaced by `to`; gives the error's whole sentence.
     fn check(from: &str, to: &str) -> Result<Config, String> {
-        let valid =
-            r#"{"kernel":"/k","initramfs":"/i","vcpus":1,"memory_mib":64,"slots":["rng"],"control":{"path":"/c"}}"#;
+        let valid = r#"{"origin":{"boot":{"kernel":"/k","initramfs":"/i"}},"shape":{"vcpus":1,"growth_mib":64,"slots":{"6":"rng"}},
+            "control":{"path":"/c"}}"#;
         assert!(valid.contains(from));
         parse(valid.replace(from, to).as_bytes()).map_err(|error| format!("{:#}", anyhow::Error::from(error)))
     }
 
+    fn check_refused(from: &str, to: &str, expected: &str) {
+        let sentence = check(from, to).unwrap_err();
+        assert!(sentence.contains(expected), "{sentence}");
+    }
+
     #[test]
     fn a_valid_config_is_taken() {
-        assert_eq!(check("64", "32").unwrap().memory_mib, 32);
+        assert_eq!(check("64", "32").unwrap().shape.unwrap().growth_mib, 32);
     }
 
     #[test]
     fn an_unknown_member_is_named() {
-        let error = check("\"vcpus\"", "\"turbo\":true,\"vcpus\"").unwrap_err();
-        assert!(
-            error.starts_with("the config is not valid: unknown field `turbo`"),
-            "{error}"
+        check_refused(
+            "\"vcpus\"",
+            "\"turbo\":true,\"vcpus\"",
+            "the config is not valid: unknown field `turbo`",
         );
     }
 
     #[test]
     fn a_missing_member_is_named() {
-        assert!(
-            check("\"initramfs\":\"/i\",", "")
-                .unwrap_err()
-                .contains("missing field `initramfs`")
-        );
+        check_refused(",\"initramfs\":\"/i\"", "", "missing field `initramfs`");
     }
 
     #[test]
-    fn impossible_sizes_are_refused_with_what_is_possible() {
-        assert!(
-            check("\"vcpus\":1", "\"vcpus\":0")
-                .unwrap_err()
-                .contains("1 to 32 are possible")
+    fn only_a_clone_waits_for_its_shape() {
+        check_refused(
+            "\"shape\":",
+            "\"shape\":null,\"control\":{\"path\":\"/d\"},\"x\":",
+            "not valid",
         );
-        assert!(check("\"vcpus\":1", "\"vcpus\":33").unwrap_err().contains("33 vCPUs"));
-        assert!(check("64", "0").unwrap_err().contains("0 MiB"));
-        assert!(check("64", "1048577").unwrap_err().contains("1048577 MiB"));
-        let host = "{\"vsock\":{\"guest_cid\":2,\"socket\":\"/v\"}}";
-        assert!(check("\"rng\"", host).unwrap_err().contains("context id 2"));
-        let seventeen = vec!["\"rng\""; 17].join(",");
-        assert!(check("\"rng\"", &seventeen).unwrap_err().contains("17 devices"));
+        let waiting = br#"{"origin":{"template":"/t"},"control":{"path":"/c"}}"#;
+        assert_eq!(parse(waiting).unwrap().shape, None);
+        let booting = br#"{"origin":{"boot":{"kernel":"/k","initramfs":"/i"}},"control":{"path":"/c"}}"#;
+        assert!(matches!(parse(booting), Err(ConfigError::NoShape)));
+    }
+
+    #[test]
+    fn impossible_shapes_are_refused_with_what_is_possible() {
+        check_refused("\"vcpus\":1", "\"vcpus\":0", "1 to 16 are possible");
+        check_refused("\"vcpus\":1", "\"vcpus\":17", "17 vCPUs");
+        check_refused("64", "98306", "98306 MiB");
+        check_refused("64", "3", "multiples of 2");
+        let host = "\"7\":{\"vsock\":{\"guest_cid\":2,\"socket\":\"/v\"}}";
+        check_refused("\"6\":\"rng\"", host, "context id 2");
+        check_refused(
+            "\"6\":\"rng\"",
+            &host.replace('7', "0").replace('2', "9"),
+            "context id 9 at slot 0",
+        );
+        check_refused("\"6\"", "\"16\"", "slots 0 to 15");
+        check_refused("\"6\"", "\"2\"", "another device in slot 2");
+        check_refused("\"rng\"", "{\"memory\":{\"mib\":16386}}", "16386 MiB");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::sync::mpsc::Receiver;
 
 use event_manager::{EventManager, SubscriberId, SubscriberOps};
+use protocol::vmm::Shape;
 
 use crate::control::Control;
 use crate::ending::Ending;
@@ -10,6 +11,14 @@ use crate::reports::{self, Report, Reporter};
 use crate::signals::Signals;
 use crate::subscriber::Subscriber;
 use crate::workers::Workers;
+
+/// What makes the loop return.
+pub enum Turn {
+    /// The microVM is told what to be.
+    Run(Box<Shape>),
+    /// The microVM has ended, or has to.
+    Ended(Ending),
+}
 
 /// The loop, before and while it runs.
 pub struct EventLoop {
@@ -49,11 +58,22 @@ impl EventLoop {
     }
 
     /// Runs until the microVM has ended, or has to.
-    pub fn run(&mut self) -> Ending {
+    pub fn run_to_the_end(&mut self) -> Ending {
+        loop {
+            // A microVM that runs has its shape: another one changes nothing.
+            if let Turn::Ended(ending) = self.run() {
+                return ending;
+            }
+        }
+    }
+
+    /// Runs until there is a decision to be made.
+    pub fn run(&mut self) -> Turn {
         loop {
             while let Ok(report) = self.reports.try_recv() {
                 match report {
-                    Report::Ended(ending) => return ending,
+                    Report::Ended(ending) => return Turn::Ended(ending),
+                    Report::Shape(shape) => return Turn::Run(shape),
                     Report::Event(event) => {
                         if let Ok(Subscriber::Control(control)) = self.manager.subscriber_mut(self.control) {
                             control.announce(&event);
@@ -62,7 +82,8 @@ impl EventLoop {
                 }
             }
             if let Err(error) = self.manager.run() {
-                return Ending::failure(anyhow::Error::new(error).context("cannot wait for events"));
+                let error = anyhow::Error::new(error).context("cannot wait for events");
+                return Turn::Ended(Ending::failure(error));
             }
         }
     }
@@ -106,7 +127,7 @@ mod tests {
         let reporter = event_loop.reporter();
         let ending = thread::scope(|scope| {
             scope.spawn(|| controllers(&path, reporter));
-            let ending = event_loop.run();
+            let ending = event_loop.run_to_the_end();
             event_loop.end().close(&ended());
             ending
         });

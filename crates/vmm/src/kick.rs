@@ -42,6 +42,37 @@ impl RunningVcpu {
     pub fn run(&mut self) -> Result<VcpuExit<'_>, errno::Error> {
         self.vcpu.run()
     }
+
+    /// Gives `value` to the four-byte read of a port for which the guest was left last.
+    pub fn answer(&mut self, value: u32) {
+        let page = self.vcpu.get_kvm_run();
+        // SAFETY: every bit pattern of the union is a value of this member, which is the valid one after an access to a port.
+        let offset = unsafe { page.__bindgen_anon_1.io.data_offset };
+        let Ok(offset) = usize::try_from(offset) else { return };
+        let data = (&raw mut *page).cast::<u8>().wrapping_add(offset).cast::<u32>();
+        // SAFETY: KVM has put the data of the access inside the pages that it shares with us, which stay mapped while the vCPU lives.
+        unsafe { data.write_unaligned(value) };
+    }
+
+    /// Completes the access for which the guest was left last, and executes nothing more (Linux, `virt/kvm/api.rst`, 5, `immediate_exit`).
+    ///
+    /// # Errors
+    /// KVM's. A guest that goes on instead is one, too.
+    pub fn complete(&mut self) -> Result<(), errno::Error> {
+        self.vcpu.set_kvm_immediate_exit(1);
+        let left = self.vcpu.run().map(drop);
+        self.vcpu.set_kvm_immediate_exit(0);
+        match left {
+            Err(error) if error.errno() == libc::EINTR => Ok(()),
+            Err(error) => Err(error),
+            Ok(()) => Err(errno::Error::new(libc::EIO)),
+        }
+    }
+
+    /// The vCPU, to look at while the guest does not run.
+    pub fn descriptor(&self) -> &VcpuFd {
+        &self.vcpu
+    }
 }
 
 impl Drop for RunningVcpu {

@@ -3,7 +3,8 @@
 //! Knows no task, no container and no image: it reads one [`protocol::vmm::Config`], runs what that describes, tells about it on
 //! its control socket, and exits with a [`protocol::vmm::ExitCode`].
 //!
-//! Read [`process`], which is the whole story; then [`microvm`], which puts the machine together, and [`vcpu`], which runs it.
+//! Read [`process`], which is the whole story; then [`microvm`], which boots or clones a guest, [`furnish`], which gives it its devices, and
+//! [`vcpu`], which runs it. A guest that is saved becomes a [`template`].
 //! The main thread serves the devices in the [`event_loop`]; each vCPU has a thread; they talk by [`reports`] and [`workers`].
 
 mod process;
@@ -11,16 +12,21 @@ mod process;
 mod config;
 mod ending;
 
+mod microvm;
+mod template;
+mod x86_64;
+
 mod backing;
+mod furnish;
 mod host_side;
 mod memory;
-mod microvm;
-mod x86_64;
+mod space;
 
 mod bus;
 mod kick;
 mod vcpu;
 mod vcpus;
+mod wiring;
 
 mod clock;
 mod control;

@@ -1,11 +1,20 @@
-//! The guest's memory: mapped here, and shown to KVM.
+//! The guest's memory and what else is mapped into its address space: mapped here, and shown to KVM.
+//!
+//! A mapping lasts as long as the process: a guest's memory is never taken away from under KVM or a device.
 
+use std::fs::File;
 use std::io;
-use std::mem;
+use std::os::fd::{AsRawFd, RawFd};
+use std::ptr;
+use std::sync::Arc;
 
-use kvm_bindings::kvm_userspace_memory_region;
+use devices::discard::Discard;
+use kvm_bindings::{KVM_MEM_READONLY, kvm_userspace_memory_region};
 use kvm_ioctls::VmFd;
-use libc::{MADV_HUGEPAGE, MAP_ANONYMOUS, MAP_NORESERVE, MAP_PRIVATE, PROT_READ, PROT_WRITE};
+use libc::{
+    MADV_DONTNEED, MADV_HUGEPAGE, MAP_ANONYMOUS, MAP_FIXED, MAP_NORESERVE, MAP_PRIVATE, MAP_SHARED, PROT_NONE,
+    PROT_READ, PROT_WRITE,
+};
 use vm_memory::mmap::MmapRegionError;
 use vm_memory::{
     Address, GuestAddress, GuestMemoryBackend, GuestMemoryMmap, GuestMemoryRegion, GuestRegionCollectionError,
@@ -19,19 +28,22 @@ use crate::x86_64::layout::Range;
 const HUGE_PAGE_BYTES: usize = 2 << 20;
 
 const PROTECTION: i32 = PROT_READ | PROT_WRITE;
-const FLAGS: i32 = MAP_ANONYMOUS | MAP_PRIVATE | MAP_NORESERVE;
+const PRIVATE: i32 = MAP_PRIVATE | MAP_NORESERVE;
 
 /// Why there is no guest memory.
 #[derive(Debug, thiserror::Error)]
 pub enum MemoryError {
     /// The host has not got it.
-    #[error("cannot map {mib} MiB of guest memory")]
+    #[error("cannot map {mib} MiB for the guest")]
     Map {
         /// How much was wanted.
         mib: u64,
         /// The system's answer.
-        source: MmapRegionError,
+        source: io::Error,
     },
+    /// The mapping is none that guest memory can be.
+    #[error("cannot use a mapping as guest memory")]
+    Region(#[source] MmapRegionError),
     /// The ranges overlap, or leave the address space.
     #[error("the guest's memory is laid out wrongly")]
     Ranges(#[source] GuestRegionCollectionError),
@@ -40,97 +52,219 @@ pub enum MemoryError {
     Register(#[source] errno::Error),
 }
 
-/// Maps memory for `ranges`, private and empty, in huge pages where the host has some.
-///
-/// The mappings last as long as the process: a guest's memory is never taken away from under KVM or a device.
+/// Memory for `range`, private and empty, in huge pages where the host has some.
 ///
 /// # Errors
-/// Where the host has not enough address space or memory.
-pub fn map(ranges: &[Range]) -> Result<GuestMemoryMmap, MemoryError> {
-    let mut regions = Vec::with_capacity(ranges.len());
-    for range in ranges {
+/// Where the host has not enough address space.
+pub fn anonymous(range: Range) -> Result<Arc<GuestRegionMmap>, MemoryError> {
+    let start = map(range, PROTECTION, PRIVATE | MAP_ANONYMOUS, -1)?;
+    // Its length is that of a mapping that exists.
+    let bytes = usize::try_from(range.bytes).unwrap_or_default();
+    // SAFETY: the range was just mapped, belongs to nobody else and is never unmapped.
+    // Huge pages are a wish: the answer does not matter.
+    let _ = unsafe { libc::madvise(start.cast(), bytes, MADV_HUGEPAGE) };
+    region(range, start, PRIVATE | MAP_ANONYMOUS)
+}
+
+/// Memory for `range` that begins as what is in `file`, and never changes it.
+///
+/// # Errors
+/// Where the host has not enough address space.
+pub fn copy_of(file: &File, range: Range) -> Result<Arc<GuestRegionMmap>, MemoryError> {
+    let start = map(range, PROTECTION, PRIVATE, file.as_raw_fd())?;
+    region(range, start, PRIVATE)
+}
+
+/// The guest's memory of these regions.
+///
+/// # Errors
+/// Where they overlap.
+pub fn guest(regions: Vec<Arc<GuestRegionMmap>>) -> Result<GuestMemoryMmap, MemoryError> {
+    GuestMemoryMmap::from_arc_regions(regions).map_err(MemoryError::Ranges)
+}
+
+/// A mapping that the guest can only read, and devices do not reach.
+#[derive(Debug)]
+pub struct Window {
+    start: *mut u8,
+    bytes: u64,
+}
+
+impl Window {
+    /// `bytes` in which nothing is, and reads as zeros.
+    ///
+    /// # Errors
+    /// Where the host has not enough address space.
+    pub fn new(bytes: u64) -> Result<Self, MemoryError> {
+        let start = map(Range { start: 0, bytes }, PROT_READ, PRIVATE | MAP_ANONYMOUS, -1)?;
+        Ok(Self { start, bytes })
+    }
+
+    /// Maps the first `bytes` of `file` at `offset`, a multiple of the size of a page; what lies behind the file's end in its last page is zero.
+    ///
+    /// # Errors
+    /// Where the place is not inside the window, or the file cannot be mapped.
+    pub fn fill(&mut self, offset: u64, file: &File, bytes: u64) -> Result<(), MemoryError> {
         let failed = |source| MemoryError::Map {
-            mib: range.bytes >> 20,
+            mib: bytes >> 20,
             source,
         };
-        let mapping = map_aligned(range.bytes).map_err(failed)?;
-        let region = GuestRegionMmap::new(mapping, GuestAddress(range.start));
-        regions.push(region.ok_or_else(|| failed(MmapRegionError::MappingOverlap))?);
+        let fits = offset.checked_add(bytes).is_some_and(|end| end <= self.bytes);
+        let (true, Ok(at), Ok(len)) = (fits, usize::try_from(offset), usize::try_from(bytes)) else {
+            return Err(failed(io::ErrorKind::InvalidInput.into()));
+        };
+        if len == 0 {
+            return Ok(());
+        }
+        let place = self.start.wrapping_add(at).cast();
+        // SAFETY: the place lies inside this window, whose mapping belongs to this value and is given to KVM only later.
+        let mapped = unsafe { libc::mmap(place, len, PROT_READ, MAP_SHARED | MAP_FIXED, file.as_raw_fd(), 0) };
+        if mapped == libc::MAP_FAILED {
+            return Err(failed(io::Error::last_os_error()));
+        }
+        Ok(())
     }
-    GuestMemoryMmap::from_regions(regions).map_err(MemoryError::Ranges)
+
+    /// Shows the window to the guest of `vm` at `address`, as number `slot` of KVM's memory slots.
+    ///
+    /// # Errors
+    /// Where KVM refuses.
+    pub fn register(self, vm: &VmFd, slot: u32, address: u64) -> Result<(), MemoryError> {
+        let description = kvm_userspace_memory_region {
+            slot,
+            flags: KVM_MEM_READONLY,
+            guest_phys_addr: address,
+            memory_size: self.bytes,
+            userspace_addr: self.start as u64,
+        };
+        // SAFETY: the window is mapped, of this length, until the process ends.
+        unsafe { vm.set_user_memory_region(description) }.map_err(MemoryError::Register)
+    }
 }
 
-fn map_aligned(bytes: u64) -> Result<MmapRegion, MmapRegionError> {
-    let too_large = || MmapRegionError::Mmap(io::ErrorKind::OutOfMemory.into());
-    let bytes = usize::try_from(bytes).map_err(|_| too_large())?;
-    let room = bytes.checked_add(HUGE_PAGE_BYTES).ok_or_else(too_large)?;
-    let reserved: MmapRegion = MmapRegion::build(None, room, PROTECTION, FLAGS)?;
-    let start = reserved.as_ptr();
-    let aligned = start.wrapping_add(start.align_offset(HUGE_PAGE_BYTES));
-    // SAFETY: `aligned` and the `bytes` behind it lie inside `reserved`, which is longer by the most that aligning adds.
-    // Huge pages are a wish: the answer does not matter.
-    let _ = unsafe { libc::madvise(aligned.cast(), bytes, MADV_HUGEPAGE) };
-    // From here on nothing unmaps it.
-    mem::forget(reserved);
+/// Maps a range at a multiple of the size of a huge page.
+fn map(range: Range, protection: i32, flags: i32, file: RawFd) -> Result<*mut u8, MemoryError> {
+    let failed = |source| MemoryError::Map {
+        mib: range.bytes >> 20,
+        source,
+    };
+    let room = usize::try_from(range.bytes)
+        .ok()
+        .and_then(|bytes| Some((bytes, bytes.checked_add(HUGE_PAGE_BYTES)?)));
+    let Some((bytes, room)) = room else {
+        return Err(failed(io::ErrorKind::OutOfMemory.into()));
+    };
+    // SAFETY: a new mapping where the system likes replaces nothing.
+    let reserved = unsafe { libc::mmap(ptr::null_mut(), room, PROT_NONE, PRIVATE | MAP_ANONYMOUS, -1, 0) };
+    if reserved == libc::MAP_FAILED {
+        return Err(failed(io::Error::last_os_error()));
+    }
+    let reserved = reserved.cast::<u8>();
+    let aligned = reserved.wrapping_add(reserved.align_offset(HUGE_PAGE_BYTES));
+    // SAFETY: `aligned` and the `bytes` behind it lie inside what was just reserved, which is longer by the most that aligning adds.
+    let mapped = unsafe { libc::mmap(aligned.cast(), bytes, protection, flags | MAP_FIXED, file, 0) };
+    if mapped == libc::MAP_FAILED {
+        return Err(failed(io::Error::last_os_error()));
+    }
+    Ok(aligned)
+}
+
+fn region(range: Range, start: *mut u8, flags: i32) -> Result<Arc<GuestRegionMmap>, MemoryError> {
+    let bytes = usize::try_from(range.bytes).unwrap_or_default();
     // SAFETY: the range was just mapped with this protection and these flags, belongs to nobody else and is never unmapped.
-    unsafe { MmapRegion::build_raw(aligned, bytes, PROTECTION, FLAGS) }
+    let mapping = unsafe { MmapRegion::build_raw(start, bytes, PROTECTION, flags) }.map_err(MemoryError::Region)?;
+    GuestRegionMmap::new(mapping, GuestAddress(range.start))
+        .map(Arc::new)
+        .ok_or(MemoryError::Region(MmapRegionError::MappingOverlap))
 }
 
-/// Shows `memory` to the guest of `vm`.
+/// Shows `region` to the guest of `vm`, as number `slot` of KVM's memory slots.
 ///
 /// # Errors
 /// Where KVM refuses.
-pub fn register(vm: &VmFd, memory: &GuestMemoryMmap) -> Result<(), MemoryError> {
-    for (slot, region) in (0..).zip(memory.iter()) {
-        let description = kvm_userspace_memory_region {
-            slot,
-            flags: 0,
-            guest_phys_addr: region.start_addr().raw_value(),
-            memory_size: region.len(),
-            userspace_addr: region.get_mmap().as_ptr() as u64,
+pub fn register(vm: &VmFd, slot: u32, region: &GuestRegionMmap) -> Result<(), MemoryError> {
+    let description = kvm_userspace_memory_region {
+        slot,
+        flags: 0,
+        guest_phys_addr: region.start_addr().raw_value(),
+        memory_size: region.len(),
+        userspace_addr: region.get_mmap().as_ptr() as u64,
+    };
+    // SAFETY: the region is one of `anonymous` or `copy_of`: valid, of this length, and mapped until the process ends.
+    unsafe { vm.set_user_memory_region(description) }.map_err(MemoryError::Register)
+}
+
+/// The guest's pages, as devices give them back to the host.
+#[derive(Clone, Debug)]
+pub struct Pages(pub GuestMemoryMmap);
+
+impl Discard for Pages {
+    fn discard(&self, start: u64, bytes: u64) {
+        let Ok(len) = usize::try_from(bytes) else { return };
+        let Ok(pages) = self.0.get_slice(GuestAddress(start), len) else {
+            return;
         };
-        // SAFETY: the memory is a region of `map`: valid, of this length, and mapped until the process ends.
-        unsafe { vm.set_user_memory_region(description) }.map_err(MemoryError::Register)?;
+        let place = pages.ptr_guard_mut();
+        // SAFETY: the range lies inside guest memory, of which nobody but the guest expects that it keeps its content.
+        // A host that keeps the pages has lost nothing: the answer does not matter.
+        let _ = unsafe { libc::madvise(place.as_ptr().cast(), len, MADV_DONTNEED) };
     }
-    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::Write;
     use vm_memory::Bytes;
+
+    const MIB: u64 = 1 << 20;
+
+    fn range(start: u64, bytes: u64) -> Range {
+        Range { start, bytes }
+    }
 
     #[test]
     fn memory_is_empty_writable_and_aligned_for_huge_pages() {
-        let ranges = [
-            Range {
-                start: 0,
-                bytes: 3 << 20,
-            },
-            Range {
-                start: 1 << 32,
-                bytes: 1 << 20,
-            },
-        ];
-        let memory = map(&ranges).unwrap();
+        let regions = [range(0, 3 * MIB), range(1 << 32, MIB)].map(|range| anonymous(range).unwrap());
+        let memory = guest(regions.into()).unwrap();
         for region in memory.iter() {
             assert_eq!(region.get_mmap().as_ptr() as usize % HUGE_PAGE_BYTES, 0);
         }
-        let last = GuestAddress((1 << 32) + (1 << 20) - 8);
+        let last = GuestAddress((1 << 32) + MIB - 8);
         assert_eq!(memory.read_obj::<u64>(last).unwrap(), 0);
         memory.write_obj(7_u64, last).unwrap();
         assert_eq!(memory.read_obj::<u64>(last).unwrap(), 7);
-        assert!(memory.read_obj::<u8>(GuestAddress(3 << 20)).is_err());
+        assert!(memory.read_obj::<u8>(GuestAddress(3 * MIB)).is_err());
+    }
+
+    #[test]
+    fn a_copy_changes_nothing_but_itself_and_gives_its_pages_back() {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&[5; 8192]).unwrap();
+        file.set_len(MIB).unwrap();
+        let [one, other] = [0; 2].map(|_| guest(vec![copy_of(&file, range(0, MIB)).unwrap()]).unwrap());
+        one.write_obj(9_u8, GuestAddress(4096)).unwrap();
+        assert_eq!(one.read_obj::<u8>(GuestAddress(4096)).unwrap(), 9);
+        assert_eq!(other.read_obj::<u8>(GuestAddress(4096)).unwrap(), 5);
+        Pages(one.clone()).discard(4096, 4096);
+        assert_eq!(one.read_obj::<u8>(GuestAddress(4096)).unwrap(), 5);
+        Pages(one).discard(MIB, 4096);
     }
 
     #[test]
     fn more_than_the_address_space_is_refused() {
-        assert!(matches!(
-            map(&[Range {
-                start: 0,
-                bytes: 1 << 60
-            }]),
-            Err(MemoryError::Map { .. })
-        ));
+        assert!(matches!(anonymous(range(0, 1 << 60)), Err(MemoryError::Map { .. })));
+        assert!(matches!(anonymous(range(0, u64::MAX)), Err(MemoryError::Map { .. })));
+    }
+
+    #[test]
+    fn a_window_takes_what_fits() {
+        let file = tempfile::tempfile().unwrap();
+        file.set_len(MIB).unwrap();
+        let mut window = Window::new(MIB).unwrap();
+        window.fill(0, &file, MIB).unwrap();
+        assert!(window.fill(4096, &file, MIB).is_err());
+        assert!(window.fill(u64::MAX, &file, 1).is_err());
+        assert!(window.fill(1, &file, 1).is_err());
     }
 }

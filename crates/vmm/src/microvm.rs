@@ -1,33 +1,41 @@
-//! Puts a microVM together, and runs it to its end.
+//! A microVM up to its first instruction: booted from a kernel, or cloned from a template.
 
+use std::path::Path;
 use std::sync::Arc;
 
-use devices::device::VirtioDevice;
 use devices::serial::Serial;
-use devices::slots::{PlugError, QUEUE_NOTIFY_OFFSET, SlotIndex, Slots};
-use kvm_ioctls::{IoEventAddress, Kvm, VcpuFd, VmFd};
-use protocol::vmm::Event;
-use vm_memory::GuestMemoryMmap;
+use devices::slots::{SavedSlot, SlotIndex};
+use kvm_ioctls::{Kvm, VcpuFd, VmFd};
+use protocol::vmm::Boot;
+use vm_memory::GuestRegionMmap;
 use vmm_sys_util::errno;
 
-use crate::bus::Bus;
-use crate::clock::monotonic_ns;
-use crate::event_loop::EventLoop;
-use crate::kick;
+use crate::backing::{self, BackingError};
+use crate::furnish::Drivers;
 use crate::memory;
-use crate::reports::Report;
-use crate::vcpus::Vcpus;
-use crate::x86_64::boot::Entry;
-use crate::x86_64::layout::{Range, SERIAL_LINE, slot_line, slot_window};
-use crate::x86_64::{self, Host, VcpuError};
+use crate::space::BASE_MEMORY_SLOT;
+use crate::template::{Template, TemplateError};
+use crate::x86_64::boot::{self, BootError};
+use crate::x86_64::command_line::{self, CommandLineError};
+use crate::x86_64::layout::{BASE, SERIAL_LINE};
+use crate::x86_64::{self, Leaves, VcpuError};
 
-/// A virtual machine with memory and slots, that has not run.
+/// A virtual machine with base memory and its first vCPU, and no devices.
 pub struct Microvm {
-    vm: VmFd,
-    host: Host,
-    memory: GuestMemoryMmap,
-    slots: Slots,
-    serial: Option<Serial>,
+    /// KVM, which saves templates.
+    pub kvm: Kvm,
+    /// The virtual machine. While it is referred to, KVM delivers interrupts.
+    pub vm: Arc<VmFd>,
+    /// What vCPUs say of themselves.
+    pub leaves: Leaves,
+    /// The first vCPU.
+    pub first: VcpuFd,
+    /// Base memory.
+    pub base: Arc<GuestRegionMmap>,
+    /// The first serial port.
+    pub serial: Option<Serial>,
+    /// What the template's drivers have set up; of a guest that boots, nothing.
+    saved: Option<Vec<(SlotIndex, SavedSlot)>>,
 }
 
 /// Why a microVM cannot be put together.
@@ -44,126 +52,119 @@ pub enum MicrovmError {
     /// KVM makes no virtual machine.
     #[error("cannot create a virtual machine")]
     Create(#[source] errno::Error),
-    /// A guest on this host cannot have so many vCPUs.
-    #[error("this host's KVM gives a guest at most {vcpus_max} vCPUs, not {vcpus}")]
-    TooManyVcpus {
-        /// What is asked for.
-        vcpus: u8,
-        /// What is possible.
-        vcpus_max: usize,
-    },
     /// There is no memory.
     #[error(transparent)]
     Memory(#[from] memory::MemoryError),
     /// The host cannot do it.
     #[error(transparent)]
     Host(#[from] x86_64::HostError),
-    /// A device does not get a slot.
-    #[error("cannot plug a device")]
-    Plug(#[source] PlugError),
-    /// A device's events cannot be wired.
-    #[error("cannot wire the {what} of slot {slot}")]
-    Wire {
-        /// What.
-        what: &'static str,
-        /// The slot.
-        slot: SlotIndex,
-        /// KVM's answer.
-        source: errno::Error,
-    },
-    /// The serial port's interrupt cannot be wired.
-    #[error("cannot wire the serial port")]
-    WireSerial(#[source] errno::Error),
     /// A vCPU cannot be had.
     #[error(transparent)]
     Vcpu(#[from] VcpuError),
-    /// vCPUs could not be stopped again.
-    #[error("cannot handle the signal that stops vCPUs")]
-    Signal(#[source] errno::Error),
+    /// There is nothing to boot.
+    #[error(transparent)]
+    Boot(#[from] BootError),
+    /// The kernel cannot be told what it must know.
+    #[error(transparent)]
+    CommandLine(#[from] CommandLineError),
+    /// The serial port has nowhere to write.
+    #[error(transparent)]
+    Serial(#[from] BackingError),
+    /// The serial port's interrupt cannot be wired.
+    #[error("cannot wire the serial port")]
+    WireSerial(#[source] errno::Error),
+    /// The template cannot be used.
+    #[error(transparent)]
+    Template(#[from] TemplateError),
+    /// The interrupt controllers or the clock cannot be restored.
+    #[error("cannot restore the virtual machine")]
+    Restore(#[from] x86_64::StateError),
 }
 
 impl Microvm {
-    /// A virtual machine with memory at `ranges`, interrupt controllers and sixteen empty slots, whose workers go to `event_loop`.
+    /// A guest that enters its kernel.
     ///
     /// # Errors
-    /// Where the host cannot give it.
-    pub fn new(ranges: &[Range], vcpus: u8, event_loop: &EventLoop) -> Result<Self, MicrovmError> {
-        let kvm = Kvm::new().map_err(|source| MicrovmError::Kvm {
-            advice: advice(source),
-            source,
-        })?;
-        let vcpus_max = kvm.get_max_vcpus();
-        if usize::from(vcpus) > vcpus_max {
-            return Err(MicrovmError::TooManyVcpus { vcpus, vcpus_max });
-        }
-        let vm = kvm.create_vm().map_err(MicrovmError::Create)?;
-        let memory = memory::map(ranges)?;
-        memory::register(&vm, &memory)?;
-        let host = x86_64::prepare(&kvm, &vm)?;
-        let slots = Slots::new(memory.clone(), Box::new(event_loop.workers()));
+    /// Where the host cannot give it, or the kernel cannot be loaded.
+    pub fn boot(boot: &Boot) -> Result<Self, MicrovmError> {
+        let kvm = open_kvm()?;
+        let vm = Arc::new(kvm.create_vm().map_err(MicrovmError::Create)?);
+        let base = memory::anonymous(BASE)?;
+        memory::register(&vm, BASE_MEMORY_SLOT, &base)?;
+        let leaves = Leaves::supported(&kvm)?;
+        x86_64::prepare(&vm, &leaves)?;
+        let command_line = command_line::build(boot.serial.is_some(), &boot.command_line)?;
+        let loaded = boot::Boot {
+            kernel: &boot.kernel,
+            initramfs: &boot.initramfs,
+            command_line: &command_line,
+        };
+        let entry = boot::load(&memory::guest(vec![base.clone()])?, &loaded)?;
+        let first = x86_64::make_vcpu(&vm, &leaves, 0)?;
+        x86_64::enter_at(&first, entry)?;
+        let serial = boot
+            .serial
+            .as_deref()
+            .map(|path| attach_serial(&vm, path))
+            .transpose()?;
         Ok(Self {
+            kvm,
             vm,
-            host,
-            memory,
-            slots,
-            serial: None,
+            leaves,
+            first,
+            base,
+            serial,
+            saved: None,
         })
     }
 
-    /// The guest's memory.
-    pub fn memory(&self) -> &GuestMemoryMmap {
-        &self.memory
-    }
-
-    /// Gives `device` an empty slot: its window, its interrupt and its queue events.
+    /// A guest that goes on where the one in the template at `directory` has rung its doorbell.
     ///
     /// # Errors
-    /// Where there is no slot left, or KVM does not wire it.
-    pub fn plug(&mut self, device: Box<dyn VirtioDevice>) -> Result<SlotIndex, MicrovmError> {
-        let slot = self.slots.plug(device).map_err(MicrovmError::Plug)?;
-        let failed = |what| move |source| MicrovmError::Wire { what, slot, source };
-        if let Some(line) = self.slots.interrupt_event(slot) {
-            self.vm
-                .register_irqfd(line, slot_line(slot))
-                .map_err(failed("interrupt"))?;
+    /// Where the host cannot give it, or the template is unfit.
+    // The order is KVM's: interrupt controllers before vCPUs, their state and the clock after (Linux, virt/kvm/api.rst).
+    pub fn clone_of(directory: &Path) -> Result<Self, MicrovmError> {
+        let Template { memory, state } = Template::open(directory)?;
+        let kvm = open_kvm()?;
+        let vm = Arc::new(kvm.create_vm().map_err(MicrovmError::Create)?);
+        let base = memory::copy_of(&memory, BASE)?;
+        memory::register(&vm, BASE_MEMORY_SLOT, &base)?;
+        let leaves = Leaves::of_template(state.vcpu.leaves.clone());
+        x86_64::prepare(&vm, &leaves)?;
+        let first = x86_64::restore_vcpu(&vm, &state.vcpu)?;
+        state.chips.give(&vm)?;
+        Ok(Self {
+            kvm,
+            vm,
+            leaves,
+            first,
+            base,
+            serial: None,
+            saved: Some(state.slots),
+        })
+    }
+
+    /// Whose drivers the standing devices meet; `save` says where a guest that boots is to be saved.
+    pub fn drivers<'a>(&'a self, save: Option<&'a Path>) -> Drivers<'a> {
+        match &self.saved {
+            Some(saved) => Drivers::Bound(saved),
+            None => Drivers::Unbound(save),
         }
-        let notify = IoEventAddress::Mmio(slot_window(slot) + QUEUE_NOTIFY_OFFSET);
-        for (queue, kick) in (0_u32..).zip(self.slots.kick_events(slot)) {
-            self.vm
-                .register_ioevent(kick, &notify, queue)
-                .map_err(failed("queues"))?;
-        }
-        Ok(slot)
     }
+}
 
-    /// Gives the guest `serial` as its first serial port.
-    ///
-    /// # Errors
-    /// Where KVM does not wire it.
-    pub fn attach_serial(&mut self, serial: Serial) -> Result<(), MicrovmError> {
-        self.vm
-            .register_irqfd(serial.interrupt_event(), SERIAL_LINE)
-            .map_err(MicrovmError::WireSerial)?;
-        self.serial = Some(serial);
-        Ok(())
-    }
+fn open_kvm() -> Result<Kvm, MicrovmError> {
+    Kvm::new().map_err(|source| MicrovmError::Kvm {
+        advice: advice(source),
+        source,
+    })
+}
 
-    /// Runs `vcpus` vCPUs, the first of them from `entry`. What becomes of them is reported to `event_loop`.
-    ///
-    /// # Errors
-    /// Where they cannot be had; none of them has run then.
-    pub fn run(self, vcpus: u8, entry: Entry, event_loop: &EventLoop) -> Result<Vcpus, MicrovmError> {
-        let made: Vec<VcpuFd> = (0..vcpus)
-            .map(|vcpu| x86_64::make_vcpu(&self.vm, &self.host, vcpu, vcpus, entry))
-            .collect::<Result<_, _>>()?;
-        kick::install().map_err(MicrovmError::Signal)?;
-        let reporter = event_loop.reporter();
-        let bus = Arc::new(Bus::new(self.slots, self.serial, reporter.clone()));
-        reporter.report(Report::Event(Event::VcpuRunnable {
-            monotonic_ns: monotonic_ns(),
-        }));
-        Ok(Vcpus::start(self.vm, made, &bus, &reporter))
-    }
+fn attach_serial(vm: &VmFd, path: &Path) -> Result<Serial, MicrovmError> {
+    let serial = backing::open_serial(path)?;
+    vm.register_irqfd(serial.interrupt_event(), SERIAL_LINE)
+        .map_err(MicrovmError::WireSerial)?;
+    Ok(serial)
 }
 
 fn advice(error: errno::Error) -> &'static str {

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
 
-use protocol::vmm::Event;
+use protocol::vmm::{Event, Shape};
 use vmm_sys_util::eventfd::{EFD_CLOEXEC, EFD_NONBLOCK, EventFd};
 
 use crate::ending::Ending;
@@ -14,6 +14,8 @@ use crate::ending::Ending;
 pub enum Report {
     /// To be passed on to whoever controls this microVM.
     Event(Event),
+    /// This is what the microVM is to be.
+    Shape(Box<Shape>),
     /// The microVM has ended, or has to. The first one counts.
     Ended(Ending),
 }

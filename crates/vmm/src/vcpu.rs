@@ -2,21 +2,42 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use kvm_ioctls::VcpuExit;
+use kvm_ioctls::{VcpuExit, VcpuFd};
+use protocol::guest::DOORBELL_PORT;
 use protocol::vmm::ExitCode;
 
-use crate::bus::Bus;
+use crate::bus::{Bus, Wish};
 use crate::ending::Ending;
 use crate::kick::RunningVcpu;
 
 /// `KVM_SYSTEM_EVENT_SHUTDOWN`.
 const SYSTEM_EVENT_SHUTDOWN: u32 = 1;
 
+/// What a vCPU's guest can reach.
+pub trait Surroundings {
+    /// Its devices.
+    fn bus(&self) -> &Bus;
+
+    /// Lets the other vCPUs wait to be started.
+    ///
+    /// # Errors
+    /// Where they cannot be had.
+    fn start_others(&self) -> anyhow::Result<()>;
+
+    /// Saves the guest, which has left for this on `vcpu`; nothing where it is not to be saved.
+    fn save(&self, vcpu: &mut RunningVcpu) -> Option<anyhow::Result<()>>;
+}
+
 /// Runs `vcpu` until the guest ends, which is returned, or `stopping` is set and the thread kicked.
-pub fn run(mut vcpu: RunningVcpu, bus: &Bus, stopping: &AtomicBool) -> Option<Ending> {
+pub fn run(vcpu: &mut RunningVcpu, surroundings: &impl Surroundings, stopping: &AtomicBool) -> Option<Ending> {
+    let bus = surroundings.bus();
     while !stopping.load(Ordering::Acquire) {
+        let mut wish = Wish::None;
         let ending = match vcpu.run() {
-            Ok(VcpuExit::IoOut(port, data)) => bus.write_port(port, data),
+            Ok(VcpuExit::IoOut(port, data)) => {
+                wish = bus.write_port(port, data);
+                None
+            }
             Ok(VcpuExit::IoIn(port, data)) => {
                 bus.read_port(port, data);
                 None
@@ -34,11 +55,41 @@ pub fn run(mut vcpu: RunningVcpu, bus: &Bus, stopping: &AtomicBool) -> Option<En
             Err(error) if [libc::EINTR, libc::EAGAIN].contains(&error.errno()) => None,
             Err(error) => Some(Ending::failure(anyhow::Error::new(error).context("cannot run a vCPU"))),
         };
+        let ending = ending.or_else(|| grant(wish, vcpu, surroundings));
         if ending.is_some() {
             return ending;
         }
     }
     None
+}
+
+/// Does what the guest wants. Gives the guest's end, where this was it.
+fn grant(wish: Wish, vcpu: &mut RunningVcpu, surroundings: &impl Surroundings) -> Option<Ending> {
+    match wish {
+        Wish::None => None,
+        Wish::End(ending) => Some(ending),
+        Wish::Vcpus => surroundings.start_others().err().map(Ending::failure),
+        Wish::Save => surroundings.save(vcpu).map(|saved| match saved {
+            Ok(()) => Ending::new(ExitCode::Saved, "the guest was saved as a template"),
+            Err(error) => Ending::failure(error),
+        }),
+    }
+}
+
+/// Runs the clone on `vcpu` up to the read of its doorbell, which is the first that it does.
+///
+/// # Errors
+/// Where it does something else.
+pub fn run_to_doorbell(vcpu: &mut VcpuFd) -> anyhow::Result<()> {
+    loop {
+        match vcpu.run() {
+            Ok(VcpuExit::IoIn(DOORBELL_PORT, data)) if data.len() == size_of::<u32>() => return Ok(()),
+            Ok(VcpuExit::Intr) => {}
+            Ok(exit) => anyhow::bail!("a clone does not read its doorbell but leaves its vCPU with {exit:?}"),
+            Err(error) if error.errno() == libc::EINTR => {}
+            Err(error) => return Err(anyhow::Error::new(error).context("cannot run a clone's vCPU")),
+        }
+    }
 }
 
 /// What an exit that is no access to a device means: the end of the guest, or nothing.

@@ -1,73 +1,163 @@
-//! The vCPUs' threads: started together, stopped together.
+//! The vCPUs' threads: one from the beginning, the others when the guest wants them; stopped together.
 
-use std::sync::Arc;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
-use kvm_ioctls::{VcpuFd, VmFd};
+use anyhow::Context;
+use kvm_ioctls::{Kvm, VcpuFd, VmFd};
 use protocol::vmm::ExitCode;
+use vm_memory::GuestMemoryMmap;
 
 use crate::bus::Bus;
 use crate::ending::Ending;
 use crate::kick::{self, RunningVcpu};
 use crate::reports::{Report, Reporter};
+use crate::template::save::save;
+use crate::template::state::State;
 use crate::vcpu;
+use crate::x86_64::{self, Leaves};
+
+/// What all vCPUs of a microVM share.
+pub struct Shared {
+    /// Once nobody refers to it, KVM delivers no interrupt any more.
+    pub vm: Arc<VmFd>,
+    /// What vCPUs say of themselves.
+    pub leaves: Leaves,
+    /// The way to the devices.
+    pub bus: Bus,
+    /// How many vCPUs there are to be.
+    pub vcpus: u8,
+    /// How the guest is saved when it wants to be.
+    pub saving: Option<Saving>,
+    /// Where the end of the guest is told.
+    pub reporter: Reporter,
+}
+
+/// What it takes to save a guest.
+pub struct Saving {
+    /// Where to.
+    pub directory: PathBuf,
+    /// What to compare with.
+    pub kvm: Kvm,
+    /// All memory of the guest.
+    pub memory: GuestMemoryMmap,
+}
 
 /// Running vCPUs, each on a thread of its own.
 pub struct Vcpus {
-    threads: Vec<JoinHandle<()>>,
-    /// Shared with the threads: set once, before they are kicked.
-    stopping: Arc<AtomicBool>,
-    /// Once it is closed KVM delivers no interrupt any more.
-    vm: VmFd,
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    shared: Shared,
+    /// Set once, before the threads are kicked.
+    stopping: AtomicBool,
+    // The main thread, which stops them, shares it with the vCPU that starts others.
+    threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl Vcpus {
-    /// Runs `vcpus` of `vm`. How the guest ends is reported; that a thread could not be had, too.
-    pub fn start(vm: VmFd, vcpus: Vec<VcpuFd>, bus: &Arc<Bus>, reporter: &Reporter) -> Self {
-        let stopping = Arc::new(AtomicBool::new(false));
-        let mut threads = Vec::with_capacity(vcpus.len());
-        for (index, vcpu) in vcpus.into_iter().enumerate() {
-            let bus = Arc::clone(bus);
-            let stop = Arc::clone(&stopping);
-            let last_word = LastWord(reporter.clone());
-            let body = move || {
-                if let Some(ending) = vcpu::run(RunningVcpu::new(vcpu), &bus, &stop) {
-                    last_word.0.report(Report::Ended(ending));
-                }
-            };
-            match thread::Builder::new().name(format!("vcpu{index}")).spawn(body) {
-                Ok(thread) => threads.push(thread),
-                Err(error) => {
-                    let error = anyhow::Error::new(error).context(format!("cannot start a thread for vCPU {index}"));
-                    reporter.report(Report::Ended(Ending::failure(error)));
-                }
-            }
-        }
-        Self { threads, stopping, vm }
+    /// Runs `first`, which gets `answer` to the read of the doorbell that it has left the guest for, where there is one.
+    pub fn start(shared: Shared, first: VcpuFd, answer: Option<u32>) -> Self {
+        let inner = Arc::new(Inner {
+            shared,
+            stopping: AtomicBool::new(false),
+            threads: Mutex::default(),
+        });
+        inner.spawn(0, first, answer);
+        Self { inner }
     }
 
     /// Stops all vCPUs and waits for their threads. The event loop must have ended: a thread may be waiting for it.
     ///
-    /// Gives the virtual machine, in which nothing runs any more: taking it down takes a while.
-    pub fn stop(self) -> VmFd {
-        self.stopping.store(true, Ordering::Release);
-        for thread in &self.threads {
+    /// Gives what nothing runs in any more: taking it down takes a while.
+    pub fn stop(self) -> impl Sized {
+        let threads = {
+            let mut threads = self.inner.threads.lock().unwrap_or_else(PoisonError::into_inner);
+            self.inner.stopping.store(true, Ordering::Release);
+            std::mem::take(&mut *threads)
+        };
+        for thread in &threads {
             // A thread that has ended already needs no kick.
             let _ = kick::kick(thread);
         }
-        for thread in self.threads {
+        for thread in threads {
             // One that panicked has said so.
             let _ = thread.join();
         }
-        self.vm
+        self.inner
+    }
+}
+
+impl Inner {
+    fn spawn(self: &Arc<Self>, index: u8, vcpu: VcpuFd, answer: Option<u32>) {
+        let inner = Arc::clone(self);
+        let body = move || {
+            let last_word = LastWord(&inner.shared.reporter);
+            let mut running = RunningVcpu::new(vcpu);
+            if let Some(answer) = answer {
+                running.answer(answer);
+            }
+            if let Some(ending) = vcpu::run(&mut running, &Control(&inner), &inner.stopping) {
+                last_word.0.report(Report::Ended(ending));
+            }
+        };
+        let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.stopping.load(Ordering::Acquire) {
+            return;
+        }
+        match thread::Builder::new().name(format!("vcpu{index}")).spawn(body) {
+            Ok(thread) => threads.push(thread),
+            Err(error) => {
+                let error = anyhow::Error::new(error).context(format!("cannot start a thread for vCPU {index}"));
+                self.shared.reporter.report(Report::Ended(Ending::failure(error)));
+            }
+        }
+    }
+}
+
+/// What a vCPU's thread does for its guest beyond the bus.
+struct Control<'a>(&'a Arc<Inner>);
+
+impl vcpu::Surroundings for Control<'_> {
+    fn bus(&self) -> &Bus {
+        &self.0.shared.bus
+    }
+
+    fn start_others(&self) -> anyhow::Result<()> {
+        let shared = &self.0.shared;
+        let running = self.0.threads.lock().unwrap_or_else(PoisonError::into_inner).len();
+        // A guest that asks again has them already.
+        let first = u8::try_from(running).unwrap_or(u8::MAX);
+        for vcpu in first..shared.vcpus {
+            let fd = x86_64::make_vcpu(&shared.vm, &shared.leaves, vcpu)?;
+            self.0.spawn(vcpu, fd, None);
+        }
+        Ok(())
+    }
+
+    fn save(&self, vcpu: &mut RunningVcpu) -> Option<anyhow::Result<()>> {
+        let shared = &self.0.shared;
+        let saving = shared.saving.as_ref()?;
+        let mut saved = || {
+            vcpu.complete()
+                .context("cannot complete the guest's last instruction")?;
+            let slots = shared.bus.rest();
+            let leaves = shared.leaves.of(0);
+            let (vcpu, chips) = x86_64::take(&saving.kvm, &shared.vm, vcpu.descriptor(), leaves)?;
+            save(&saving.directory, &State { vcpu, chips, slots }, &saving.memory)?;
+            Ok(())
+        };
+        Some(saved())
     }
 }
 
 /// Sees to it that a thread which panics does not leave the microVM half alive.
-struct LastWord(Reporter);
+struct LastWord<'a>(&'a Reporter);
 
-impl Drop for LastWord {
+impl Drop for LastWord<'_> {
     fn drop(&mut self) {
         if thread::panicking() {
             self.0.report(Report::Ended(Ending::new(

@@ -14,13 +14,13 @@ pub struct SlotIndex(usize);
 impl SlotIndex {
     /// `None` if there is no such slot.
     #[must_use]
-    pub fn new(index: usize) -> Option<Self> {
-        (index < SLOT_COUNT).then_some(Self(index))
+    pub const fn new(index: usize) -> Option<Self> {
+        if index < SLOT_COUNT { Some(Self(index)) } else { None }
     }
 
     /// The number.
     #[must_use]
-    pub fn get(self) -> usize {
+    pub const fn get(self) -> usize {
         self.0
     }
 

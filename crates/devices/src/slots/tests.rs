@@ -62,9 +62,7 @@ fn a_clones_device_must_be_like_the_templates() {
     saved.features |= 1;
     let mut clone = guest();
     let free = SlotIndex::new(9).unwrap();
-    let refused = clone
-        .slots
-        .restore_at(free, Box::new(Rng::new(io::repeat(7))), &saved);
+    let refused = clone.slots.restore_at(free, Box::new(Rng::new(io::repeat(7))), &saved);
     assert!(matches!(refused, Err(PlugError::Unlike)));
 }
 

@@ -7,7 +7,7 @@ use protocol::frame::{self, FrameError, HEADER_LEN};
 use protocol::vmm::Request;
 
 /// The longest request, in bytes: bounds what one controller can make us keep.
-pub const REQUEST_LEN_MAX: usize = 4096;
+pub const REQUEST_LEN_MAX: usize = 256 << 10;
 
 /// The most bytes that are read at once, so that no controller keeps the loop from the devices.
 const READ_LEN_MAX: usize = 4096;
@@ -123,7 +123,7 @@ mod tests {
 
     #[test]
     fn nonsense_ends_the_connection() {
-        for nonsense in [&[0xff; 8][..], &[2, 0, 0, 0, b'{', b'}'], &[1, 0x20, 0, 0]] {
+        for nonsense in [&[0xff; 8][..], &[2, 0, 0, 0, b'{', b'}'], &[1, 0, 4, 0]] {
             let (mut controller, mut connection) = pair();
             controller.write_all(nonsense).unwrap();
             assert!(connection.receive().is_err(), "{nonsense:?}");

@@ -15,6 +15,7 @@ use protocol::frame;
 use protocol::vmm::{self, Event, ExitCode, Request};
 use vmm_sys_util::epoll::EventSet;
 
+use crate::config;
 use crate::control::connection::Connection;
 use crate::ending::Ending;
 use crate::reports::{Report, Reporter};
@@ -132,6 +133,11 @@ impl Control {
                     "a controller stopped the microVM",
                 )));
             }
+            // An impossible shape is the controller's mistake, after which there is nothing to wait for.
+            Request::Run(shape) => reporter.report(match config::check(&shape) {
+                Ok(()) => Report::Shape(shape),
+                Err(error) => Report::Ended(Ending::failure(error)),
+            }),
         }
     }
 }

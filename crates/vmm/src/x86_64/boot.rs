@@ -15,12 +15,15 @@ use vm_memory::mmap::FromRangesError;
 use vm_memory::{Bytes, GuestAddress, GuestMemoryError, GuestMemoryMmap};
 
 use crate::x86_64::layout::{
-    COMMAND_LINE, GAP, HIGH_MEMORY, MEMORY_MAP, MODULE_LIST, MP_FLOATING_POINTER, Range, START_INFO, usable,
+    BASE, COMMAND_LINE, HIGH_MEMORY, MEMORY_MAP, MODULE_LIST, MP_FLOATING_POINTER, Range, START_INFO, usable,
 };
 use crate::x86_64::mp_table;
+use protocol::vmm::{BASE_MEMORY_MIB, VCPUS_MAX};
 
 const MIB: u64 = 1 << 20;
 const PAGE_BYTES: u64 = 4096;
+/// Memory in which every kernel has room.
+const PROBE_BYTES: u64 = 2 << 30;
 /// Of `hvm_start_info`, the version that has a memory map.
 const START_INFO_VERSION: u32 = 1;
 
@@ -36,10 +39,6 @@ pub struct Boot<'a> {
     pub initramfs: &'a Path,
     /// The kernel's command line.
     pub command_line: &'a Cmdline,
-    /// The number of vCPUs.
-    pub vcpus: u8,
-    /// The guest's memory, lowest range first.
-    pub ranges: &'a [Range],
 }
 
 /// Why a guest cannot be booted.
@@ -76,11 +75,9 @@ pub enum BootError {
         path: PathBuf,
     },
     /// Kernel and initramfs do not fit.
-    #[error("{memory_mib} MiB of memory are too small: kernel and initramfs alone take {needed_mib} MiB")]
-    MemoryTooSmall {
-        /// What the guest has.
-        memory_mib: u64,
-        /// What it needs at the very least.
+    #[error("kernel and initramfs take {needed_mib} MiB, more than the {BASE_MEMORY_MIB} MiB that a guest boots with")]
+    TooLarge {
+        /// What they take.
         needed_mib: u64,
     },
     /// The initramfs could not be read to its end.
@@ -115,10 +112,9 @@ pub enum BootError {
 /// # Errors
 /// Where a file is missing or unfit, or the memory too small.
 pub fn load(memory: &GuestMemoryMmap, boot: &Boot<'_>) -> Result<Entry, BootError> {
-    let low = boot.ranges.first().map_or(0, |range| range.bytes);
-    let (entry, kernel_end) = load_kernel(memory, boot.kernel, low)?;
-    let initramfs = load_initramfs(memory, boot.initramfs, kernel_end, low)?;
-    let table = mp_table::bytes(boot.vcpus);
+    let (entry, kernel_end) = load_kernel(memory, boot.kernel)?;
+    let initramfs = load_initramfs(memory, boot.initramfs, kernel_end)?;
+    let table = mp_table::bytes(VCPUS_MAX);
     memory
         .write_slice(&table, GuestAddress(MP_FLOATING_POINTER))
         .map_err(|source| BootError::Table {
@@ -126,7 +122,7 @@ pub fn load(memory: &GuestMemoryMmap, boot: &Boot<'_>) -> Result<Entry, BootErro
             source,
         })?;
     load_cmdline(memory, GuestAddress(COMMAND_LINE), boot.command_line).map_err(BootError::CommandLine)?;
-    write_start_info(memory, initramfs, &usable(boot.ranges)).map_err(BootError::StartInfo)?;
+    write_start_info(memory, initramfs, &usable()).map_err(BootError::StartInfo)?;
     Ok(entry)
 }
 
@@ -138,15 +134,15 @@ fn open(what: &'static str, path: &Path) -> Result<File, BootError> {
     })
 }
 
-/// Loads the kernel into the `low` bytes of memory below the gap; gives its entry and its end.
-fn load_kernel(memory: &GuestMemoryMmap, path: &Path, low: u64) -> Result<(Entry, u64), BootError> {
+/// Loads the kernel; gives its entry and its end.
+fn load_kernel(memory: &GuestMemoryMmap, path: &Path) -> Result<(Entry, u64), BootError> {
     let mut file = open("kernel", path)?;
     let loaded = match Elf::load(memory, None, &mut file, Some(GuestAddress(HIGH_MEMORY))) {
         Ok(loaded) => loaded,
         Err(loader::Error::Elf(elf::Error::InvalidElfMagicNumber | elf::Error::ReadElfHeader)) => {
             return Err(BootError::NotElf { path: path.to_owned() });
         }
-        Err(loader::Error::Elf(elf::Error::ReadKernelImage)) => return Err(too_small_or_damaged(path, file, low)),
+        Err(loader::Error::Elf(elf::Error::ReadKernelImage)) => return Err(too_large_or_damaged(path, file)),
         Err(loader::Error::Elf(source)) => {
             return Err(BootError::Load {
                 path: path.to_owned(),
@@ -154,7 +150,7 @@ fn load_kernel(memory: &GuestMemoryMmap, path: &Path, low: u64) -> Result<(Entry
             });
         }
         // What is left is an image that reaches beyond all addresses.
-        Err(_) => return Err(too_small(low, u64::MAX)),
+        Err(_) => return Err(too_large(u64::MAX)),
     };
     match loaded.pvh_boot_cap {
         PvhBootCapability::PvhEntryPresent(entry) => Ok((Entry(entry.0), loaded.kernel_end)),
@@ -162,15 +158,15 @@ fn load_kernel(memory: &GuestMemoryMmap, path: &Path, low: u64) -> Result<(Entry
     }
 }
 
-/// The loader does not tell a small memory from a file cut short; all memory that a kernel can have does.
-fn too_small_or_damaged(path: &Path, mut file: File, low: u64) -> BootError {
-    let bytes = usize::try_from(GAP).unwrap_or(usize::MAX);
+/// The loader does not tell a kernel that is too large from a file cut short; much more memory does.
+fn too_large_or_damaged(path: &Path, mut file: File) -> BootError {
+    let bytes = usize::try_from(PROBE_BYTES).unwrap_or(usize::MAX);
     let largest = match GuestMemoryMmap::<()>::from_ranges(&[(GuestAddress(0), bytes)]) {
         Ok(largest) => largest,
         Err(error) => return BootError::Map(error),
     };
     match Elf::load(&largest, None, &mut file, None) {
-        Ok(loaded) => too_small(low, loaded.kernel_end),
+        Ok(loaded) => too_large(loaded.kernel_end),
         Err(_) => BootError::Load {
             path: path.to_owned(),
             source: elf::Error::ReadKernelImage,
@@ -178,15 +174,14 @@ fn too_small_or_damaged(path: &Path, mut file: File, low: u64) -> BootError {
     }
 }
 
-fn too_small(memory: u64, needed: u64) -> BootError {
-    BootError::MemoryTooSmall {
-        memory_mib: memory / MIB,
+fn too_large(needed: u64) -> BootError {
+    BootError::TooLarge {
         needed_mib: needed.div_ceil(MIB),
     }
 }
 
-/// Loads the initramfs to the end of the `low` bytes of memory below the gap, behind the kernel.
-fn load_initramfs(memory: &GuestMemoryMmap, path: &Path, kernel_end: u64, low: u64) -> Result<Range, BootError> {
+/// Loads the initramfs to the end of base memory, behind the kernel.
+fn load_initramfs(memory: &GuestMemoryMmap, path: &Path, kernel_end: u64) -> Result<Range, BootError> {
     let mut file = open("initramfs", path)?;
     let metadata = file.metadata().map_err(|source| BootError::Open {
         what: "initramfs",
@@ -194,7 +189,7 @@ fn load_initramfs(memory: &GuestMemoryMmap, path: &Path, kernel_end: u64, low: u
         source,
     })?;
     let bytes = metadata.len();
-    let range = place_initramfs(bytes, kernel_end, low)?;
+    let range = place_initramfs(bytes, kernel_end)?;
     // It fits below 3 GiB: no overflow.
     let count = usize::try_from(bytes).unwrap_or(usize::MAX);
     memory
@@ -206,14 +201,11 @@ fn load_initramfs(memory: &GuestMemoryMmap, path: &Path, kernel_end: u64, low: u
     Ok(range)
 }
 
-fn place_initramfs(bytes: u64, kernel_end: u64, low: u64) -> Result<Range, BootError> {
-    let start = low.checked_sub(bytes).map(|start| start - start % PAGE_BYTES);
+fn place_initramfs(bytes: u64, kernel_end: u64) -> Result<Range, BootError> {
+    let start = BASE.bytes.checked_sub(bytes).map(|start| start - start % PAGE_BYTES);
     match start.filter(|start| *start >= kernel_end) {
         Some(start) => Ok(Range { start, bytes }),
-        None => Err(too_small(
-            low,
-            kernel_end.saturating_add(bytes).saturating_add(PAGE_BYTES),
-        )),
+        None => Err(too_large(kernel_end.saturating_add(bytes).saturating_add(PAGE_BYTES))),
     }
 }
 
@@ -295,32 +287,29 @@ mod tests {
         image
     }
 
-    fn boot(memory_mib: u64, kernel: &[u8], initramfs: &[u8]) -> (GuestMemoryMmap, Result<Entry, String>) {
+    fn boot(kernel: &[u8], initramfs: &[u8]) -> (GuestMemoryMmap, Result<Entry, String>) {
         let folder = tempfile::tempdir().unwrap();
         let (kernel_path, initramfs_path) = (folder.path().join("kernel"), folder.path().join("initramfs"));
         fs::write(&kernel_path, kernel).unwrap();
         fs::write(&initramfs_path, initramfs).unwrap();
-        let ranges = crate::x86_64::layout::memory(memory_mib * MIB);
-        let memory = memory::map(&ranges).unwrap();
+        let memory = memory::guest(vec![memory::anonymous(BASE).unwrap()]).unwrap();
         let boot = Boot {
             kernel: &kernel_path,
             initramfs: &initramfs_path,
             command_line: &crate::x86_64::command_line::build(false, "").unwrap(),
-            vcpus: 1,
-            ranges: &ranges,
         };
         let loaded = load(&memory, &boot).map_err(|error| format!("{:#}", anyhow::Error::from(error)));
         (memory, loaded)
     }
 
-    fn check_refused(memory_mib: u64, kernel: &[u8], initramfs: &[u8], expected: &str) {
-        let sentence = boot(memory_mib, kernel, initramfs).1.unwrap_err();
+    fn check_refused(kernel: &[u8], initramfs: &[u8], expected: &str) {
+        let sentence = boot(kernel, initramfs).1.unwrap_err();
         assert!(sentence.contains(expected), "{sentence}");
     }
 
     #[test]
     fn kernel_initramfs_and_start_info_are_where_they_are_said_to_be() {
-        let (memory, entry) = boot(4, &image(100, true), b"initramfs");
+        let (memory, entry) = boot(&image(100, true), b"initramfs");
         assert_eq!(entry, Ok(Entry(ENTRY.into())));
         assert_eq!(memory.read_obj::<u8>(GuestAddress(LOAD_ADDRESS + 99)).unwrap(), 0x90);
         let info: hvm_start_info = memory.read_obj(GuestAddress(START_INFO)).unwrap();
@@ -330,32 +319,32 @@ mod tests {
         memory.read_slice(&mut initramfs, GuestAddress(module.paddr)).unwrap();
         assert_eq!((module.size, &initramfs), (9, b"initramfs"));
         let last: hvm_memmap_table_entry = memory.read_obj(GuestAddress(info.memmap_paddr + 24)).unwrap();
-        assert_eq!((last.addr, last.size), (HIGH_MEMORY, 3 * MIB));
+        assert_eq!((last.addr, last.size), (HIGH_MEMORY, BASE.bytes - HIGH_MEMORY));
         let command_line = memory.read_obj::<[u8; 5]>(GuestAddress(info.cmdline_paddr)).unwrap();
         assert_eq!(&command_line, b"quiet");
     }
 
     #[test]
     fn what_is_no_kernel_is_called_so() {
-        check_refused(4, b"#!/bin/sh", b"", "is not an ELF image");
-        check_refused(4, b"", b"", "is not an ELF image");
-        check_refused(4, &image(100, false), b"", "has no PVH entry");
+        check_refused(b"#!/bin/sh", b"", "is not an ELF image");
+        check_refused(b"", b"", "is not an ELF image");
+        check_refused(&image(100, false), b"", "has no PVH entry");
     }
 
     #[test]
     fn a_kernel_that_was_cut_short_is_damaged() {
         let whole = image(5000, true);
-        check_refused(4, &whole[..4000], b"", "cannot load the kernel");
+        check_refused(&whole[..4000], b"", "cannot load the kernel");
     }
 
     #[test]
-    fn too_little_memory_says_how_much_is_needed() {
+    fn what_does_not_fit_says_how_much_it_takes() {
+        let expected = "kernel and initramfs take 66 MiB, more than the 64 MiB that a guest boots with";
+        check_refused(&image(64 * MIB, true), b"", expected);
         check_refused(
-            2,
-            &image(3 * MIB, true),
-            b"",
-            "2 MiB of memory are too small: kernel and initramfs alone take 5 MiB",
+            &image(MIB, true),
+            &vec![0; 63 << 20],
+            "kernel and initramfs take 67 MiB",
         );
-        check_refused(4, &image(MIB, true), &vec![0; 3 << 20], "4 MiB of memory are too small");
     }
 }

@@ -14,9 +14,10 @@ use crate::x86_64::layout::{COMMAND_LINE_BYTES_MAX, slot_line, slot_window};
 /// - locks stay as compiled: patching them changes pages that clones would share;
 /// - grace periods are short: start-up waits for many of them;
 /// - no bounce buffers, which would take 64 MiB of a large guest: devices reach all memory;
-/// - no network interface but those that are asked for.
+/// - no network interface but those that are asked for;
+/// - one vCPU to begin with, and memory that is plugged is used at once, for everything.
 const ALWAYS: &str = "panic=-1 reboot=t tsc=reliable no-kvmapf noreplace-smp rcupdate.rcu_expedited=1 swiotlb=noforce \
-                      dummy.numdummies=0";
+                      dummy.numdummies=0 maxcpus=1 memhp_default_state=online_kernel";
 
 /// Where nobody reads the kernel's log.
 const WITHOUT_SERIAL: &str = "quiet loglevel=1 8250.nr_uarts=0";

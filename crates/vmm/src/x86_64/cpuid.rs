@@ -63,6 +63,14 @@ pub fn is_intel(supported: &[kvm_cpuid_entry2]) -> bool {
     has_vendor(supported, *b"GenuineIntel")
 }
 
+/// Whether a vCPU with these leaves has a deadline timer.
+#[must_use]
+pub fn has_tsc_deadline(leaves: &[kvm_cpuid_entry2]) -> bool {
+    leaves
+        .iter()
+        .any(|leaf| leaf.function == FEATURES && leaf.ecx & FEATURES_ECX_TSC_DEADLINE != 0)
+}
+
 fn has_vendor(supported: &[kvm_cpuid_entry2], vendor: [u8; 12]) -> bool {
     supported.iter().filter(|entry| entry.function == VENDOR).any(|entry| {
         let registers = [entry.ebx, entry.edx, entry.ecx].map(u32::to_le_bytes);

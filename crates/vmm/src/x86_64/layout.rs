@@ -3,12 +3,16 @@
 //! ```text
 //! 0x0000_6000             start info, module list, memory map, command line (read by the kernel while it boots)
 //! 0x0009_fc00             MP table, outside the memory that the guest is told of
-//! 0x0010_0000             kernel; the initramfs at the top of low memory
-//! 0xc000_0000             gap: slot windows, IOAPIC, LAPIC
-//! 0x1_0000_0000           memory beyond 3 GiB
+//! 0x0010_0000             kernel; the initramfs at the top of base memory
+//! 0x4000_0000             pmem devices that are bound late
+//! 0xc000_0000             window of the standing pmem device
+//! 0xd000_0000             slot windows; then IOAPIC and LAPIC
+//! 0x1_0000_0000           what the standing memory device plugs, at most 96 GiB
+//! 0x20_0000_0000          memory devices that are bound late, 16 GiB each
 //! ```
 
 use devices::slots::{SlotIndex, WINDOW_BYTES};
+use protocol::vmm::{BASE_MEMORY_MIB, GROWTH_MIB_MAX, PMEM_WINDOW_BYTES};
 
 /// `hvm_start_info` (Xen, `public/arch-x86/hvm/start_info.h`), to which the kernel's entry gets a pointer.
 pub const START_INFO: u64 = 0x6000;
@@ -32,11 +36,38 @@ pub const MP_FLOATING_POINTER: u64 = 0x9_fc00;
 /// Where memory goes on behind the hole for old adapters.
 pub const HIGH_MEMORY: u64 = 0x10_0000;
 
-/// The beginning of the gap in memory that holds all devices.
-pub const GAP: u64 = 0xc000_0000;
+/// Base memory.
+pub const BASE: Range = Range {
+    start: 0,
+    bytes: (BASE_MEMORY_MIB as u64) << 20,
+};
 
-/// The end of the gap.
-pub const GAP_END: u64 = 0x1_0000_0000;
+/// Where pmem devices go that are bound late.
+pub const LATE_PMEM: Range = Range {
+    start: 0x4000_0000,
+    bytes: 0x8000_0000,
+};
+
+/// The window of the standing pmem device.
+pub const PMEM_WINDOW: Range = Range {
+    start: 0xc000_0000,
+    bytes: PMEM_WINDOW_BYTES,
+};
+
+/// What the standing memory device can plug.
+pub const GROWTH: Range = Range {
+    start: 0x1_0000_0000,
+    bytes: (GROWTH_MIB_MAX as u64) << 20,
+};
+
+/// Where a guest has memory in whole blocks only, in bytes (Linux: `MIN_MEMORY_BLOCK_SIZE` of x86).
+pub const MEMORY_BLOCK_BYTES: u64 = 128 << 20;
+
+/// The most memory that one memory device plugs that is bound late, in bytes.
+pub const LATE_MEMORY_BYTES_MAX: u64 = 16 << 30;
+
+/// Where the first memory device is that is bound late; the others follow, by slot.
+pub const LATE_MEMORY: u64 = 0x20_0000_0000;
 
 /// The window of slot 0; the others follow.
 pub const SLOT_WINDOWS: u64 = 0xd000_0000;
@@ -64,9 +95,6 @@ pub const SERIAL_PORTS: u16 = 8;
 
 /// The interrupt line of the first serial port.
 pub const SERIAL_LINE: u32 = 4;
-
-/// The most vCPUs: the MP table and its floating pointer fit into a kilobyte.
-pub const VCPUS_MAX: u8 = 32;
 
 /// Where the window of `slot` begins.
 #[must_use]
@@ -109,66 +137,48 @@ impl Range {
     }
 }
 
-/// The memory of a guest with `bytes` of it: below the gap, and the rest above.
+/// What the memory device in `slot` can plug, where that is bound late.
 #[must_use]
-pub fn memory(bytes: u64) -> Vec<Range> {
-    let low = Range {
-        start: 0,
-        bytes: bytes.min(GAP),
-    };
-    let high = Range {
-        start: GAP_END,
-        bytes: bytes - low.bytes,
-    };
-    [low, high].into_iter().filter(|range| range.bytes > 0).collect()
+pub fn late_memory(slot: SlotIndex) -> Range {
+    Range {
+        start: LATE_MEMORY + slot.get() as u64 * LATE_MEMORY_BYTES_MAX,
+        bytes: LATE_MEMORY_BYTES_MAX,
+    }
 }
 
-/// What of `memory` the guest is told to be usable.
+/// What of base memory the guest is told to be usable.
 #[must_use]
-pub fn usable(memory: &[Range]) -> Vec<Range> {
-    let base = Range {
+pub fn usable() -> [Range; 2] {
+    let below = Range {
         start: 0,
         bytes: MP_FLOATING_POINTER,
     };
-    let above = memory.iter().filter_map(|range| {
-        let start = range.start.max(HIGH_MEMORY);
-        let bytes = range.end().checked_sub(start).filter(|bytes| *bytes > 0)?;
-        Some(Range { start, bytes })
-    });
-    std::iter::once(base).chain(above).collect()
+    let above = Range {
+        start: HIGH_MEMORY,
+        bytes: BASE.bytes - HIGH_MEMORY,
+    };
+    [below, above]
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
-
-    const MIB: u64 = 1 << 20;
 
     #[test]
-    fn small_memory_is_one_range() {
-        assert_eq!(
-            memory(64 * MIB),
-            [Range {
-                start: 0,
-                bytes: 64 * MIB
-            }]
-        );
-    }
-
-    #[test]
-    fn memory_beyond_the_gap_goes_on_above_it() {
-        let ranges = memory(8192 * MIB);
-        assert_eq!(
-            ranges,
-            [
-                Range { start: 0, bytes: GAP },
-                Range {
-                    start: GAP_END,
-                    bytes: 5120 * MIB
-                }
-            ]
-        );
+    fn nothing_lies_in_something_else() {
+        let windows = Range {
+            start: SLOT_WINDOWS,
+            bytes: 16 * WINDOW_BYTES,
+        };
+        let late = SlotIndex::all().map(late_memory);
+        let all: Vec<Range> = [BASE, LATE_PMEM, PMEM_WINDOW, windows, GROWTH]
+            .into_iter()
+            .chain(late)
+            .collect();
+        for pair in all.windows(2) {
+            assert!(pair[0].end() <= pair[1].start, "{pair:?}");
+        }
+        assert!(GROWTH.start >= u64::from(LAPIC) + 0x1000);
     }
 
     #[test]
@@ -179,20 +189,5 @@ mod tests {
         }
         assert_eq!(slot_at(SLOT_WINDOWS - 1), None);
         assert_eq!(slot_at(SLOT_WINDOWS + 16 * WINDOW_BYTES), None);
-    }
-
-    proptest! {
-        #[test]
-        fn memory_keeps_its_size_and_out_of_the_gap(mib in 1..1_u64 << 20) {
-            let ranges = memory(mib * MIB);
-            prop_assert_eq!(ranges.iter().map(|range| range.bytes).sum::<u64>(), mib * MIB);
-            for range in &ranges {
-                prop_assert!(range.end() <= GAP || range.start >= GAP_END);
-            }
-            for range in usable(&ranges) {
-                prop_assert!(ranges.iter().any(|whole| whole.start <= range.start && range.end() <= whole.end()));
-                prop_assert!(range.end() <= MP_FLOATING_POINTER || range.start >= HIGH_MEMORY);
-            }
-        }
     }
 }

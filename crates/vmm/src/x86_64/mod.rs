@@ -1,7 +1,7 @@
 //! Everything that is true of x86-64 only: where things are, how a kernel is entered, what a processor says of itself.
 //!
 //! Read [`layout`] first, then [`boot`]; the others each make one table. The rest of the crate uses [`layout`], [`boot`],
-//! [`command_line`] and the two functions here.
+//! [`command_line`] and the functions here.
 
 pub mod boot;
 pub mod command_line;
@@ -11,5 +11,7 @@ mod cpuid;
 mod machine;
 mod mp_table;
 mod registers;
+mod state;
 
-pub use machine::{Host, HostError, VcpuError, make_vcpu, prepare};
+pub use machine::{HostError, Leaves, VcpuError, enter_at, make_vcpu, prepare, restore_vcpu};
+pub use state::{ChipState, StateError, VcpuState, take};

@@ -102,7 +102,7 @@ fn checksum(bytes: &[u8]) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::x86_64::layout::VCPUS_MAX;
+    use protocol::vmm::VCPUS_MAX;
     use proptest::prelude::*;
 
     fn sum(bytes: &[u8]) -> u8 {

@@ -19,10 +19,21 @@ const MSR_MTRR_DEFAULT_TYPE: u32 = 0x2ff;
 /// Enabled, everything write-back.
 const MTRR_DEFAULT_TYPE: u64 = 1 << 11 | 6;
 
+const LEAF_HYPERVISOR: u32 = 0x4000_0000;
+const SIGNATURE_EMULATOR: &[u8] = b"TCGTCGTCGTCG";
+
 const LVT_LINT0: usize = 0x350;
 const LVT_LINT1: usize = 0x360;
 const DELIVER_EXTERNAL: [i8; 4] = [0, 7, 0, 0];
 const DELIVER_NMI: [i8; 4] = [0, 4, 0, 0];
+
+/// Whether this host's processor is QEMU's own emulation of AMD's virtualization (its leaf of `CPUID` for hypervisors says so). There a task state
+/// segment that is given back as busy, as processors want it, forbids the guest's user programs all ports.
+#[must_use]
+pub fn is_emulated() -> bool {
+    let leaf = std::arch::x86_64::__cpuid(LEAF_HYPERVISOR);
+    [leaf.ebx, leaf.ecx, leaf.edx].map(u32::to_le_bytes).as_flattened() == SIGNATURE_EMULATOR
+}
 
 /// General registers: the entry point, and in `rbx` the address of the start info.
 #[must_use]

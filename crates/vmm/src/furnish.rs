@@ -1,0 +1,233 @@
+//! Gives a microVM its shape: opens what stands behind its devices and puts them into their slots.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use devices::balloon::Balloon;
+use devices::device::VirtioDevice;
+use devices::interrupt::Line;
+use devices::slots::{PlugError, SavedSlot, SlotIndex, Slots};
+use kvm_ioctls::VmFd;
+use protocol::vmm::{Device, GUEST_CID, Shape, standing};
+use vm_memory::{GuestMemoryMmap, GuestRegionMmap};
+
+use crate::backing::{self, BackingError};
+use crate::socket::BoundPath;
+use crate::space::{Space, SpaceError};
+use crate::workers::Workers;
+use crate::x86_64::layout::slot_line;
+
+/// The name of a template's vsock socket, which nobody connects to.
+const UNUSED_SOCKET: &str = "vsock";
+
+/// Whose drivers the standing devices meet.
+#[derive(Clone, Copy)]
+pub enum Drivers<'a> {
+    /// Those of a kernel that is about to boot; for a template to be saved in this directory, where there is one.
+    Unbound(Option<&'a Path>),
+    /// Those of a template's guest, which have set up what is saved here.
+    Bound(&'a [(SlotIndex, SavedSlot)]),
+}
+
+/// A microVM's devices.
+pub struct Furniture {
+    /// The devices in their slots.
+    pub slots: Slots,
+    /// All memory that devices reach.
+    pub memory: GuestMemoryMmap,
+    /// The slots in which the guest has something.
+    pub bitmap: u16,
+    /// Sockets that came into the file system; to be kept until the microVM has ended.
+    pub sockets: Vec<BoundPath>,
+}
+
+/// Why a microVM cannot have its shape.
+#[derive(Debug, thiserror::Error)]
+pub enum FurnishError {
+    /// What stands behind a device cannot be had.
+    #[error(transparent)]
+    Backing(#[from] BackingError),
+    /// There is no memory.
+    #[error(transparent)]
+    Space(#[from] SpaceError),
+    /// A device does not get its slot.
+    #[error("cannot plug a device into slot {slot}")]
+    Plug {
+        /// The slot.
+        slot: SlotIndex,
+        /// Why.
+        source: PlugError,
+    },
+}
+
+/// An input of the guest's IOAPIC.
+// Not by an event descriptor: for an IOAPIC's inputs KVM hands those to a kernel thread, which costs more than the call.
+#[derive(Debug)]
+struct IoapicLine {
+    vm: Arc<VmFd>,
+    line: u32,
+}
+
+impl Line for IoapicLine {
+    fn pulse(&self) {
+        for active in [true, false] {
+            // KVM refuses only lines that do not exist.
+            let _ = self.vm.set_irq_line(self.line, active);
+        }
+    }
+}
+
+/// Makes the devices of `shape` for the guest of `vm`, whose base memory is `base`.
+///
+/// # Errors
+/// Where something cannot be had.
+pub fn furnish(
+    vm: &Arc<VmFd>,
+    base: Arc<GuestRegionMmap>,
+    shape: &Shape,
+    drivers: Drivers<'_>,
+    workers: Workers,
+) -> Result<Furniture, FurnishError> {
+    let mut space = Space::new(vm, base, shape)?;
+    let mut made = named(shape, drivers, &mut space)?;
+    if let Drivers::Unbound(_) = drivers {
+        made.extend(unnamed(&made, &mut space)?);
+    }
+    made.push(Made::new(
+        standing::MEMORY,
+        Box::new(space.memory_device(slot(standing::MEMORY), shape.growth_mib)?),
+    ));
+    made.push(Made::new(standing::BALLOON, Box::new(Balloon::new(space.pages()))));
+
+    let memory = space.guest_memory().clone();
+    let lines = vm.clone();
+    let line = move |slot| -> Arc<dyn Line> {
+        Arc::new(IoapicLine {
+            vm: lines.clone(),
+            line: slot_line(slot),
+        })
+    };
+    let mut furniture = Furniture {
+        slots: Slots::new(memory.clone(), Box::new(workers), Box::new(line)),
+        memory,
+        bitmap: 0,
+        sockets: Vec::new(),
+    };
+    for made in made {
+        furniture.put(made, drivers)?;
+    }
+    Ok(furniture)
+}
+
+/// A device on its way to its slot.
+struct Made {
+    slot: SlotIndex,
+    device: Box<dyn VirtioDevice>,
+    socket: Option<BoundPath>,
+    /// Whether something is behind it.
+    is_backed: bool,
+}
+
+impl Made {
+    fn new(number: u8, device: Box<dyn VirtioDevice>) -> Self {
+        Self {
+            slot: slot(number),
+            device,
+            socket: None,
+            is_backed: false,
+        }
+    }
+}
+
+/// The devices that the shape names; a guest that will be a template gets a vsock device in any case.
+fn named(shape: &Shape, drivers: Drivers<'_>, space: &mut Space<'_>) -> Result<Vec<Made>, FurnishError> {
+    let unused = match drivers {
+        Drivers::Unbound(Some(directory)) if !shape.slots.contains_key(&standing::VSOCK) => Some(Device::Vsock {
+            guest_cid: GUEST_CID,
+            socket: directory.join(UNUSED_SOCKET),
+        }),
+        _ => None,
+    };
+    let unused = unused.iter().map(|device| (standing::VSOCK, device));
+    let mut made = Vec::with_capacity(shape.slots.len() + 3);
+    for (number, device) in shape.slots.iter().map(|(&slot, device)| (slot, device)).chain(unused) {
+        let mut one = open(number, device, space)?;
+        one.is_backed = true;
+        made.push(one);
+    }
+    Ok(made)
+}
+
+/// Opens what stands behind `device`.
+fn open(number: u8, device: &Device, space: &mut Space<'_>) -> Result<Made, FurnishError> {
+    let device: Box<dyn VirtioDevice> = match device {
+        Device::Vsock { guest_cid, socket } => {
+            let (vsock, bound) = backing::vsock(*guest_cid, socket)?;
+            let mut made = Made::new(number, Box::new(vsock));
+            made.socket = Some(bound);
+            return Ok(made);
+        }
+        Device::BlockConcatenation { parts } => Box::new(backing::concatenation(parts)?),
+        Device::BlockFile { path } => Box::new(backing::raw_file(path)?),
+        Device::BlockCopyOnWrite { base, directory } => Box::new(backing::copy_on_write(base, directory)?),
+        Device::Pmem { parts } => Box::new(space.pmem_device(slot(number), &backing::open_parts(parts)?)?),
+        Device::Memory { mib } => Box::new(space.memory_device(slot(number), *mib)?),
+        Device::Balloon => Box::new(Balloon::new(space.pages())),
+        Device::Rng => Box::new(backing::rng()?),
+    };
+    Ok(Made::new(number, device))
+}
+
+/// The standing devices that drivers are to find although nothing is behind them yet.
+fn unnamed(named: &[Made], space: &mut Space<'_>) -> Result<Vec<Made>, FurnishError> {
+    let is_missing = |number: u8| !named.iter().any(|made| made.slot == slot(number));
+    let mut made = Vec::new();
+    if is_missing(standing::PMEM) {
+        let window = space.pmem_device(slot(standing::PMEM), &[])?;
+        made.push(Made::new(standing::PMEM, Box::new(window)));
+    }
+    if is_missing(standing::DISK) {
+        made.push(Made::new(standing::DISK, Box::new(backing::concatenation(&[])?)));
+    }
+    Ok(made)
+}
+
+impl Furniture {
+    fn put(&mut self, made: Made, drivers: Drivers<'_>) -> Result<(), FurnishError> {
+        let Made {
+            slot,
+            device,
+            socket,
+            is_backed,
+        } = made;
+        let failed = |source| FurnishError::Plug { slot, source };
+        let saved = match drivers {
+            Drivers::Bound(saved) => saved.iter().find(|(other, _)| *other == slot),
+            Drivers::Unbound(_) => None,
+        };
+        match saved {
+            Some((_, saved)) => {
+                self.slots.restore_at(slot, device, saved).map_err(failed)?;
+                // The driver has seen a disk of no length.
+                if slot.get() == usize::from(standing::DISK) {
+                    self.slots.raise_config(slot);
+                }
+            }
+            None => self.slots.plug_at(slot, device).map_err(failed)?,
+        }
+        self.sockets.extend(socket);
+        self.bitmap |= u16::from(is_backed) << slot.get();
+        Ok(())
+    }
+}
+
+/// A slot by the number that a checked shape or the contract names.
+fn slot(number: u8) -> SlotIndex {
+    SlotIndex::new(number.into()).unwrap_or(LAST)
+}
+
+/// Where a number would go that is none of a slot; there is none, since shapes are checked.
+const LAST: SlotIndex = match SlotIndex::new(devices::slots::SLOT_COUNT - 1) {
+    Some(slot) => slot,
+    None => panic!("there are slots"),
+};
