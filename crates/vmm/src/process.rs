@@ -21,6 +21,7 @@ use crate::socket::BoundPath;
 use crate::vcpu;
 use crate::vcpus::{Saving, Shared, Vcpus};
 use crate::wiring::Wiring;
+use crate::x86_64::Reference;
 
 /// Runs the microVM that the configuration at `path` describes, or the one on standard input where that is `-`.
 pub fn run(path: &Path) -> ExitCode {
@@ -35,11 +36,14 @@ pub fn run(path: &Path) -> ExitCode {
 /// Fails only before there is a control socket; from then on, whoever is connected is told how it ended.
 fn live(path: &Path) -> anyhow::Result<Ending> {
     let config = config::read(path)?;
+    // The guest comes before all that it does not need for its first instruction; what it says of its failure comes after.
+    let begun = begin(&config.origin);
     let control = Control::open(&config.control)?;
     let signals = Signals::catch().context("cannot wait for signals")?;
     let mut event_loop = EventLoop::new(control, signals).context("cannot make an event loop")?;
     let mut sockets = Vec::new();
-    let (ending, vcpus) = match run_in(config, &mut event_loop, &mut sockets) {
+    let run = begun.and_then(|begun| run_in(config, begun, &mut event_loop, &mut sockets));
+    let (ending, vcpus) = match run {
         Ok(Running::Stopped(ending)) => (ending, None),
         Ok(Running::Vcpus(vcpus)) => (event_loop.run_to_the_end(), Some(vcpus)),
         Err(error) => (Ending::failure(error), None),
@@ -57,6 +61,36 @@ fn live(path: &Path) -> anyhow::Result<Ending> {
     Ok(ending)
 }
 
+/// A microVM that only lacks its shape.
+struct Begun {
+    microvm: Microvm,
+    /// When its first vCPU could run, in nanoseconds of `CLOCK_MONOTONIC`.
+    runnable_ns: u64,
+    /// When a clone had come to the read of its doorbell.
+    at_doorbell_ns: Option<u64>,
+}
+
+/// Boots or clones the guest; a clone runs up to its doorbell.
+fn begin(origin: &Origin) -> anyhow::Result<Begun> {
+    let mut microvm = match origin {
+        Origin::Boot(boot) => Microvm::boot(boot)?,
+        Origin::Template(directory) => Microvm::clone_of(directory)?,
+    };
+    let runnable_ns = monotonic_ns();
+    let at_doorbell_ns = match origin {
+        Origin::Boot(_) => None,
+        Origin::Template(_) => {
+            vcpu::run_to_doorbell(&mut microvm.first)?;
+            Some(monotonic_ns())
+        }
+    };
+    Ok(Begun {
+        microvm,
+        runnable_ns,
+        at_doorbell_ns,
+    })
+}
+
 /// What became of a microVM.
 enum Running {
     /// It runs.
@@ -65,60 +99,60 @@ enum Running {
     Stopped(Ending),
 }
 
-/// Puts the microVM together and lets it run; sockets that came into being are put into `sockets`.
-fn run_in(config: Config, event_loop: &mut EventLoop, sockets: &mut Vec<BoundPath>) -> anyhow::Result<Running> {
+/// Gives the microVM its shape and lets it run; sockets that came into being are put into `sockets`.
+fn run_in(
+    config: Config,
+    mut begun: Begun,
+    event_loop: &mut EventLoop,
+    sockets: &mut Vec<BoundPath>,
+) -> anyhow::Result<Running> {
     kick::install().context("cannot handle the signal that stops vCPUs")?;
-    match (config.origin, config.shape) {
-        (Origin::Boot(boot), Some(shape)) => {
-            let microvm = Microvm::boot(&boot)?;
-            tell(event_loop, |monotonic_ns| Event::VcpuRunnable { monotonic_ns });
-            let vcpus = start(microvm, &shape, None, boot.save.as_deref(), event_loop, sockets)?;
-            Ok(Running::Vcpus(vcpus))
-        }
-        (Origin::Boot(_), None) => Err(config::ConfigError::NoShape.into()),
-        (Origin::Template(directory), shape) => {
-            let mut microvm = Microvm::clone_of(&directory)?;
-            let runnable = shape.is_some();
-            if runnable {
-                tell(event_loop, |monotonic_ns| Event::VcpuRunnable { monotonic_ns });
+    let shape = match config.shape {
+        Some(shape) => shape,
+        None => match wait_for_shape(event_loop) {
+            Turn::Run(shape) => {
+                // For this microVM, everything begins only now.
+                let now = monotonic_ns();
+                begun.runnable_ns = now;
+                begun.at_doorbell_ns = begun.at_doorbell_ns.map(|_| now);
+                *shape
             }
-            vcpu::run_to_doorbell(&mut microvm.first)?;
-            let begun = Begun(monotonic_ns());
-            let (shape, begun) = match shape {
-                Some(shape) => (shape, begun),
-                None => match wait_for_shape(event_loop) {
-                    Turn::Run(shape) => (*shape, Begun(monotonic_ns())),
-                    Turn::Ended(ending) => return Ok(Running::Stopped(ending)),
-                },
-            };
-            let vcpus = start(microvm, &shape, Some(begun), None, event_loop, sockets)?;
-            Ok(Running::Vcpus(vcpus))
-        }
-    }
+            Turn::Ended(ending) => return Ok(Running::Stopped(ending)),
+        },
+    };
+    tell(
+        event_loop,
+        Event::VcpuRunnable {
+            monotonic_ns: begun.runnable_ns,
+        },
+    );
+    let save = match &config.origin {
+        Origin::Boot(boot) => boot.save.as_deref(),
+        Origin::Template(_) => None,
+    };
+    Ok(Running::Vcpus(start(begun, &shape, save, event_loop, sockets)?))
 }
-
-/// When a clone's guest began, in nanoseconds of `CLOCK_MONOTONIC`.
-struct Begun(u64);
 
 /// Waits to be told what to be.
 fn wait_for_shape(event_loop: &mut EventLoop) -> Turn {
-    tell(event_loop, |monotonic_ns| Event::Waiting { monotonic_ns });
-    let turn = event_loop.run();
-    if let Turn::Run(_) = turn {
-        tell(event_loop, |monotonic_ns| Event::VcpuRunnable { monotonic_ns });
-    }
-    turn
+    tell(
+        event_loop,
+        Event::Waiting {
+            monotonic_ns: monotonic_ns(),
+        },
+    );
+    event_loop.run()
 }
 
-/// Gives the microVM its devices and lets it run. A clone waits at its doorbell and `begun` already.
+/// Gives the microVM its devices and lets it run.
 fn start(
-    microvm: Microvm,
+    begun: Begun,
     shape: &Shape,
-    begun: Option<Begun>,
     save: Option<&Path>,
     event_loop: &EventLoop,
     sockets: &mut Vec<BoundPath>,
 ) -> anyhow::Result<Vcpus> {
+    let microvm = begun.microvm;
     let drivers = microvm.drivers(save);
     let furniture = furnish(&microvm.vm, microvm.base.clone(), shape, drivers, event_loop.workers())?;
     let Furniture {
@@ -131,15 +165,18 @@ fn start(
     let reporter = event_loop.reporter();
     let wiring = Wiring::of(microvm.vm.clone());
     let bus = Bus::new(slots, bitmap, wiring, microvm.serial, reporter.clone());
-    let answer = begun.map(|Begun(monotonic_ns)| {
+    let answer = begun.at_doorbell_ns.map(|monotonic_ns| {
         bus.tell_booted(monotonic_ns);
         bus.answer()
     });
-    let saving = save.map(|directory| Saving {
-        directory: directory.to_owned(),
-        kvm: microvm.kvm,
-        memory,
-    });
+    let saving = match save {
+        Some(directory) => Some(Saving {
+            directory: directory.to_owned(),
+            reference: Reference::new(&microvm.kvm, microvm.leaves.of(0))?,
+            memory,
+        }),
+        None => None,
+    };
     let shared = Shared {
         vm: microvm.vm,
         leaves: microvm.leaves,
@@ -151,6 +188,6 @@ fn start(
     Ok(Vcpus::start(shared, microvm.first, answer))
 }
 
-fn tell(event_loop: &EventLoop, event: impl FnOnce(u64) -> Event) {
-    event_loop.reporter().report(Report::Event(event(monotonic_ns())));
+fn tell(event_loop: &EventLoop, event: Event) {
+    event_loop.reporter().report(Report::Event(event));
 }

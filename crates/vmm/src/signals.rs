@@ -25,7 +25,10 @@ impl Signals {
     /// Where the system has no descriptor left.
     pub fn catch() -> Result<Self, Errno> {
         let caught: SigSet = [Signal::SIGTERM, Signal::SIGINT].into_iter().collect();
-        caught.thread_block()?;
+        let mut blocked = caught;
+        // A controller that has gone is noticed where it is written to.
+        blocked.add(Signal::SIGPIPE);
+        blocked.thread_block()?;
         let pending = SignalFd::with_flags(&caught, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
         Ok(Self {
             pending,

@@ -58,7 +58,7 @@ pub fn bind(path: &Path) -> Result<(UnixListener, BoundPath), SocketError> {
     Ok((listener, bound))
 }
 
-/// Takes over the listening socket that this process inherited as `descriptor`. To be called once, before anything else is opened.
+/// Takes over the listening socket that this process inherited as `descriptor`. To be called once, before a socket is made here.
 ///
 /// # Errors
 /// Where it is something else.
@@ -66,8 +66,8 @@ pub fn inherit(descriptor: RawFd) -> Result<UnixListener, SocketError> {
     if descriptor < FIRST_DESCRIPTOR {
         return Err(SocketError::NotListening { descriptor });
     }
-    // SAFETY: the process has opened nothing that it keeps yet, so what is behind the number was inherited and has no other owner;
-    // where nothing is behind it, the value is given up again below without being closed.
+    // SAFETY: the process has made no socket yet, so a listening one behind the number was inherited and has no other owner; where
+    // something else is behind it, or nothing, the value is given up again below without being closed.
     let listener = unsafe { UnixListener::from_raw_fd(descriptor) };
     let listening = getsockopt(&listener, sockopt::AcceptConn).unwrap_or(false) && listener.local_addr().is_ok();
     if !listening {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use anyhow::Context;
-use kvm_ioctls::{Kvm, VcpuFd, VmFd};
+use kvm_ioctls::{VcpuFd, VmFd};
 use protocol::vmm::ExitCode;
 use vm_memory::GuestMemoryMmap;
 
@@ -17,7 +17,7 @@ use crate::reports::{Report, Reporter};
 use crate::template::save::save;
 use crate::template::state::State;
 use crate::vcpu;
-use crate::x86_64::{self, Leaves};
+use crate::x86_64::{self, Leaves, Reference};
 
 /// What all vCPUs of a microVM share.
 pub struct Shared {
@@ -40,7 +40,7 @@ pub struct Saving {
     /// Where to.
     pub directory: PathBuf,
     /// What to compare with.
-    pub kvm: Kvm,
+    pub reference: Reference,
     /// All memory of the guest.
     pub memory: GuestMemoryMmap,
 }
@@ -144,9 +144,8 @@ impl vcpu::Surroundings for Control<'_> {
         let mut saved = || {
             vcpu.complete()
                 .context("cannot complete the guest's last instruction")?;
+            let (vcpu, chips) = saving.reference.take(&shared.vm, vcpu.descriptor())?;
             let slots = shared.bus.rest();
-            let leaves = shared.leaves.of(0);
-            let (vcpu, chips) = x86_64::take(&saving.kvm, &shared.vm, vcpu.descriptor(), leaves)?;
             save(&saving.directory, &State { vcpu, chips, slots }, &saving.memory)?;
             Ok(())
         };

@@ -102,8 +102,8 @@ fn checksum(bytes: &[u8]) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use protocol::vmm::VCPUS_MAX;
     use proptest::prelude::*;
+    use protocol::vmm::VCPUS_MAX;
 
     fn sum(bytes: &[u8]) -> u8 {
         bytes.iter().fold(0, |sum: u8, byte| sum.wrapping_add(*byte))

@@ -75,52 +75,70 @@ impl Default for ChipState {
     }
 }
 
-/// Takes the state of a guest whose only running vCPU is `vcpu`. What differs from a new vCPU's in `leaves` is kept of its model-specific registers.
-///
-/// # Errors
-/// Where KVM refuses.
-pub fn take(
-    kvm: &Kvm,
-    vm: &VmFd,
-    vcpu: &VcpuFd,
+/// What a vCPU that has not run holds: of one that has, only what differs needs to be kept.
+pub struct Reference {
     leaves: Vec<kvm_cpuid_entry2>,
-) -> Result<(VcpuState, ChipState), StateError> {
-    let indexes = kept_indexes(kvm)?;
-    let new = new_values(kvm, &leaves, &indexes)?;
-    // Next to each other: between the two the guest's time would go on in one and not in the other.
-    let values = read_msrs(vcpu, &indexes)?;
-    let mut clock = vm.get_clock().map_err(failed("read the guest's clock"))?;
-    // A clone goes on where the template stopped, however long ago that was.
-    clock.flags = 0;
-    let mut chips = [kvm_irqchip::new_zeroed(); 3];
-    for (chip, id) in chips.iter_mut().zip(CHIPS) {
-        chip.chip_id = id;
-        vm.get_irqchip(chip).map_err(failed("read an interrupt controller"))?;
+    indexes: Vec<u32>,
+    values: Vec<kvm_msr_entry>,
+}
+
+impl Reference {
+    /// Looks at a vCPU with these leaves. To be done before the guest rests, whose time goes on meanwhile.
+    ///
+    /// # Errors
+    /// Where KVM refuses.
+    pub fn new(kvm: &Kvm, leaves: Vec<kvm_cpuid_entry2>) -> Result<Self, StateError> {
+        let indexes = kept_indexes(kvm)?;
+        let values = new_values(kvm, &leaves, &indexes)?;
+        Ok(Self {
+            leaves,
+            indexes,
+            values,
+        })
     }
-    let mut sregs = vcpu.get_sregs().map_err(failed("read the system registers"))?;
-    sregs.tr.type_ = if registers::is_emulated() {
-        TASK_STATE_AVAILABLE
-    } else {
-        TASK_STATE_BUSY
-    };
-    let state = VcpuState {
-        leaves,
-        regs: vcpu.get_regs().map_err(failed("read the registers"))?,
-        sregs,
-        xsave: vcpu
-            .get_xsave()
-            .map_err(failed("read the extended state"))?
-            .region
-            .into(),
-        xcrs: vcpu.get_xcrs().map_err(failed("read the extended control registers"))?,
-        debug: vcpu.get_debug_regs().map_err(failed("read the debug registers"))?,
-        lapic: vcpu
+
+    /// Takes the state of a guest whose only running vCPU is `vcpu`, which has left it this moment.
+    ///
+    /// # Errors
+    /// Where KVM refuses.
+    pub fn take(&self, vm: &VmFd, vcpu: &VcpuFd) -> Result<(VcpuState, ChipState), StateError> {
+        // Next to each other: between the two the guest's time would go on in one and not in the other. And first of all, with
+        // the interrupt controller: a timer that expires now would expire in every clone at its beginning.
+        let values = read_msrs(vcpu, &self.indexes)?;
+        let mut clock = vm.get_clock().map_err(failed("read the guest's clock"))?;
+        let lapic = vcpu
             .get_lapic()
-            .map_err(failed("read the local interrupt controller"))?,
-        msrs: ordered(values, &new),
-        events: vcpu.get_vcpu_events().map_err(failed("read the pending events"))?,
-    };
-    Ok((state, ChipState { chips, clock }))
+            .map_err(failed("read the local interrupt controller"))?;
+        // A clone goes on where the template stopped, however long ago that was.
+        clock.flags = 0;
+        let mut chips = [kvm_irqchip::new_zeroed(); 3];
+        for (chip, id) in chips.iter_mut().zip(CHIPS) {
+            chip.chip_id = id;
+            vm.get_irqchip(chip).map_err(failed("read an interrupt controller"))?;
+        }
+        let mut sregs = vcpu.get_sregs().map_err(failed("read the system registers"))?;
+        sregs.tr.type_ = if registers::is_emulated() {
+            TASK_STATE_AVAILABLE
+        } else {
+            TASK_STATE_BUSY
+        };
+        let state = VcpuState {
+            leaves: self.leaves.clone(),
+            regs: vcpu.get_regs().map_err(failed("read the registers"))?,
+            sregs,
+            xsave: vcpu
+                .get_xsave()
+                .map_err(failed("read the extended state"))?
+                .region
+                .into(),
+            xcrs: vcpu.get_xcrs().map_err(failed("read the extended control registers"))?,
+            debug: vcpu.get_debug_regs().map_err(failed("read the debug registers"))?,
+            lapic,
+            msrs: ordered(values, &self.values),
+            events: vcpu.get_vcpu_events().map_err(failed("read the pending events"))?,
+        };
+        Ok((state, ChipState { chips, clock }))
+    }
 }
 
 /// The registers that KVM has on this host, less those that are left out.
