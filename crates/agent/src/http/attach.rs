@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use api::attach::{self, AttachError, Frame};
-use api::route::ATTACH_PROTOCOL;
-use api::task::Task;
+use api::route::{ATTACH_PROTOCOL, TASK_HEADER};
+use api::task::{RunRequest, Task};
 use axum::body::Body;
-use axum::extract::{Path, Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::extract::{FromRequest, Path, Request, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::{Buf, Bytes, BytesMut};
 use hyper::upgrade::OnUpgrade;
@@ -16,6 +16,7 @@ use protocol::guest::Stream;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::mpsc;
 
+use super::body::Document;
 use super::refusal::Refusal;
 use crate::agent::Agent;
 use crate::host::Input;
@@ -33,26 +34,52 @@ pub async fn attach(
     mut request: Request,
 ) -> Result<Response, Refusal> {
     let entry = agent.tasks.find(&task)?;
+    let upgrade = upgrade(&mut request)?;
+    Ok(upgraded(&agent, entry, upgrade))
+}
+
+/// Creates a task, attaches to it and starts it.
+pub async fn run(State(agent): State<Arc<Agent>>, mut request: Request) -> Result<Response, Refusal> {
+    let upgrade = upgrade(&mut request)?;
+    let Document(request) = Document::<RunRequest>::from_request(request, &()).await?;
+    let task = agent.create(&request).await?;
+    let entry = agent.tasks.find(&task.id)?;
+    let id = HeaderValue::try_from(task.id).map_err(|_| Refusal::invalid("the task's id fits no header".to_owned()))?;
+    let mut response = upgraded(&agent, entry.clone(), upgrade);
+    response.headers_mut().insert(TASK_HEADER, id);
+    // Not only when the client has taken the answer.
+    entry.tell(Event::StartRequested).await;
+    Ok(response)
+}
+
+/// The upgrade that the client wishes for.
+fn upgrade(request: &mut Request) -> Result<OnUpgrade, Refusal> {
     if !asks_for_upgrade(request.headers()) {
         return Err(Refusal::invalid(format!(
             "attaching needs the header Upgrade: {ATTACH_PROTOCOL}"
         )));
     }
-    let Some(upgrade) = request.extensions_mut().remove::<OnUpgrade>() else {
-        return Err(Refusal::invalid("this connection cannot be upgraded".to_owned()));
-    };
+    let upgrade = request.extensions_mut().remove::<OnUpgrade>();
+    upgrade.ok_or_else(|| Refusal::invalid("this connection cannot be upgraded".to_owned()))
+}
+
+/// The answer that turns the connection into the task's stream.
+fn upgraded(agent: &Agent, entry: Arc<Entry>, upgrade: OnUpgrade) -> Response {
     // Before the task can be started by anybody, so that no output is missed.
     let chunks = entry.outlets.attach();
     let presence = agent.activity.begin();
     tokio::spawn(async move {
         match upgrade.await {
             Ok(connection) => serve(TokioIo::new(connection), &entry, chunks).await,
-            Err(error) => tracing::debug!("a client went away before it was attached: {error}"),
+            Err(error) => {
+                tracing::debug!("a client went away before it was attached: {error}");
+                give(&entry, Input::End).await;
+            }
         }
         drop(presence);
     });
     let headers = [(header::CONNECTION, "upgrade"), (header::UPGRADE, ATTACH_PROTOCOL)];
-    Ok((StatusCode::SWITCHING_PROTOCOLS, headers, Body::empty()).into_response())
+    (StatusCode::SWITCHING_PROTOCOLS, headers, Body::empty()).into_response()
 }
 
 fn asks_for_upgrade(headers: &HeaderMap) -> bool {

@@ -4,7 +4,9 @@ mod attach;
 mod body;
 mod images;
 mod refusal;
+mod stats;
 mod tasks;
+mod templates;
 
 use std::sync::Arc;
 
@@ -29,6 +31,11 @@ pub fn router(agent: &Arc<Agent>) -> Router {
         .route(route::IMAGES_PULL, post(images::pull))
         .route(route::IMAGES_LOAD, post(images::load))
         .route(route::IMAGE, delete(images::remove))
+        .route(route::TEMPLATES, get(templates::list).post(templates::build))
+        .route(route::TEMPLATE, delete(templates::remove))
+        .route(route::STATS, get(stats::all))
+        .route(route::TASK_STATS, get(stats::one))
+        .route(route::RUN, post(attach::run))
         .route(route::TASKS, get(tasks::list).post(tasks::create))
         .route(route::TASK, get(tasks::describe).delete(tasks::forget))
         .route(route::TASK_START, post(tasks::start))

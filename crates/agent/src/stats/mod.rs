@@ -1,0 +1,60 @@
+//! What tasks use, as the host can see it: control group counters, a VMM's mappings, its open disks.
+//!
+//! [`mappings`] and [`counters`] read what the kernel writes, [`process`] asks it, [`reading`] puts the figures of one task together.
+
+mod counters;
+mod mappings;
+mod process;
+mod reading;
+
+use api::error::{ApiError, ErrorCode};
+use api::stats::TaskStats;
+use api::task::Task;
+
+use crate::launch::Whereabouts;
+use crate::names;
+use crate::sentence::sentence;
+use crate::tasks::Tasks;
+use reading::{StatsError, read};
+
+/// What the task uses that `query` means.
+///
+/// # Errors
+/// [`ErrorCode::TaskNotFound`], and [`ErrorCode::Conflict`] where it has no microVM.
+pub async fn one(tasks: &Tasks, query: &str) -> Result<TaskStats, ApiError> {
+    let entry = tasks.find(query)?;
+    let task = entry.record.borrow().clone();
+    let without = ApiError {
+        code: ErrorCode::Conflict,
+        message: format!("task {} has no microVM now", names::short(&task.id)),
+    };
+    let Some(whereabouts) = entry.whereabouts.borrow().clone() else {
+        return Err(without);
+    };
+    read_all(vec![(task, whereabouts)]).await?.pop().ok_or(without)
+}
+
+/// What all tasks use that have a microVM, newest first.
+///
+/// # Errors
+/// Where the kernel does not tell.
+pub async fn all(tasks: &Tasks) -> Result<Vec<TaskStats>, ApiError> {
+    read_all(tasks.with_microvms()).await
+}
+
+/// Apart from what must not wait: the kernel walks through all of the guests' memory. A task that ends meanwhile is left out.
+async fn read_all(tasks: Vec<(Task, Whereabouts)>) -> Result<Vec<TaskStats>, ApiError> {
+    let readings = move || {
+        let readings = tasks.iter().map(|(task, whereabouts)| read(task, whereabouts));
+        readings
+            .filter_map(Result::transpose)
+            .collect::<Result<Vec<_>, StatsError>>()
+    };
+    let failed = |message| ApiError {
+        code: ErrorCode::Internal,
+        message,
+    };
+    let read = tokio::task::spawn_blocking(readings).await;
+    let read = read.map_err(|error| failed(sentence(&error)))?;
+    read.map_err(|error| failed(sentence(&error)))
+}
