@@ -48,7 +48,11 @@ async fn remove(host: Option<String>, arguments: TemplateRm) -> Result<u8> {
     let client = host::connect(host).await?;
     let keys = if arguments.all {
         let templates = client.templates().await?.templates;
-        templates.into_iter().map(|template| template.key).collect()
+        // Stale ones go by themselves, with the last that has them.
+        let removable = templates
+            .into_iter()
+            .filter(|template| template.state != TemplateState::Stale);
+        removable.map(|template| template.key).collect()
     } else {
         arguments.templates
     };
