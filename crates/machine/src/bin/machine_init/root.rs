@@ -94,12 +94,6 @@ const FINAL: &[Mount] = &[
     },
     // The tests count VM exits there.
     Mount {
-        kind: "debugfs",
-        at: "/sys/kernel/debug",
-        flags: KERNEL,
-        data: "",
-    },
-    Mount {
         kind: "tracefs",
         at: "/sys/kernel/tracing",
         flags: KERNEL,
