@@ -9,16 +9,18 @@ use tokio::sync::{mpsc, watch};
 
 use crate::activity::Activity;
 use crate::clock;
-use crate::host::{Plan, Rootfs, Shared, TaskHost};
+use crate::host::{Links, Plan, Rootfs, Shared, TaskHost};
 use crate::images::{Images, RunnableImage};
 use crate::lifecycle::{Cause, Event};
 use crate::names;
 use crate::output::Outlets;
+use crate::pool::Pool;
 use crate::sentence::sentence;
 use crate::sizing;
 use crate::spec;
 use crate::task::{self, NOTICES_MAX, Notice};
 use crate::tasks::{Entry, Tasks};
+use crate::template::Templates;
 
 /// Pieces of input that wait for a process that does not read.
 const INPUT_MAX: usize = 16;
@@ -46,6 +48,18 @@ impl Agent {
         })
     }
 
+    /// What microVMs are cloned from.
+    #[must_use]
+    pub fn templates(&self) -> &Arc<Templates> {
+        &self.shared.templates
+    }
+
+    /// The clones that wait.
+    #[must_use]
+    pub fn pool(&self) -> &Pool {
+        &self.shared.pool
+    }
+
     /// Creates a task, which holds nothing until it is started.
     ///
     /// # Errors
@@ -61,15 +75,24 @@ impl Agent {
         };
         let sizing = sizing::size(request.vcpu_milli, request.memory_mib).map_err(invalid)?;
         let image = self.images.find(&request.image).await?;
-        self.shared.config.check_files()?;
-        let unable = |error: crate::host::CgroupError| ApiError {
+        // A template has all that is in these files.
+        if self.shared.templates.ready().is_none() {
+            self.shared.config.check_files()?;
+        }
+        let unable = |error: crate::launch::CgroupError| ApiError {
             code: ErrorCode::HostUnable,
             message: sentence(&error),
         };
         self.shared.cgroups.check().map_err(unable)?;
 
         let id = names::id(random()?);
-        let spec = spec::resolve(request, &image.config, &id, &sizing)?;
+        let given = spec::Given {
+            config: &image.config,
+            rootfs_bytes: image.rootfs_bytes,
+            id: &id,
+            sizing: &sizing,
+        };
+        let spec = spec::resolve(request, &given)?;
         let plan = Plan {
             id,
             spec,
@@ -95,6 +118,7 @@ impl Agent {
         let takes_input = request.stdin || request.terminal.is_some();
         let (input, input_end) = takes_input.then(|| mpsc::channel(INPUT_MAX)).unzip();
         let outlets = Arc::new(Outlets::default());
+        let (whereabouts, whereabouts_known) = watch::channel(None);
         let id = plan.id.clone();
         let mut record = None;
         let entry = self.tasks.add(&id, request.name.clone(), random()?, |name| {
@@ -106,19 +130,20 @@ impl Agent {
                 notices: notices.clone(),
                 outlets: outlets.clone(),
                 input,
+                whereabouts: whereabouts_known,
             }
         })?;
         let task = entry.record.borrow().clone();
         tracing::info!(task = task.id, name = task.name, image = task.image, "created");
         if let Some(record) = record {
-            let host = TaskHost::new(
-                self.shared.clone(),
-                plan,
-                outlets.clone(),
-                input_end,
+            let links = Links {
+                outlets: outlets.clone(),
+                input: input_end,
                 notices,
-                self.activity.clone(),
-            );
+                whereabouts,
+                activity: self.activity.clone(),
+            };
+            let host = TaskHost::new(self.shared.clone(), plan, links);
             let (agent, remove) = (self.clone(), request.remove);
             tokio::spawn(async move {
                 task::live(host, inbox, &record).await;
@@ -207,6 +232,7 @@ fn new_task(request: &RunRequest, image: &RunnableImage, plan: &Plan, name: Stri
         vcpu_milli: request.vcpu_milli,
         memory_mib: request.memory_mib,
         status: Status::Provisioning,
+        origin: None,
         created_unix_ms: clock::wall_ms(),
         clock: ClockPoints {
             accepted_ns: Some(accepted_ns),

@@ -22,6 +22,10 @@ pub struct Config {
     pub initramfs: PathBuf,
     /// The VMM's program.
     pub vmm: PathBuf,
+    /// Where templates are kept; on a tmpfs of their own in [`Self::runtime`] where absent.
+    pub templates: Option<PathBuf>,
+    /// How many clones wait for a task.
+    pub pool: usize,
     /// Where the guests' kernels' messages are kept, a file per task; nowhere where absent.
     pub consoles: Option<PathBuf>,
     /// Registries that may be spoken to without TLS.
@@ -31,13 +35,20 @@ pub struct Config {
 }
 
 impl Config {
-    /// Where the directories of running tasks are.
+    /// Where the directories of running microVMs are.
     #[must_use]
-    pub fn tasks_directory(&self) -> PathBuf {
-        self.runtime.join("tasks")
+    pub fn microvms_directory(&self) -> PathBuf {
+        self.runtime.join("microvms")
     }
 
-    /// Where scratch disks are.
+    /// Where templates are.
+    #[must_use]
+    pub fn templates_directory(&self) -> PathBuf {
+        let own = || self.runtime.join("templates");
+        self.templates.clone().unwrap_or_else(own)
+    }
+
+    /// Where the formatted scratch disk is, and what tasks write to theirs.
     #[must_use]
     pub fn scratch_directory(&self) -> PathBuf {
         self.state.join("scratch")

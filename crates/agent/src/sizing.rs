@@ -1,27 +1,37 @@
 //! Sizes: from what a user asks for to what a microVM and its cgroups get.
 
+use protocol::vmm::{BASE_MEMORY_MIB, GROWTH_STEP_MIB, VCPUS_MAX};
+
 /// The least CPU, in thousandths of a vCPU: the kernel's shortest quota in its longest period.
 pub const VCPU_MILLI_MIN: u32 = 1;
 
 /// The most CPU, in thousandths of a vCPU.
-pub const VCPU_MILLI_MAX: u32 = 64_000;
+pub const VCPU_MILLI_MAX: u32 = VCPUS_MAX as u32 * 1000;
 
 /// The least memory of a container, in MiB, as Docker has it: below, not even a shell can be relied on.
 pub const MEMORY_MIB_MIN: u32 = 6;
 
 /// The most memory of a container, in MiB.
-pub const MEMORY_MIB_MAX: u32 = 1 << 20;
+pub const MEMORY_MIB_MAX: u32 = 64 << 10;
 
 /// What guest kernel and guest agent take whatever the size, in MiB: 13 reserved at boot, 10 in use when nothing else runs, the rest
 /// until the last byte of a container's limit can be had (measured with Linux 6.12).
 const GUEST_BASE_MIB: u32 = 35;
 
-/// What each vCPU adds to that, in MiB: per-CPU areas, stacks, and its own lists of free pages (measured).
+/// What the guest keeps ready in every template, in MiB: the page structs of the pmem window, and areas for each vCPU that it might get.
+const GUEST_STANDING_MIB: u32 = 9;
+
+/// What each vCPU that is online adds to that, in MiB: stacks, and its own lists of free pages (measured).
 const GUEST_VCPU_MIB: u32 = 3;
 
-/// The share of guest memory that the kernel takes for what grows with it: 64 bytes for each 4096-byte page, in blocks for 128 MiB, make
-/// half of it; hash tables and the pages that are kept free the rest (measured).
-const GUEST_SHARE: u32 = 32;
+/// The share of its memory that a guest does not give to containers: the pages that it keeps free (measured).
+const GUEST_SHARE: u32 = 64;
+
+/// Memory is plugged in blocks of this size, in MiB (Linux's `memory_block_size_bytes` on x86-64).
+const GROWTH_BLOCK_MIB: u32 = 128;
+
+/// What the page structs of one such block take, in MiB: 64 bytes for each 4096.
+const GROWTH_BLOCK_OVERHEAD_MIB: u32 = 2;
 
 /// What the VMM's process may use beyond guest memory, in MiB; the page cache of the files that it reads counts too, but is given back under pressure.
 const VMM_BASE_MIB: u64 = 48;
@@ -66,8 +76,8 @@ pub enum SizeError {
 pub struct Sizing {
     /// Whole vCPUs.
     pub vcpus: u8,
-    /// The microVM's memory, in MiB.
-    pub guest_memory_mib: u32,
+    /// What the microVM's memory grows by beyond [`BASE_MEMORY_MIB`], in MiB.
+    pub growth_mib: u32,
     /// The container's limit in the guest, in bytes.
     pub container_memory_bytes: u64,
     /// The limit on the VMM's process, in bytes.
@@ -97,22 +107,33 @@ pub fn size(vcpu_milli: u32, memory_mib: u32) -> Result<Sizing, SizeError> {
         return Err(SizeError::Memory { memory_mib });
     }
     let vcpus = vcpu_milli.div_ceil(1000);
-    let guest_memory_mib = guest_memory_mib(vcpus, memory_mib);
-    let guest_memory = u64::from(guest_memory_mib);
-    let vmm_memory_mib = guest_memory + guest_memory.div_ceil(PAGE_TABLE_SHARE) + VMM_BASE_MIB;
+    let growth_mib = growth_mib(vcpus, memory_mib);
     Ok(Sizing {
         vcpus: u8::try_from(vcpus).map_err(|_| SizeError::Vcpu { vcpu_milli })?,
-        guest_memory_mib,
+        growth_mib,
         container_memory_bytes: u64::from(memory_mib) << 20,
-        vmm_memory_bytes: vmm_memory_mib << 20,
+        vmm_memory_bytes: vmm_memory_bytes(growth_mib),
         cpu: cpu_limit(vcpu_milli),
     })
 }
 
-/// The container's memory plus the platform's.
-const fn guest_memory_mib(vcpus: u32, memory_mib: u32) -> u32 {
-    let content_mib = memory_mib + GUEST_BASE_MIB + vcpus * GUEST_VCPU_MIB;
-    content_mib + content_mib.div_ceil(GUEST_SHARE - 1)
+/// The limit on a VMM whose guest grows by so much, in bytes.
+#[must_use]
+pub const fn vmm_memory_bytes(growth_mib: u32) -> u64 {
+    let guest_memory_mib = BASE_MEMORY_MIB as u64 + growth_mib as u64;
+    (guest_memory_mib + guest_memory_mib.div_ceil(PAGE_TABLE_SHARE) + VMM_BASE_MIB) << 20
+}
+
+/// What the container's memory and the platform's need beyond the memory that every guest boots with.
+const fn growth_mib(vcpus: u32, memory_mib: u32) -> u32 {
+    let content_mib = memory_mib + GUEST_BASE_MIB + GUEST_STANDING_MIB + vcpus * GUEST_VCPU_MIB;
+    let wanted_mib = content_mib + content_mib.div_ceil(GUEST_SHARE - 1);
+    let usable_mib = wanted_mib
+        .saturating_sub(BASE_MEMORY_MIB)
+        .next_multiple_of(GROWTH_STEP_MIB);
+    // Each block pays for its own page structs, so this many blocks hold both.
+    let blocks = usable_mib.div_ceil(GROWTH_BLOCK_MIB - GROWTH_BLOCK_OVERHEAD_MIB);
+    usable_mib + blocks * GROWTH_BLOCK_OVERHEAD_MIB
 }
 
 /// The shortest period, in whole milliseconds, that gives a whole slice; small fractions get smaller quotas rather than a longer period than the kernel has.
@@ -135,6 +156,7 @@ fn cpu_limit(vcpu_milli: u32) -> CpuLimit {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use protocol::vmm::GROWTH_MIB_MAX;
 
     fn check(vcpu_milli: u32, vcpus: u8, quota_microseconds: u32, period_microseconds: u32) {
         let sizing = size(vcpu_milli, 64).unwrap();
@@ -190,11 +212,32 @@ mod tests {
         }
 
         #[test]
-        fn memory_grows_with_what_is_asked(memory_mib in MEMORY_MIB_MIN..=MEMORY_MIB_MAX, vcpu_milli in 1..=VCPU_MILLI_MAX) {
+        fn a_guest_has_room_for_container_platform_and_page_structs(
+            memory_mib in MEMORY_MIB_MIN..=MEMORY_MIB_MAX, vcpu_milli in 1..=VCPU_MILLI_MAX
+        ) {
             let sizing = size(vcpu_milli, memory_mib).unwrap();
-            let share_mib = sizing.guest_memory_mib.div_ceil(GUEST_SHARE);
-            prop_assert!(sizing.guest_memory_mib - share_mib >= memory_mib + GUEST_BASE_MIB);
-            prop_assert!(sizing.vmm_memory_bytes > u64::from(sizing.guest_memory_mib) << 20);
+            prop_assert_eq!(sizing.growth_mib % GROWTH_STEP_MIB, 0);
+            prop_assert!(sizing.growth_mib <= GROWTH_MIB_MAX);
+            let page_structs_mib = sizing.growth_mib.div_ceil(GROWTH_BLOCK_MIB) * GROWTH_BLOCK_OVERHEAD_MIB;
+            let guest_mib = BASE_MEMORY_MIB + sizing.growth_mib - page_structs_mib;
+            let kept_mib = guest_mib / GUEST_SHARE;
+            prop_assert!(guest_mib - kept_mib >= memory_mib + GUEST_BASE_MIB + GUEST_STANDING_MIB);
+            prop_assert!(sizing.vmm_memory_bytes > u64::from(BASE_MEMORY_MIB + sizing.growth_mib) << 20);
         }
+    }
+
+    #[test]
+    fn a_small_container_fits_into_the_base() {
+        assert_eq!(size(250, 12).unwrap().growth_mib, 0);
+    }
+
+    #[test]
+    fn a_block_more_takes_its_page_structs_with_it() {
+        let growth_mib = |memory_mib| size(1000, memory_mib).unwrap().growth_mib;
+        assert_eq!(growth_mib(14) % GROWTH_STEP_MIB, 0);
+        let edge = (MEMORY_MIB_MIN..400)
+            .find(|memory_mib| growth_mib(*memory_mib) > GROWTH_BLOCK_MIB)
+            .unwrap();
+        assert!(growth_mib(edge) >= GROWTH_BLOCK_MIB + GROWTH_BLOCK_OVERHEAD_MIB);
     }
 }

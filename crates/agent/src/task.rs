@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::future::Future;
 
-use api::task::{Status, Task};
+use api::task::{Origin, Status, Task};
 use tokio::sync::{mpsc, watch};
 
 use crate::clock::{self, Point};
@@ -19,6 +19,8 @@ pub enum Notice {
     Event(Event),
     /// A clock point was reached, at this time on `CLOCK_MONOTONIC` in nanoseconds.
     Reached(Point, u64),
+    /// Its microVM comes from there.
+    Came(Origin),
 }
 
 /// The whole world of one task.
@@ -40,6 +42,10 @@ pub async fn live(mut host: impl Host, mut notices: mpsc::Receiver<Notice>, reco
                 Some(Notice::Event(event)) => event,
                 Some(Notice::Reached(point, monotonic_ns)) => {
                     record.send_modify(|task| clock::note(&mut task.clock, point, monotonic_ns));
+                    continue;
+                }
+                Some(Notice::Came(origin)) => {
+                    record.send_modify(|task| task.origin = Some(origin));
                     continue;
                 }
                 // Nobody can reach the task any more, so nobody can want it.

@@ -1,5 +1,6 @@
 //! The tasks of this host: creating, finding and forgetting them.
 
+use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -8,6 +9,7 @@ use api::task::{Status, Task};
 use tokio::sync::{mpsc, watch};
 
 use crate::host::Input;
+use crate::launch::Whereabouts;
 use crate::lifecycle::{Cause, Event};
 use crate::names;
 use crate::output::Outlets;
@@ -27,6 +29,8 @@ pub struct Entry {
     pub outlets: Arc<Outlets>,
     /// Where its input goes, if it takes any.
     pub input: Option<mpsc::Sender<Input>>,
+    /// Where its microVM is, while it has one.
+    pub whereabouts: watch::Receiver<Option<Whereabouts>>,
 }
 
 /// All tasks that are not forgotten.
@@ -120,7 +124,16 @@ impl Tasks {
             .values()
             .map(|entry| entry.record.borrow().clone())
             .collect();
-        tasks.sort_by(|one, other| (other.clock.accepted_ns, &other.id).cmp(&(one.clock.accepted_ns, &one.id)));
+        tasks.sort_by(newest_first);
+        tasks
+    }
+
+    /// Those that have a microVM, newest first, each with where that is.
+    pub fn with_microvms(&self) -> Vec<(Task, Whereabouts)> {
+        let known = self.lock();
+        let place = |entry: &Arc<Entry>| Some((entry.record.borrow().clone(), entry.whereabouts.borrow().clone()?));
+        let mut tasks: Vec<_> = known.entries.values().filter_map(place).collect();
+        tasks.sort_by(|(one, _), (other, _)| newest_first(one, other));
         tasks
     }
 
@@ -202,4 +215,8 @@ pub const fn agent_ends(gracefully: bool) -> Event {
     } else {
         Event::KillRequested(Cause::AgentEnds)
     }
+}
+
+fn newest_first(one: &Task, other: &Task) -> Ordering {
+    (other.clock.accepted_ns, &other.id).cmp(&(one.clock.accepted_ns, &one.id))
 }

@@ -1,12 +1,12 @@
 //! The control connection of a guest agent: its messages become events, ours are sent in order.
 
 use protocol::guest::{ToGuest, ToHost};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, BufReader};
 use tokio::net::UnixListener;
 use tokio::sync::{mpsc, watch};
 
-use super::frames;
 use crate::clock::{self, Point};
+use crate::launch::{is_disconnect, read_frame, write_frame};
 use crate::lifecycle::Event;
 use crate::sentence::sentence;
 use crate::spec::CONTAINER;
@@ -26,8 +26,8 @@ pub struct Control {
     pub notices: mpsc::Sender<Notice>,
 }
 
-/// Serves the one connection that a guest agent makes, until it is closed.
-pub async fn serve(control: Control) {
+/// Serves the one connection that a guest agent makes, until it is closed; whether the guest agent answered.
+pub async fn serve(control: Control) -> bool {
     let Control {
         listener,
         messages,
@@ -37,31 +37,32 @@ pub async fn serve(control: Control) {
     } = control;
     let accepted = tokio::select! {
         accepted = listener.accept() => accepted,
-        _ = gone.wait_for(|gone| *gone) => return,
+        _ = gone.wait_for(|gone| *gone) => return false,
     };
     // A guest has one guest agent: nobody else is listened to.
     drop(listener);
     match accepted {
         Ok((connection, _)) => {
             let (reader, writer) = connection.into_split();
-            let inbound = Inbound {
-                reader,
+            let mut inbound = Inbound {
+                // A frame is a header and a message: both come with one read.
+                reader: BufReader::new(reader),
                 streams_connected,
                 gone,
                 notices,
+                has_answered: false,
             };
             // Sending ends with the microVM, or when reading does: a guest agent that is gone answers nothing.
             tokio::select! {
                 () = inbound.run() => {}
                 () = send(writer, messages) => {}
             }
+            inbound.has_answered
         }
         Err(error) => {
-            report(
-                &notices,
-                Event::ActionFailed(format!("cannot accept the guest agent: {error}")),
-            )
-            .await
+            let failed = Event::ActionFailed(format!("cannot accept the guest agent: {error}"));
+            report(&notices, failed).await;
+            false
         }
     }
 }
@@ -69,7 +70,7 @@ pub async fn serve(control: Control) {
 /// Sends what is to be sent. Never ends by itself while messages can come, so that the last answers are still read.
 async fn send(mut writer: impl AsyncWrite + Unpin, mut messages: mpsc::Receiver<ToGuest>) {
     while let Some(message) = messages.recv().await {
-        if let Err(error) = frames::write(&mut writer, &message).await {
+        if let Err(error) = write_frame(&mut writer, &message).await {
             tracing::debug!("the guest agent takes no messages: {}", sentence(&error));
             break;
         }
@@ -83,19 +84,20 @@ struct Inbound<R> {
     streams_connected: watch::Receiver<bool>,
     gone: watch::Receiver<bool>,
     notices: mpsc::Sender<Notice>,
+    has_answered: bool,
 }
 
 impl<R: AsyncRead + Unpin> Inbound<R> {
     /// Reads until the connection ends. Its end by itself is no event: the microVM's tells why.
-    async fn run(mut self) {
+    async fn run(&mut self) {
         loop {
-            match frames::read::<ToHost>(&mut self.reader).await {
+            match read_frame::<ToHost>(&mut self.reader).await {
                 Ok(Some(message)) => {
                     let event = self.event(message).await;
                     report(&self.notices, event).await;
                 }
                 Ok(None) => break,
-                Err(error) if frames::is_disconnect(&error) => break,
+                Err(error) if is_disconnect(&error) => break,
                 Err(error) => {
                     report(
                         &self.notices,
@@ -112,6 +114,7 @@ impl<R: AsyncRead + Unpin> Inbound<R> {
         let now = clock::monotonic_ns();
         match message {
             ToHost::Hello { version } => {
+                self.has_answered = true;
                 self.reached(Point::GuestAnswered, now).await;
                 Event::GuestAnswered { version }
             }

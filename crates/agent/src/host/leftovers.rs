@@ -4,9 +4,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::cgroup::{CgroupError, Cgroups};
-use super::scratch::disks_directory;
 use crate::config::Config;
+use crate::launch::{CgroupError, Cgroups};
 
 /// Something of an earlier host agent could not be removed.
 #[derive(Debug, thiserror::Error)]
@@ -24,22 +23,17 @@ pub enum LeftoverError {
     },
 }
 
-/// Ends the processes and removes the cgroups, directories and scratch disks of tasks that nobody looks after any more.
+/// Ends the processes and removes the cgroups and directories of microVMs that nobody looks after any more, be they tasks', the pool's or
+/// templates' in the making. What they wrote went with their processes. Templates stay: they can be used again.
 ///
 /// # Errors
 /// The first thing that cannot be removed.
 pub fn remove(config: &Config, cgroups: &dyn Cgroups) -> Result<(), LeftoverError> {
     // Processes first: they use the rest.
-    let tasks = cgroups.remove_leftovers()?;
-    let directories = empty(&config.tasks_directory())?;
-    let disks = empty(&disks_directory(&config.scratch_directory()))?;
-    if tasks + directories + disks > 0 {
-        tracing::warn!(
-            tasks,
-            directories,
-            disks,
-            "removed what an earlier host agent left behind"
-        );
+    let microvms = cgroups.remove_leftovers()?;
+    let directories = empty(&config.microvms_directory())?;
+    if microvms + directories > 0 {
+        tracing::warn!(microvms, directories, "removed what an earlier host agent left behind");
     }
     Ok(())
 }

@@ -1,57 +1,97 @@
 //! A running microVM: its VMM's process, the guest agent's connections, and the one place where all of them end.
 
-use std::path::Path;
+use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 
+use protocol::frame::FrameError;
 use protocol::guest::{CONTROL_PORT, STREAM_PORT, Stream, ToGuest};
-use protocol::vmm;
+use protocol::vmm::{self, ExitCode};
 use tokio::net::UnixListener;
+use tokio::process::ChildStderr;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Notify, mpsc, watch};
-use tokio::task::AbortHandle;
+use tokio::task::JoinHandle;
+use tokio_util::task::AbortOnDropHandle;
 
-use super::cgroup::Cgroup;
-use super::process::{self, ProcessError, VmmProcess};
+use super::shape::{Files, port_path, shape};
 use super::{Input, Plan, guest, streams};
-use crate::config::Config;
+use crate::clock::Point;
+use crate::launch::{Events, Held, Vmm, VmmProcess, ending, last_lines, read_frame};
 use crate::lifecycle::Event;
 use crate::output::Outlets;
 use crate::task::Notice;
+use crate::template::Template;
 
 /// Messages that wait for a guest agent: one that takes none is not waited for.
 const MESSAGES_MAX: usize = 32;
 
-/// The guest's vsock address. Every microVM has a device of its own, so all have the same.
-const GUEST_CID: u32 = 3;
+/// Why a VMM could not become a task's microVM.
+#[derive(Debug, thiserror::Error)]
+pub enum MicrovmError {
+    /// A socket.
+    #[error("cannot make the socket {}", path.display())]
+    Socket {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
 
 /// What a microVM is made from.
 pub struct Parts<'a> {
-    /// Where kernel, initramfs and VMM are.
-    pub config: &'a Config,
+    /// Its VMM, which waits.
+    pub vmm: Vmm,
     /// What it is to be.
     pub plan: &'a Plan,
-    /// Where its sockets go.
-    pub directory: &'a Path,
-    /// Its scratch disk.
-    pub scratch: &'a Path,
-    /// What its process is put into.
-    pub cgroup: &'a dyn Cgroup,
+    /// What it is a clone of.
+    pub template: Option<Arc<Template>>,
+    /// What its scratch disk is a view of.
+    pub scratch_base: PathBuf,
+    /// Where what it writes to that is kept.
+    pub scratch_directory: PathBuf,
     /// Where the container's output goes.
     pub outlets: Arc<Outlets>,
     /// Where its input comes from.
     pub input: Option<mpsc::Receiver<Input>>,
-    /// Where events go: from a successful start on, exactly one [`Event::StreamsEnded`] and one [`Event::MicrovmEnded`].
+    /// Where events go: from a successful start on, exactly one [`Event::StreamsEnded`] and one [`Event::MicrovmEnded`], or else one
+    /// [`Event::CloneFailed`].
     pub notices: mpsc::Sender<Notice>,
+}
+
+/// How a microVM ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// After its guest agent answered, or as no clone.
+    Ended,
+    /// As a clone whose guest agent never answered.
+    CloneFailed,
 }
 
 /// A microVM. Dropping it ends it without a word.
 pub struct Microvm {
+    id: String,
+    /// What goes after its process.
+    held: Held,
+    /// What it is a clone of.
+    template: Option<Arc<Template>>,
     messages: mpsc::Sender<ToGuest>,
     kill: Arc<Notify>,
-    supervision: AbortHandle,
+    supervision: AbortOnDropHandle<Option<mpsc::Receiver<Input>>>,
 }
 
 impl Microvm {
+    /// What holds it and bounds it.
+    pub const fn held(&self) -> &Held {
+        &self.held
+    }
+
+    /// What it is a clone of.
+    pub const fn template(&self) -> Option<&Arc<Template>> {
+        self.template.as_ref()
+    }
+
     /// Hands a message to the guest agent's connection; `false` where the guest agent lets them pile up.
     ///
     /// A connection that has ended is no failure of its own: the microVM ends with it, and its end tells why.
@@ -63,34 +103,54 @@ impl Microvm {
     pub fn kill(&self) {
         self.kill.notify_one();
     }
-}
 
-impl Drop for Microvm {
-    fn drop(&mut self) {
-        self.supervision.abort();
+    /// Removes what it held, its process being gone; the input that its guest never read, where it was a clone that failed.
+    pub async fn release(self) -> Option<mpsc::Receiver<Input>> {
+        // Its end was reported, or it never mattered.
+        self.kill();
+        let Self {
+            id, held, supervision, ..
+        } = self;
+        let input = supervision.await.ok().flatten();
+        held.release(&id).await;
+        input
     }
 }
 
-/// Starts one.
-pub async fn start(parts: Parts<'_>) -> Result<Microvm, ProcessError> {
-    let vsock = parts.directory.join("vsock");
+/// Makes a task's microVM of a VMM. On failure the VMM is given back.
+pub async fn start(parts: Parts<'_>) -> Result<Microvm, (Vmm, MicrovmError)> {
+    let mut vmm = parts.vmm;
+    let vsock = vmm.held.path().join("vsock");
     let listener = |port: u32| {
-        let path = parts.directory.join(format!("vsock_{port}"));
-        UnixListener::bind(&path).map_err(|source| ProcessError::Socket { path, source })
+        let path = port_path(&vsock, port);
+        UnixListener::bind(&path).map_err(|source| MicrovmError::Socket { path, source })
     };
-    // Before the VMM, so that a guest that is quick finds somebody.
-    let (control_listener, stream_listener) = (listener(CONTROL_PORT)?, listener(STREAM_PORT)?);
-    let config = vmm_config(&parts, vsock);
-    let process = process::start(&parts.config.vmm, config, parts.directory, parts.cgroup).await?;
+    // Before the VMM has its shape, so that a guest that is quick finds somebody.
+    let listeners = listener(CONTROL_PORT).and_then(|control| Ok((control, listener(STREAM_PORT)?)));
+    let (control_listener, stream_listener) = match listeners {
+        Ok(listeners) => listeners,
+        Err(error) => return Err((vmm, error)),
+    };
+    let files = Files {
+        vsock,
+        scratch_base: parts.scratch_base,
+        scratch_directory: parts.scratch_directory,
+    };
+    // A VMM that takes no request has ended, and that is told by its end.
+    let told: Result<(), FrameError> = vmm.run(shape(parts.plan, files)).await;
+    if let Err(error) = told {
+        tracing::debug!(microvm = vmm.id, "the VMM takes no request: {error}");
+    }
 
     let (messages, outbound) = mpsc::channel(MESSAGES_MAX);
     let (connected, streams_connected) = watch::channel(false);
     let (gone, is_gone) = watch::channel(false);
+    let (fate, fate_known) = watch::channel(None);
     let control = guest::Control {
         listener: control_listener,
         messages: outbound,
         streams_connected,
-        gone: is_gone.clone(),
+        gone: is_gone,
         notices: parts.notices.clone(),
     };
     let streams = streams::Streams {
@@ -101,86 +161,120 @@ pub async fn start(parts: Parts<'_>) -> Result<Microvm, ProcessError> {
         input: parts.input,
         messages: messages.clone(),
         connected,
-        gone: is_gone,
+        fate: fate_known,
         notices: parts.notices.clone(),
     };
     let kill = Arc::new(Notify::new());
-    // Not within the supervision: a client may hold output back for longer than the microVM lives.
-    tokio::spawn(streams::serve(streams));
-    let supervision = tokio::spawn(supervise(process, control, kill.clone(), gone, parts.notices)).abort_handle();
+    let Vmm {
+        id,
+        process,
+        events,
+        requests,
+        stderr,
+        held,
+    } = vmm;
+    let supervision = Supervision {
+        process,
+        events,
+        stderr,
+        is_clone: parts.template.is_some(),
+        kill: kill.clone(),
+        gone,
+        fate,
+        // Not within the supervision: a client may hold output back for longer than the microVM lives.
+        streams: tokio::spawn(streams::serve(streams)),
+        notices: parts.notices,
+    };
+    let supervision = AbortOnDropHandle::new(tokio::spawn(async move {
+        let input = supervision.run(control).await;
+        // The connection stays open for as long as the process lives.
+        drop(requests);
+        input
+    }));
     Ok(Microvm {
+        id,
+        held,
+        template: parts.template,
         messages,
         kill,
         supervision,
     })
 }
 
-/// Waits for the end of a VMM, and for everything that it sent before.
-async fn supervise(
+/// What it takes to see a microVM to its end.
+struct Supervision {
     process: VmmProcess,
-    control: guest::Control,
+    events: Events,
+    stderr: ChildStderr,
+    is_clone: bool,
     kill: Arc<Notify>,
     gone: watch::Sender<bool>,
+    fate: watch::Sender<Option<Fate>>,
+    streams: JoinHandle<Option<mpsc::Receiver<Input>>>,
     notices: mpsc::Sender<Notice>,
-) {
-    let VmmProcess {
-        mut child,
-        control: events,
-        stderr,
-    } = process;
-    let wait = async {
-        let status = tokio::select! {
-            status = child.wait() => status,
-            () = kill.notified() => {
-                // Fails only where the process has ended already.
-                let _ = child.start_kill();
-                child.wait().await
-            }
-        };
-        gone.send_replace(true);
-        status
-    };
-    // The process's end closes all its connections; what is in them still counts, so all are read to their ends.
-    let (status, ended, stderr, ()) = tokio::join!(
-        wait,
-        process::follow(events, notices.clone()),
-        process::last_lines(stderr),
-        guest::serve(control),
-    );
-    let message = process::ending(status, ended, &stderr);
-    // A task that is over takes no notices.
-    let _ = notices.send(Notice::Event(Event::MicrovmEnded(message))).await;
 }
 
-/// The slots, in the order of the numbers in [`crate::spec`].
-fn vmm_config(parts: &Parts<'_>, vsock: std::path::PathBuf) -> vmm::Config {
-    let plan = parts.plan;
-    vmm::Config {
-        kernel: parts.config.kernel.clone(),
-        initramfs: parts.config.initramfs.clone(),
-        command_line: String::new(),
-        vcpus: plan.sizing.vcpus,
-        memory_mib: plan.sizing.guest_memory_mib,
-        slots: vec![
-            vmm::Device::Vsock {
-                guest_cid: GUEST_CID,
-                socket: vsock,
-            },
-            vmm::Device::BlockConcatenation {
-                parts: plan.rootfs.parts.clone(),
-            },
-            vmm::Device::BlockFile {
-                path: parts.scratch.to_owned(),
-            },
-            vmm::Device::Rng,
-        ],
-        control: vmm::Control::Path(parts.directory.join("control")),
-        serial: parts
-            .config
-            .consoles
-            .as_ref()
-            .map(|directory| directory.join(format!("{}.log", plan.id))),
+impl Supervision {
+    /// Waits for the end of a VMM, and for everything that it sent before; the input of a clone that failed.
+    async fn run(mut self, control: guest::Control) -> Option<mpsc::Receiver<Input>> {
+        let process = &mut self.process;
+        let wait = async {
+            let killed = tokio::select! {
+                status = process.wait() => Err(status),
+                () = self.kill.notified() => Ok(()),
+            };
+            let status = match killed {
+                Err(status) => status,
+                Ok(()) => {
+                    process.kill();
+                    process.wait().await
+                }
+            };
+            self.gone.send_replace(true);
+            status
+        };
+        // The process's end closes all its connections; what is in them still counts, so all are read to their ends.
+        let (status, ended, stderr, has_answered) = tokio::join!(
+            wait,
+            follow(&mut self.events, &self.notices),
+            last_lines(&mut self.stderr),
+            guest::serve(control),
+        );
+        let message = ending(&status, ended, &stderr);
+        let fate = if self.is_clone && !has_answered {
+            Fate::CloneFailed
+        } else {
+            Fate::Ended
+        };
+        self.fate.send_replace(Some(fate));
+        let (event, input) = match fate {
+            Fate::Ended => (Event::MicrovmEnded(message), None),
+            Fate::CloneFailed => (Event::CloneFailed(message), self.streams.await.ok().flatten()),
+        };
+        // A task that is over takes no notices.
+        let _ = self.notices.send(Notice::Event(event)).await;
+        input
     }
+}
+
+/// Follows the events of a VMM until its control connection ends; what it said of its end.
+async fn follow(events: &mut Events, notices: &mpsc::Sender<Notice>) -> Option<(ExitCode, String)> {
+    let mut ended = None;
+    // The VMM's end is told by its process, so a connection that fails tells nothing.
+    while let Ok(Some(event)) = read_frame::<vmm::Event>(events).await {
+        let (point, monotonic_ns) = match event {
+            vmm::Event::Waiting { .. } => continue,
+            vmm::Event::VcpuRunnable { monotonic_ns } => (Point::VcpuRunnable, monotonic_ns),
+            vmm::Event::GuestBooted { monotonic_ns } => (Point::GuestBooted, monotonic_ns),
+            vmm::Event::Ended { exit, message } => {
+                ended = Some((exit, message));
+                continue;
+            }
+        };
+        // A task that is over takes no notices.
+        let _ = notices.send(Notice::Reached(point, monotonic_ns)).await;
+    }
+    ended
 }
 
 fn expected_streams(plan: &Plan) -> Vec<Stream> {

@@ -1,45 +1,44 @@
 //! The host as a task sees it: performs what the life cycle decides, and owns everything that a task holds.
 
-mod cgroup;
-mod directory;
-mod frames;
 mod guest;
 mod leftovers;
 mod microvm;
-mod process;
-mod scratch;
+mod shape;
 mod streams;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::task::TerminalSize;
+use api::task::{Origin, TerminalSize};
 use bytes::Bytes;
 use protocol::guest::ToGuest;
-use tokio::sync::mpsc;
+use protocol::vmm::{self, Boot};
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
-pub use cgroup::{Cgroup, CgroupError, CgroupV2, Cgroups};
 pub use leftovers::remove as remove_leftovers;
-pub use scratch::Templates;
 
 use crate::activity::{Activity, Presence};
 use crate::clock;
 use crate::config::Config;
 use crate::images::Hold;
+use crate::launch::{Cgroup, Cgroups, LaunchError, Launcher, Vmm, Whereabouts};
 use crate::lifecycle::{Action, Event, Signal, Timer};
 use crate::output::Outlets;
+use crate::pool::{Member, Pool, Start};
 use crate::sentence::sentence;
 use crate::sizing::Sizing;
 use crate::spec::{CONTAINER, Spec};
 use crate::task::{Host, Notice};
-use directory::{DirectoryError, TaskDirectory};
+use crate::template::{Choice, ScratchDisk, ScratchError, Template, Templates};
 use microvm::{Microvm, Parts};
-use scratch::{Scratch, ScratchError};
 
 /// How long a guest may take until its container is prepared. A machine without hardware virtualization needs seconds.
-const BOOT_SECONDS: u64 = 120;
+const BOOT_SECONDS: u64 = 180;
+
+/// How long the guest of a clone may take to answer, before a full boot is tried. Hundreds that start at once on one CPU need as long.
+const CLONE_SECONDS: u64 = 90;
 
 /// How long a kill may take to be reported.
 const KILL_SECONDS: u64 = 10;
@@ -51,7 +50,7 @@ const SHUT_DOWN_SECONDS: u64 = 5;
 const ENTROPY_LEN: usize = 64;
 
 /// The size of a scratch disk, in MiB: 20 GiB, as tasks have on Fargate.
-const SCRATCH_MIB: u32 = 20 << 10;
+pub const SCRATCH_MIB: u32 = 20 << 10;
 
 /// What all tasks of a host share.
 pub struct Shared {
@@ -59,8 +58,14 @@ pub struct Shared {
     pub config: Config,
     /// What meters tasks.
     pub cgroups: Arc<dyn Cgroups>,
-    /// What scratch disks are copied from.
-    pub templates: Templates,
+    /// What starts VMMs.
+    pub launcher: Arc<Launcher>,
+    /// What scratch disks look like at first.
+    pub scratch: Arc<ScratchDisk>,
+    /// What microVMs are cloned from.
+    pub templates: Arc<Templates>,
+    /// The clones that wait.
+    pub pool: Pool,
 }
 
 /// What one task is to be, resolved.
@@ -100,110 +105,223 @@ pub enum Input {
     Resize(TerminalSize),
 }
 
+/// How the world outside hears of a task, and a task of the world.
+pub struct Links {
+    /// Where output goes.
+    pub outlets: Arc<Outlets>,
+    /// Where input comes from.
+    pub input: Option<mpsc::Receiver<Input>>,
+    /// What leads to the task.
+    pub notices: mpsc::Sender<Notice>,
+    /// Where it is told where the task's microVM is.
+    pub whereabouts: watch::Sender<Option<Whereabouts>>,
+    /// What keeps the host agent from being idle.
+    pub activity: Activity,
+}
+
 /// The host of one task.
 pub struct TaskHost {
     shared: Arc<Shared>,
     plan: Plan,
-    outlets: Arc<Outlets>,
-    input: Option<mpsc::Receiver<Input>>,
-    notices: mpsc::Sender<Notice>,
+    links: Links,
     timers: JoinSet<()>,
-    activity: Activity,
     // A task that was started keeps the host agent from being idle; one that waits for it does not.
     presence: Option<Presence>,
-    // In the order in which they must go: the microVM uses the cgroup, the disk and the directory.
-    microvm: Option<Microvm>,
-    held: Option<Held>,
+    start: Option<Start>,
+    held: Held,
 }
 
-/// What a task holds on the host beside its microVM.
-struct Held {
-    cgroup: Box<dyn Cgroup>,
-    scratch: Scratch,
-    directory: TaskDirectory,
+/// What a task holds.
+enum Held {
+    Nothing,
+    /// A VMM that was not told yet what to be.
+    Vmm(Vmm, Option<Arc<Template>>),
+    Microvm(Microvm),
 }
 
-/// Something that a task holds could not be made or removed.
+/// Why there is no VMM.
 #[derive(Debug, thiserror::Error)]
-enum HeldError {
+enum ProvisionError {
     #[error(transparent)]
-    Directory(#[from] DirectoryError),
+    Launch(#[from] LaunchError),
     #[error(transparent)]
     Scratch(#[from] ScratchError),
-    #[error(transparent)]
-    Cgroup(#[from] CgroupError),
     #[error("the work was interrupted")]
     Interrupted(#[from] tokio::task::JoinError),
 }
 
 impl TaskHost {
-    /// A host that holds nothing yet. Output goes to `outlets`, input comes from `input`, and `notices` lead to the task.
+    /// A host that holds nothing yet.
     #[must_use]
-    pub fn new(
-        shared: Arc<Shared>,
-        plan: Plan,
-        outlets: Arc<Outlets>,
-        input: Option<mpsc::Receiver<Input>>,
-        notices: mpsc::Sender<Notice>,
-        activity: Activity,
-    ) -> Self {
+    pub fn new(shared: Arc<Shared>, plan: Plan, links: Links) -> Self {
         Self {
             shared,
             plan,
-            outlets,
-            input,
-            notices,
+            links,
             timers: JoinSet::new(),
-            activity,
             presence: None,
-            microvm: None,
-            held: None,
+            start: None,
+            held: Held::Nothing,
         }
     }
 
+    /// The one way to a VMM: one that waits, or a clone that is made now, or a full boot.
     async fn provision(&mut self) -> Event {
-        self.presence = Some(self.activity.begin());
-        let (shared, id, memory) = (
-            self.shared.clone(),
-            self.plan.id.clone(),
-            self.plan.sizing.vmm_memory_bytes,
-        );
-        let made = tokio::task::spawn_blocking(move || provision(&shared, &id, memory)).await;
-        match made.map_err(HeldError::from).and_then(|made| made) {
-            Ok(held) => {
-                self.held = Some(held);
-                Event::Provisioned
+        self.presence.get_or_insert_with(|| self.links.activity.begin());
+        self.start.get_or_insert_with(|| self.shared.pool.begin_start());
+        if let Some(Member { vmm, template }) = self.shared.pool.take() {
+            match vmm.held.cgroup.limit_memory(self.plan.sizing.vmm_memory_bytes) {
+                Ok(()) => return self.provisioned(vmm, Some(template), Origin::Pool),
+                Err(error) => {
+                    tracing::warn!(
+                        task = self.plan.id,
+                        "a clone of the pool is of no use: {}",
+                        sentence(&error)
+                    );
+                    vmm.end().await;
+                }
             }
+        }
+        // What a guest's kernel says is only heard from its boot on.
+        let choice = match self.shared.config.consoles {
+            None => self.shared.templates.choose(),
+            Some(_) => return self.provision_boot().await,
+        };
+        match choice {
+            Choice::Clone(template) => match self.launch(template.origin()) {
+                Ok(vmm) => self.provisioned(vmm, Some(template), Origin::Clone),
+                Err(error) => Event::ProvisionFailed(sentence(&error)),
+            },
+            Choice::Boot(reason) => {
+                tracing::warn!(
+                    task = self.plan.id,
+                    "there is no template, so this task boots in full: {reason}"
+                );
+                self.provision_boot().await
+            }
+            Choice::Pending => {
+                let (settled, notices) = (self.shared.templates.settled(), self.links.notices.clone());
+                self.timers.spawn(async move {
+                    settled.await;
+                    // A task that is over takes no notices.
+                    let _ = notices.send(Notice::Event(Event::TemplateSettled)).await;
+                });
+                Event::TemplatePending
+            }
+        }
+    }
+
+    async fn provision_boot(&mut self) -> Event {
+        match self.boot().await {
+            Ok(vmm) => self.provisioned(vmm, None, Origin::Boot),
             Err(error) => Event::ProvisionFailed(sentence(&error)),
         }
     }
 
-    async fn start_microvm(&mut self) -> Option<Event> {
-        let Some(held) = &self.held else {
-            return Some(Event::MicrovmNotStarted("the task's directory was not made".to_owned()));
+    fn provisioned(&mut self, vmm: Vmm, template: Option<Arc<Template>>, origin: Origin) -> Event {
+        tracing::debug!(task = self.plan.id, microvm = vmm.id, origin = origin.name());
+        // Only a task that does not read its notices has no room for this, and we are what it waits for.
+        let _ = self.links.notices.try_send(Notice::Came(origin));
+        self.held = Held::Vmm(vmm, template);
+        Event::Provisioned
+    }
+
+    fn launch(&self, origin: vmm::Origin) -> Result<Vmm, LaunchError> {
+        let memory_bytes_max = self.plan.sizing.vmm_memory_bytes;
+        self.shared.launcher.launch(origin, None, memory_bytes_max)
+    }
+
+    /// Starts a VMM that boots the guest kernel.
+    async fn boot(&self) -> Result<Vmm, ProvisionError> {
+        let scratch = self.shared.scratch.clone();
+        // The first one formats it.
+        tokio::task::spawn_blocking(move || scratch.base()).await??;
+        let config = &self.shared.config;
+        let console = |directory: &PathBuf| directory.join(format!("{}.log", self.plan.id));
+        let boot = Boot {
+            kernel: config.kernel.clone(),
+            initramfs: config.initramfs.clone(),
+            command_line: String::new(),
+            serial: config.consoles.as_ref().map(console),
+            save: None,
         };
+        Ok(self.launch(vmm::Origin::Boot(boot))?)
+    }
+
+    /// Makes the VMM that is held the task's microVM.
+    async fn start_microvm(&mut self, input: Option<mpsc::Receiver<Input>>) -> Option<Event> {
+        let Held::Vmm(vmm, template) = std::mem::replace(&mut self.held, Held::Nothing) else {
+            return Some(Event::MicrovmNotStarted("no VMM was started".to_owned()));
+        };
+        let scratch_base = match &template {
+            Some(template) => Ok(template.scratch()),
+            None => self.shared.scratch.base().map(|path| path.to_path_buf()),
+        };
+        let scratch_base = match scratch_base {
+            Ok(path) => path,
+            Err(error) => {
+                self.held = Held::Vmm(vmm, template);
+                return Some(Event::MicrovmNotStarted(sentence(&error)));
+            }
+        };
+        let whereabouts = vmm.whereabouts();
         let parts = Parts {
-            config: &self.shared.config,
+            vmm,
             plan: &self.plan,
-            directory: held.directory.path(),
-            scratch: held.scratch.path(),
-            cgroup: held.cgroup.as_ref(),
-            outlets: self.outlets.clone(),
-            input: self.input.take(),
-            notices: self.notices.clone(),
+            template,
+            scratch_base,
+            scratch_directory: self.shared.scratch.directory().to_owned(),
+            outlets: self.links.outlets.clone(),
+            input,
+            notices: self.links.notices.clone(),
         };
         match microvm::start(parts).await {
             Ok(microvm) => {
-                self.microvm = Some(microvm);
+                self.links.whereabouts.send_replace(Some(whereabouts));
+                self.held = Held::Microvm(microvm);
                 None
             }
-            Err(error) => Some(Event::MicrovmNotStarted(sentence(&error))),
+            Err((vmm, error)) => {
+                self.held = Held::Vmm(vmm, None);
+                Some(Event::MicrovmNotStarted(sentence(&error)))
+            }
+        }
+    }
+
+    /// After a clone that failed: a full boot, once.
+    async fn boot_microvm(&mut self) -> Option<Event> {
+        let Held::Microvm(microvm) = std::mem::replace(&mut self.held, Held::Nothing) else {
+            return Some(Event::MicrovmNotStarted("there is no clone that failed".to_owned()));
+        };
+        if let Some(template) = microvm.template() {
+            self.shared.templates.clone_failed(template);
+        }
+        let input = microvm.release().await;
+        match self.provision_boot().await {
+            Event::ProvisionFailed(message) => Some(Event::MicrovmNotStarted(message)),
+            _ => self.start_microvm(input).await,
+        }
+    }
+
+    /// What bounds the task's microVM, if there is one.
+    fn cgroup(&self) -> Option<&dyn Cgroup> {
+        match &self.held {
+            Held::Nothing => None,
+            Held::Vmm(vmm, _) => Some(vmm.held.cgroup.as_ref()),
+            Held::Microvm(microvm) => Some(microvm.held().cgroup.as_ref()),
+        }
+    }
+
+    const fn microvm(&self) -> Option<&Microvm> {
+        match &self.held {
+            Held::Microvm(microvm) => Some(microvm),
+            _ => None,
         }
     }
 
     fn limit_cpu(&self) -> Event {
-        let limited = match &self.held {
-            Some(held) => held.cgroup.limit_cpu(self.plan.sizing.cpu),
+        let limited = match self.cgroup() {
+            Some(cgroup) => cgroup.limit_cpu(self.plan.sizing.cpu),
             None => Ok(()),
         };
         match limited {
@@ -213,20 +331,22 @@ impl TaskHost {
     }
 
     fn send(&self, message: ToGuest) -> Option<Event> {
-        let sent = self.microvm.as_ref().is_some_and(|microvm| microvm.send(message));
+        let sent = self.microvm().is_some_and(|microvm| microvm.send(message));
         (!sent).then(|| Event::ActionFailed("the guest agent takes no messages".to_owned()))
     }
 
     fn send_start(&self) -> Option<Event> {
+        if let Some(template) = self.microvm().and_then(Microvm::template) {
+            template.clone_succeeded();
+        }
         let mut entropy = vec![0; ENTROPY_LEN];
         if let Err(error) = rustix::rand::getrandom(&mut entropy, rustix::rand::GetRandomFlags::empty()) {
             return Some(Event::ActionFailed(format!(
                 "cannot get random bytes for the guest: {error}"
             )));
         }
-        self.send(ToGuest::Start(Box::new(
-            self.plan.spec.start(entropy, clock::wall_ns()),
-        )))
+        let start = self.plan.spec.start(&self.plan.sizing, entropy, clock::wall_ns());
+        self.send(ToGuest::Start(Box::new(start)))
     }
 
     fn signal(&self, signal: Signal) -> u8 {
@@ -239,7 +359,7 @@ impl TaskHost {
 
     fn start_timer(&mut self, timer: Timer, seconds: Option<u64>) {
         let Some(seconds) = seconds else { return };
-        let notices = self.notices.clone();
+        let notices = self.links.notices.clone();
         self.timers.spawn(async move {
             tokio::time::sleep(Duration::from_secs(seconds)).await;
             // A task that is over takes no notices, and needs none.
@@ -250,6 +370,7 @@ impl TaskHost {
     fn seconds(&self, timer: Timer) -> Option<u64> {
         match timer {
             Timer::Boot => Some(BOOT_SECONDS),
+            Timer::Clone => self.microvm().and_then(Microvm::template).map(|_| CLONE_SECONDS),
             Timer::TimeLimit => self.plan.time_limit_seconds.map(u64::from),
             Timer::Stop => Some(u64::from(self.plan.stop_timeout_seconds)),
             Timer::Kill => Some(KILL_SECONDS),
@@ -259,13 +380,12 @@ impl TaskHost {
 
     async fn release(&mut self) -> Event {
         self.timers.abort_all();
-        self.microvm = None;
-        if let Some(held) = self.held.take() {
-            let id = self.plan.id.clone();
-            let released = tokio::task::spawn_blocking(move || release(held)).await;
-            if let Err(error) = released.map_err(HeldError::from).and_then(|released| released) {
-                tracing::error!(task = id, "something of a task is left over: {}", sentence(&error));
-            }
+        self.start = None;
+        self.links.whereabouts.send_replace(None);
+        match std::mem::replace(&mut self.held, Held::Nothing) {
+            Held::Nothing => {}
+            Held::Vmm(vmm, _) => vmm.end().await,
+            Held::Microvm(microvm) => drop(microvm.release().await),
         }
         self.presence = None;
         Event::Released
@@ -277,25 +397,33 @@ impl Host for TaskHost {
         tracing::debug!(task = self.plan.id, ?action);
         match action {
             Action::Provision => Some(self.provision().await),
-            Action::StartMicrovm => self.start_microvm().await,
+            Action::StartMicrovm => {
+                let input = self.links.input.take();
+                self.start_microvm(input).await
+            }
+            Action::BootMicrovm => self.boot_microvm().await,
             Action::SendStart => self.send_start(),
             Action::LimitCpu => Some(self.limit_cpu()),
-            Action::ReleaseContainer => self.send(ToGuest::Release {
-                container: CONTAINER.to_owned(),
-            }),
+            Action::ReleaseContainer => {
+                // From here on it is the guest's.
+                self.start = None;
+                self.send(ToGuest::Release {
+                    container: CONTAINER.to_owned(),
+                })
+            }
             Action::SendSignal(signal) => self.send(ToGuest::Signal {
                 container: CONTAINER.to_owned(),
                 signal: self.signal(signal),
             }),
             Action::ShutDownGuest => self.send(ToGuest::Shutdown),
             Action::KillMicrovm => {
-                if let Some(microvm) = &self.microvm {
+                if let Some(microvm) = self.microvm() {
                     microvm.kill();
                 }
                 None
             }
             Action::DiscardOutput => {
-                self.outlets.discard();
+                self.links.outlets.discard();
                 None
             }
             Action::StartTimer(timer) => {
@@ -309,29 +437,4 @@ impl Host for TaskHost {
             Action::ReleaseResources => Some(self.release().await),
         }
     }
-}
-
-/// Makes what a task holds; what was made before a failure goes with its guard.
-fn provision(shared: &Shared, id: &str, vmm_memory_bytes: u64) -> Result<Held, HeldError> {
-    let directory = TaskDirectory::create(&shared.config.tasks_directory().join(id))?;
-    let scratch = shared.templates.copy(id, SCRATCH_MIB)?;
-    let cgroup = shared.cgroups.create(id, vmm_memory_bytes)?;
-    Ok(Held {
-        cgroup,
-        scratch,
-        directory,
-    })
-}
-
-/// Removes all of it, whatever fails, and tells the first failure.
-fn release(held: Held) -> Result<(), HeldError> {
-    let Held {
-        mut cgroup,
-        scratch,
-        directory,
-    } = held;
-    let cgroup = cgroup.remove().map_err(HeldError::from);
-    let scratch = scratch.remove().map_err(HeldError::from);
-    let directory = directory.remove().map_err(HeldError::from);
-    cgroup.and(scratch).and(directory)
 }

@@ -10,8 +10,10 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
-use super::{Input, frames};
+use super::Input;
+use super::microvm::Fate;
 use crate::clock::{self, Point};
+use crate::launch::read_frame;
 use crate::lifecycle::Event;
 use crate::output::{CHUNK_LEN_MAX, Chunk, Outlets};
 use crate::sentence::sentence;
@@ -37,23 +39,29 @@ pub struct Streams {
     pub messages: mpsc::Sender<ToGuest>,
     /// Set as soon as all are connected.
     pub connected: watch::Sender<bool>,
-    /// Whether the microVM's process has ended.
-    pub gone: watch::Receiver<bool>,
+    /// What became of the microVM, once that is known.
+    pub fate: watch::Receiver<Option<Fate>>,
     /// Where events go.
     pub notices: mpsc::Sender<Notice>,
 }
 
-/// Connects and pumps all streams until their output has ended, and then says so.
-pub async fn serve(mut streams: Streams) {
+/// Connects and pumps all streams until their output has ended, and then says so. A clone that failed never had any: nothing is said then,
+/// and the input, which nobody read, is given back.
+pub async fn serve(mut streams: Streams) -> Option<mpsc::Receiver<Input>> {
     let notices = streams.notices.clone();
     let mut pumps = Pumps {
         output: JoinSet::new(),
         input: JoinSet::new(),
     };
-    let mut gone = streams.gone.clone();
+    let mut fate = streams.fate.clone();
     let connected = tokio::select! {
         connected = streams.connect(&mut pumps) => connected,
-        () = async { drop(gone.wait_for(|gone| *gone).await) } => Ok(()),
+        fate = async { fate.wait_for(Option::is_some).await.ok().and_then(|fate| *fate) } => {
+            if fate == Some(Fate::CloneFailed) {
+                return streams.input.take();
+            }
+            Ok(())
+        }
     };
     if let Err(message) = connected {
         // A task that is over takes no notices.
@@ -63,6 +71,7 @@ pub async fn serve(mut streams: Streams) {
     drop(streams);
     while pumps.output.join_next().await.is_some() {}
     let _ = notices.send(Notice::Event(Event::StreamsEnded)).await;
+    None
 }
 
 /// The work of moving bytes; input ends with the value, output by itself.
@@ -128,7 +137,7 @@ impl Streams {
 }
 
 async fn name(mut connection: UnixStream) -> Result<(StreamHello, UnixStream), String> {
-    match frames::read(&mut connection).await {
+    match read_frame(&mut connection).await {
         Ok(Some(hello)) => Ok((hello, connection)),
         Ok(None) => Err("the guest agent opened a stream and closed it".to_owned()),
         Err(error) => Err(format!("the guest agent did not name a stream: {}", sentence(&error))),

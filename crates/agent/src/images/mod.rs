@@ -44,6 +44,8 @@ pub struct RunnableImage {
     pub config: ImageConfig,
     /// The files of its rootfs snapshot, in order: each begins at the next multiple of 4096 bytes.
     pub parts: Vec<PathBuf>,
+    /// How long these are together.
+    pub rootfs_bytes: u64,
     /// Keeps these files in the store, also when the image is removed.
     pub hold: Hold,
 }

@@ -1,6 +1,7 @@
 //! The images of the crate `image`'s store.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use api::error::{ApiError, ErrorCode};
 use api::image::{Image, ImageEvent, LayerSummary, PullRequest};
@@ -13,11 +14,44 @@ use super::refusal::{refuse, refuse_import, refuse_store};
 use super::{Archive, ImageConfig, Images, Progress, RunnableImage};
 use crate::config::Config;
 
+/// Images that are remembered; beyond, all are looked up anew.
+const FOUND_MAX: usize = 256;
+
+/// What the parts of a rootfs snapshot are rounded up to, in bytes.
+const PART_ALIGNMENT: u64 = 4096;
+
 /// The store, and how the host agent uses it.
 #[derive(Debug)]
 pub struct StoredImages {
     store: Store,
     insecure_registries: Vec<String>,
+    // Shared by all requests; locked for moments, never while waiting. Nobody else changes the store, so what was found stays true until
+    // a pull, a load or a removal.
+    found: Mutex<Found>,
+}
+
+/// What was looked up lately, by the word that was asked for.
+#[derive(Debug, Default)]
+struct Found {
+    images: HashMap<String, RunnableImage>,
+    /// Counts changes of the store: what was looked up before one is not kept after it.
+    changes: u64,
+}
+
+/// The store changes for as long as this value lives, or may have.
+struct Change<'a>(&'a StoredImages);
+
+impl<'a> Change<'a> {
+    fn begin(images: &'a StoredImages) -> Self {
+        images.forget_found();
+        Self(images)
+    }
+}
+
+impl Drop for Change<'_> {
+    fn drop(&mut self) {
+        self.0.forget_found();
+    }
 }
 
 impl StoredImages {
@@ -30,7 +64,20 @@ impl StoredImages {
         Ok(Self {
             store,
             insecure_registries: config.insecure_registries.clone(),
+            found: Mutex::default(),
         })
+    }
+
+    fn found(&self) -> MutexGuard<'_, Found> {
+        // Nothing that holds the lock leaves a change half-done.
+        self.found.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Also gives back the hold on files that are to be removed.
+    fn forget_found(&self) {
+        let mut found = self.found();
+        found.changes += 1;
+        found.images.clear();
     }
 
     /// Does what may wait for the disk.
@@ -45,7 +92,27 @@ impl StoredImages {
         done.and_then(|done| done).map_err(|error| refuse_store(&error))
     }
 
-    async fn find(&self, word: String) -> Result<RunnableImage, ApiError> {
+    /// As [`Self::look_up`], without looking up again what did not change.
+    async fn find(&self, word: &str) -> Result<RunnableImage, ApiError> {
+        let changes = {
+            let found = self.found();
+            if let Some(image) = found.images.get(word) {
+                return Ok(image.clone());
+            }
+            found.changes
+        };
+        let image = self.look_up(word.to_owned()).await?;
+        let mut found = self.found();
+        if found.changes == changes {
+            if found.images.len() >= FOUND_MAX {
+                found.images.clear();
+            }
+            found.images.insert(word.to_owned(), image.clone());
+        }
+        Ok(image)
+    }
+
+    async fn look_up(&self, word: String) -> Result<RunnableImage, ApiError> {
         let resolved = self
             .blocking(move |store| store.resolve(&word).map(|image| (image, word)))
             .await;
@@ -79,6 +146,11 @@ impl StoredImages {
                 user: process.user,
                 stop_signal: process.stop_signal,
             },
+            rootfs_bytes: snapshot
+                .parts
+                .iter()
+                .map(|part| part.len_bytes.next_multiple_of(PART_ALIGNMENT))
+                .sum(),
             parts: snapshot.parts.iter().map(|part| part.path.clone()).collect(),
             hold: Arc::new(snapshot),
         })
@@ -130,11 +202,14 @@ impl Images for StoredImages {
     }
 
     fn find<'a>(&'a self, reference: &'a str) -> BoxFuture<'a, Result<RunnableImage, ApiError>> {
-        Box::pin(self.find(reference.to_owned()))
+        Box::pin(self.find(reference))
     }
 
     fn pull(&self, request: PullRequest, progress: Progress) -> BoxFuture<'_, Result<Vec<Image>, ApiError>> {
-        Box::pin(self.pull(request, progress))
+        Box::pin(async {
+            let _change = Change::begin(self);
+            self.pull(request, progress).await
+        })
     }
 
     fn load(
@@ -143,12 +218,18 @@ impl Images for StoredImages {
         name: Option<String>,
         progress: Progress,
     ) -> BoxFuture<'_, Result<Vec<Image>, ApiError>> {
-        Box::pin(self.load(archive, name, progress))
+        Box::pin(async {
+            let _change = Change::begin(self);
+            self.load(archive, name, progress).await
+        })
     }
 
     fn remove<'a>(&'a self, reference: &'a str) -> BoxFuture<'a, Result<(), ApiError>> {
         let word = reference.to_owned();
-        Box::pin(self.blocking(move |store| store.remove(&word)))
+        Box::pin(async move {
+            let _change = Change::begin(self);
+            self.blocking(move |store| store.remove(&word)).await
+        })
     }
 }
 

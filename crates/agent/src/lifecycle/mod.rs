@@ -4,6 +4,7 @@
 //! for a [`crate::task::Host`]. What the host promises in return is written at each action.
 
 mod outcome;
+mod starting;
 mod transition;
 
 #[cfg(test)]
@@ -22,12 +23,14 @@ pub use transition::next;
 pub enum State {
     /// Accepted; waits to be started and holds nothing.
     Created,
-    /// Its directory, scratch disk and cgroup are being made.
+    /// Its VMM is being started or taken from the pool, with all that goes with it.
     Provisioning,
+    /// As [`Self::Provisioning`], but the template that its VMM is to be a clone of is still being made; nothing is held yet.
+    AwaitingTemplate,
     /// As [`Self::Provisioning`], but the task is to end as soon as that is over.
     Abandoning(Outcome),
     /// Its microVM was started; the guest agent has not answered yet.
-    Booting(Streams),
+    Booting(Attempt, Streams),
     /// The guest agent prepares the container.
     Activating(Activation, Streams),
     /// The container's process runs.
@@ -42,6 +45,15 @@ pub enum State {
     Releasing(Outcome),
     /// Over: the task holds nothing.
     Stopped(Outcome),
+}
+
+/// Which start of a microVM this is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attempt {
+    /// The first; where it is a clone that fails, there is a second.
+    First,
+    /// A full boot after a clone that failed. There is no third.
+    Fallback,
 }
 
 /// How far the guest agent is with the container.
@@ -93,8 +105,15 @@ pub enum Event {
     Provisioned,
     /// [`Action::Provision`] failed.
     ProvisionFailed(String),
-    /// [`Action::StartMicrovm`] failed: there is no microVM.
+    /// The template is still being made, and nothing was provisioned.
+    TemplatePending,
+    /// Whether there is a template is decided. Comes once after [`Self::TemplatePending`].
+    TemplateSettled,
+    /// [`Action::StartMicrovm`] or [`Action::BootMicrovm`] failed: there is no microVM.
     MicrovmNotStarted(String),
+    /// The microVM was a clone and ended before its guest agent answered; why, for a person. Comes in place of [`Self::MicrovmEnded`] and
+    /// [`Self::StreamsEnded`], and not after [`Action::BootMicrovm`].
+    CloneFailed(String),
     /// The guest agent answered and speaks this version.
     GuestAnswered {
         /// Of [`protocol::guest`].
@@ -124,9 +143,9 @@ pub enum Event {
     GuestFailed(String),
     /// An action after [`Action::StartMicrovm`] failed.
     ActionFailed(String),
-    /// All output was delivered or dropped. Comes exactly once after a successful [`Action::StartMicrovm`].
+    /// All output was delivered or dropped. Comes exactly once after a successful start, unless [`Self::CloneFailed`] does.
     StreamsEnded,
-    /// The microVM's process has ended; why, for a person. Comes exactly once after a successful [`Action::StartMicrovm`].
+    /// The microVM's process has ended; why, for a person. Comes exactly once after a successful start, unless [`Self::CloneFailed`] does.
     MicrovmEnded(String),
     /// Time is up.
     TimerFired(Timer),
@@ -137,10 +156,13 @@ pub enum Event {
 /// What the host is to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Make directory, scratch disk and cgroup. Answers [`Event::Provisioned`] or [`Event::ProvisionFailed`].
+    /// Take a VMM from the pool, or start one, a clone where there is a template. Answers [`Event::Provisioned`], [`Event::ProvisionFailed`] or
+    /// [`Event::TemplatePending`].
     Provision,
-    /// Start the microVM, or answer [`Event::MicrovmNotStarted`].
+    /// Tell the VMM what to be, or answer [`Event::MicrovmNotStarted`].
     StartMicrovm,
+    /// Release the clone that failed and boot a microVM in full, or answer [`Event::MicrovmNotStarted`].
+    BootMicrovm,
     /// Send the bootstrap message to the guest agent.
     SendStart,
     /// Put the CPU limit into force. Answers [`Event::CpuLimited`] or [`Event::ActionFailed`].
@@ -179,6 +201,8 @@ pub enum Signal {
 pub enum Timer {
     /// The guest getting ready.
     Boot,
+    /// The guest of a clone answering; never fires for others.
+    Clone,
     /// The end of a task that has a time limit; never fires for others.
     TimeLimit,
     /// The process's end after the stop signal.
@@ -194,8 +218,8 @@ impl State {
     #[must_use]
     pub const fn status(&self) -> Status {
         match self {
-            Self::Created | Self::Provisioning => Status::Provisioning,
-            Self::Booting(_) => Status::Pending,
+            Self::Created | Self::Provisioning | Self::AwaitingTemplate => Status::Provisioning,
+            Self::Booting(..) => Status::Pending,
             Self::Activating(..) => Status::Activating,
             Self::Running(_) => Status::Running,
             Self::Abandoning(_) => Status::Deactivating,
@@ -216,7 +240,8 @@ impl State {
             | Self::Stopped(outcome) => Some(outcome),
             Self::Created
             | Self::Provisioning
-            | Self::Booting(_)
+            | Self::AwaitingTemplate
+            | Self::Booting(..)
             | Self::Activating(..)
             | Self::Running(_)
             | Self::Stopping(..) => None,

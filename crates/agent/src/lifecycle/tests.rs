@@ -3,7 +3,7 @@
 use api::task::{Exit, Status};
 use protocol::guest::{ExitStatus, StartFailure, VERSION};
 
-use super::{Action, Activation, Cause, Event, Outcome, Signal, State, Streams, Timer, next};
+use super::{Action, Activation, Attempt, Cause, Event, Outcome, Signal, State, Streams, Timer, next};
 
 /// Lets `events` happen to a created task: the state at the end and every action on the way.
 fn check(events: &[Event]) -> (State, Vec<Action>) {
@@ -57,8 +57,9 @@ fn a_task_that_exits_by_itself_goes_the_whole_way() {
     assert_eq!(stopped(state).exit, Some(Exit::Code(3)));
     let expected = [
         Action::Provision,
-        Action::StartTimer(Timer::Boot),
         Action::StartMicrovm,
+        Action::StartTimer(Timer::Boot),
+        Action::StartTimer(Timer::Clone),
         Action::SendStart,
         Action::LimitCpu,
         Action::ReleaseContainer,
@@ -159,6 +160,59 @@ fn a_stop_while_provisioning_starts_no_microvm() {
         Event::Released,
     ];
     let (state, actions) = check(&events);
+    assert_eq!(stopped(state).exit, None);
+    assert_eq!(actions, [Action::Provision, Action::ReleaseResources]);
+}
+
+#[test]
+fn a_clone_that_fails_is_booted_in_full_and_only_once() {
+    let failed = Event::CloneFailed("bad registers".into());
+    let (state, actions) = check(&[&started()[..2], &[failed.clone()]].concat());
+    assert_eq!(state, State::Booting(Attempt::Fallback, Streams::Open));
+    assert_eq!(actions.last(), Some(&Action::BootMicrovm));
+    let (state, _) = check(&[&started()[..2], &[failed], &started()[2..]].concat());
+    assert_eq!(state, State::Running(Streams::Open));
+    let gone = [
+        Event::CloneFailed("bad registers".into()),
+        Event::MicrovmEnded("bad kernel".into()),
+        Event::StreamsEnded,
+        Event::Released,
+    ];
+    let outcome = stopped(check(&[&started()[..2], &gone].concat()).0);
+    assert!(outcome.reason.contains("bad kernel"), "{outcome:?}");
+}
+
+#[test]
+fn a_clone_that_does_not_answer_is_killed_and_a_full_boot_is_not() {
+    let late = Event::TimerFired(Timer::Clone);
+    let (state, actions) = check(&[&started()[..2], &[late.clone()]].concat());
+    assert_eq!(state, State::Booting(Attempt::First, Streams::Open));
+    assert_eq!(actions.last(), Some(&Action::KillMicrovm));
+    let (state, actions) = check(&[&started()[..2], &[Event::CloneFailed("slow".into()), late]].concat());
+    assert_eq!(state, State::Booting(Attempt::Fallback, Streams::Open));
+    assert!(!actions.contains(&Action::KillMicrovm));
+}
+
+#[test]
+fn a_task_that_is_stopped_does_not_boot_again() {
+    let events = [
+        Event::KillRequested(Cause::Request),
+        Event::CloneFailed("killed".into()),
+        Event::Released,
+    ];
+    let (state, actions) = check(&[&started()[..2], &events].concat());
+    assert_eq!(stopped(state).exit, None);
+    assert!(!actions.contains(&Action::BootMicrovm));
+}
+
+#[test]
+fn a_task_waits_for_the_template_and_can_be_stopped_meanwhile() {
+    let pending = [Event::StartRequested, Event::TemplatePending];
+    let (state, actions) = check(&[&pending[..], &[Event::TemplateSettled, Event::Provisioned]].concat());
+    assert_eq!(state, State::Booting(Attempt::First, Streams::Open));
+    assert_eq!(&actions[..2], [Action::Provision, Action::Provision]);
+    let stop = [Event::KillRequested(Cause::Request), Event::Released];
+    let (state, actions) = check(&[&pending[..], &stop].concat());
     assert_eq!(stopped(state).exit, None);
     assert_eq!(actions, [Action::Provision, Action::ReleaseResources]);
 }

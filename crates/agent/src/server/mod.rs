@@ -16,8 +16,11 @@ use tracing_subscriber::EnvFilter;
 use crate::agent::Agent;
 use crate::arguments::Arguments;
 use crate::config::Config;
-use crate::host::{CgroupV2, Cgroups, Shared, Templates, remove_leftovers};
+use crate::host::{SCRATCH_MIB, Shared, remove_leftovers};
 use crate::images::{Images, StoredImages};
+use crate::launch::{CgroupV2, Cgroups, Launcher};
+use crate::pool::{self, Pool, Work};
+use crate::template::{ScratchDisk, Templates};
 use crate::{http, tasks};
 
 pub use claim::{Claim, ClaimError};
@@ -58,7 +61,12 @@ fn try_run(arguments: Arguments) -> anyhow::Result<()> {
         let claim = Claim::take(&config)?;
         let images = Arc::new(StoredImages::open(&config)?);
         let mut ends = Ends::listen()?;
-        let server = Server::start(config, cgroups, images, claim)?;
+        let surroundings = Surroundings {
+            cgroups,
+            images,
+            memory_pressure: pool::listen_for_pressure(),
+        };
+        let server = Server::start(config, surroundings, claim)?;
         writeln!(std::io::stdout(), "ready")
             .and_then(|()| std::io::stdout().flush())
             .context("cannot say ready")?;
@@ -97,12 +105,23 @@ impl EndRequests for Ends {
     }
 }
 
+/// What a host agent uses of its host, in the forms that tests have their own of.
+pub struct Surroundings {
+    /// What meters microVMs.
+    pub cgroups: Arc<dyn Cgroups>,
+    /// The images.
+    pub images: Arc<dyn Images>,
+    /// Whether memory is short.
+    pub memory_pressure: watch::Receiver<bool>,
+}
+
 /// A host agent that has its socket.
 pub struct Server {
     agent: Arc<Agent>,
     cgroups: Arc<dyn Cgroups>,
     idle_exit: Option<Duration>,
     listener: UnixListener,
+    pool: (Pool, Work, watch::Receiver<bool>),
     // Goes last: until then nobody else may use the directories.
     claim: Claim,
 }
@@ -112,36 +131,50 @@ impl Server {
     ///
     /// # Errors
     /// What is in the way, as a sentence for a person.
-    pub fn start(
-        config: Config,
-        cgroups: Arc<dyn Cgroups>,
-        images: Arc<dyn Images>,
-        mut claim: Claim,
-    ) -> anyhow::Result<Self> {
-        remove_leftovers(&config, cgroups.as_ref())?;
-        let listener = claim.listen(&config.socket)?;
-        let idle_exit = config.idle_exit;
-        let all_cgroups = cgroups.clone();
-        let templates = Templates::new(config.scratch_directory());
-        tracing::info!(socket = %config.socket.display(), "listening");
-        let agent = Agent::new(
-            Arc::new(Shared {
-                config,
-                cgroups,
-                templates,
-            }),
+    pub fn start(config: Config, surroundings: Surroundings, mut claim: Claim) -> anyhow::Result<Self> {
+        let Surroundings {
+            cgroups,
             images,
-        );
+            memory_pressure,
+        } = surroundings;
+        remove_leftovers(&config, cgroups.as_ref())?;
+        for directory in [config.microvms_directory(), config.scratch_directory()] {
+            std::fs::create_dir_all(&directory).with_context(|| format!("cannot make {}", directory.display()))?;
+        }
+        let listener = claim.listen(&config.socket)?;
+        let launcher = Launcher::new(config.vmm.clone(), config.microvms_directory(), cgroups.clone());
+        let launcher = Arc::new(launcher);
+        let scratch = Arc::new(ScratchDisk::new(config.scratch_directory(), SCRATCH_MIB));
+        let templates = Templates::new(config.clone(), launcher.clone(), scratch.clone());
+        let (pool, work) = Pool::new(config.pool, launcher.clone(), templates.clone());
+        tracing::info!(socket = %config.socket.display(), pool = config.pool, "listening");
+        let idle_exit = config.idle_exit;
+        let shared = Shared {
+            config,
+            cgroups: cgroups.clone(),
+            launcher,
+            scratch,
+            templates,
+            pool: pool.clone(),
+        };
         Ok(Self {
-            agent,
-            cgroups: all_cgroups,
+            agent: Agent::new(Arc::new(shared), images),
+            cgroups,
             idle_exit,
             listener,
+            pool: (pool, work, memory_pressure),
             claim,
         })
     }
 
-    /// Serves until it is asked to end, or idle for long enough; then stops all tasks and leaves nothing behind.
+    /// The host agent that it serves.
+    #[must_use]
+    pub const fn agent(&self) -> &Arc<Agent> {
+        &self.agent
+    }
+
+    /// Serves until it is asked to end, or idle for long enough; then stops all tasks and leaves nothing behind but, where it was idle, the
+    /// template: who was idle is likely to be needed again.
     ///
     /// # Errors
     /// Where the socket fails.
@@ -151,23 +184,23 @@ impl Server {
             cgroups,
             idle_exit,
             listener,
+            pool: (pool, work, memory_pressure),
             claim,
         } = self;
-        let (ending, mut ended) = watch::channel(false);
-        let stop_accepting = async move {
-            // A sender that is gone ends it too.
-            let _ = ended.wait_for(|ending| *ending).await;
-        };
+        let (ending, ended) = watch::channel(false);
         let router = http::router(&agent);
+        let stop_accepting = until(ended.clone());
         let serving = tokio::spawn(async move {
             axum::serve(listener, router)
                 .with_graceful_shutdown(stop_accepting)
                 .await
         });
-        tokio::select! {
-            () = ends.next() => tracing::info!("asked to end"),
-            () = idle(&agent, idle_exit) => tracing::info!("idle: ending"),
-        }
+        let keeping = tokio::spawn(pool.keep(work, memory_pressure, until(ended)));
+        let is_idle = tokio::select! {
+            () = ends.next() => false,
+            () = idle(&agent, idle_exit) => true,
+        };
+        tracing::info!(is_idle, "ending");
         end_tasks(&agent, ends).await;
         ending.send_replace(true);
         // Clients get their last answers, but none can hold the process up.
@@ -179,10 +212,18 @@ impl Server {
             Ok(served) => served?.context("the socket failed")?,
             Err(_) => tracing::warn!("ending although clients are still connected"),
         }
+        keeping.await.context("the pool failed")?;
+        agent.templates().end(is_idle).await;
         cgroups.remove_leftovers()?;
         claim.release();
         Ok(())
     }
+}
+
+/// Waits until it is said that this ends.
+async fn until(mut ended: watch::Receiver<bool>) {
+    // A sender that is gone ends it too.
+    let _ = ended.wait_for(|ending| *ending).await;
 }
 
 async fn idle(agent: &Agent, idle_exit: Option<Duration>) {

@@ -11,6 +11,7 @@ mod tests;
 use api::error::{ApiError, ErrorCode};
 use api::task::RunRequest;
 use protocol::guest::{Container, Start, TerminalSize};
+use protocol::vmm::{PMEM_WINDOW_BYTES, standing};
 
 use crate::images::ImageConfig;
 use crate::names;
@@ -18,15 +19,6 @@ use crate::sizing::Sizing;
 
 /// The name of a task's only container.
 pub const CONTAINER: &str = "main";
-
-/// The slot of the vsock device.
-pub const VSOCK_SLOT: u8 = 0;
-
-/// The slot of the rootfs snapshot.
-pub const ROOTFS_SLOT: u8 = 1;
-
-/// The slot of the scratch disk.
-pub const SCRATCH_SLOT: u8 = 2;
 
 /// The longest host name (Linux's `__NEW_UTS_LEN`).
 const HOSTNAME_LEN_MAX: usize = 64;
@@ -43,31 +35,50 @@ pub struct Spec {
     pub container: Container,
     /// The number of the signal that asks its process to end.
     pub stop_signal: u8,
+    /// Whether its process starts only when all its vCPUs are online.
+    pub waits_for_vcpus: bool,
 }
 
 impl Spec {
     /// The bootstrap message, with what only the moment knows.
     #[must_use]
-    pub fn start(&self, entropy: Vec<u8>, wall_clock_ns: u64) -> Start {
+    pub fn start(&self, sizing: &Sizing, entropy: Vec<u8>, wall_clock_ns: u64) -> Start {
         Start {
             hostname: self.hostname.clone(),
             entropy,
             wall_clock_ns,
+            vcpus: sizing.vcpus,
+            waits_for_vcpus: self.waits_for_vcpus,
+            growth_mib: sizing.growth_mib,
             containers: vec![self.container.clone()],
         }
     }
 }
 
-/// Merges `request` into the image's `config` for the task `id`.
+/// What a task runs, as far as its request does not say it.
+#[derive(Clone, Copy, Debug)]
+pub struct Given<'a> {
+    /// The image's configuration.
+    pub config: &'a ImageConfig,
+    /// The size of the image's rootfs snapshot: of all its parts, each rounded up to a whole block.
+    pub rootfs_bytes: u64,
+    /// The task's id.
+    pub id: &'a str,
+    /// How big it is.
+    pub sizing: &'a Sizing,
+}
+
+/// Merges `request` into what is `given`.
 ///
 /// # Errors
 /// [`ErrorCode::InvalidParameter`] for what cannot be run, [`ErrorCode::InvalidImage`] where the image is to blame.
-pub fn resolve(request: &RunRequest, config: &ImageConfig, id: &str, sizing: &Sizing) -> Result<Spec, ApiError> {
-    let hostname = hostname(request, id)?;
+pub fn resolve(request: &RunRequest, given: &Given<'_>) -> Result<Spec, ApiError> {
+    let config = given.config;
+    let hostname = hostname(request, given.id)?;
     let container = Container {
         name: CONTAINER.to_owned(),
-        rootfs_slot: ROOTFS_SLOT,
-        scratch_slot: Some(SCRATCH_SLOT),
+        rootfs_slot: rootfs_slot(given.rootfs_bytes),
+        scratch_slot: Some(standing::SCRATCH),
         argv: argv(request, config)?,
         env: environment::merge(&config.env, &request.env, &hostname, request.terminal.is_some())?,
         working_directory: working_directory(request, config)?,
@@ -81,7 +92,7 @@ pub fn resolve(request: &RunRequest, config: &ImageConfig, id: &str, sizing: &Si
         no_new_privileges: request.no_new_privileges,
         masked_paths: owned(&defaults::MASKED_PATHS),
         read_only_paths: owned(&defaults::READ_ONLY_PATHS),
-        memory_bytes_max: Some(sizing.container_memory_bytes),
+        memory_bytes_max: Some(given.sizing.container_memory_bytes),
         pids_max: None,
     };
     check_texts(&container)?;
@@ -96,7 +107,17 @@ pub fn resolve(request: &RunRequest, config: &ImageConfig, id: &str, sizing: &Si
         hostname,
         container,
         stop_signal,
+        waits_for_vcpus: request.waits_for_vcpus,
     })
+}
+
+/// A snapshot that fits is mapped into the guest, which then shares the host's page cache; a larger one is a disk.
+const fn rootfs_slot(rootfs_bytes: u64) -> u8 {
+    if rootfs_bytes <= PMEM_WINDOW_BYTES {
+        standing::PMEM
+    } else {
+        standing::DISK
+    }
 }
 
 /// The entrypoint, then the command; another entrypoint takes the image's command away with it.

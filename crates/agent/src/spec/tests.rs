@@ -1,10 +1,11 @@
 //! Image and request, merged.
 
-use api::error::ErrorCode;
+use api::error::{ApiError, ErrorCode};
 use api::task::{RunRequest, TerminalSize};
 use protocol::guest::Container;
+use protocol::vmm::{PMEM_WINDOW_BYTES, standing};
 
-use super::resolve;
+use super::{Given, Spec, resolve};
 use crate::images::ImageConfig;
 use crate::sizing;
 
@@ -30,15 +31,45 @@ fn image() -> ImageConfig {
 }
 
 fn check(image: &ImageConfig, change: impl FnOnce(&mut RunRequest)) -> Result<Container, ErrorCode> {
-    let sizing = sizing::size(250, 64).unwrap();
-    let spec = resolve(&request(change), image, "0123456789abcdef", &sizing);
-    spec.map(|spec| spec.container).map_err(|error| error.code)
+    resolve_as(image, 1 << 20, change)
+        .map(|spec| spec.container)
+        .map_err(|error| error.code)
+}
+
+fn resolve_as(config: &ImageConfig, rootfs_bytes: u64, change: impl FnOnce(&mut RunRequest)) -> Result<Spec, ApiError> {
+    let given = Given {
+        config,
+        rootfs_bytes,
+        id: "0123456789abcdef",
+        sizing: &sizing::size(250, 64).unwrap(),
+    };
+    resolve(&request(change), &given)
+}
+
+#[test]
+fn a_snapshot_is_mapped_where_it_fits_and_a_disk_where_it_does_not() {
+    for (rootfs_bytes, slot) in [
+        (PMEM_WINDOW_BYTES, standing::PMEM),
+        (PMEM_WINDOW_BYTES + 1, standing::DISK),
+    ] {
+        let spec = resolve_as(&image(), rootfs_bytes, |_| ()).unwrap();
+        assert_eq!(spec.container.rootfs_slot, slot);
+        assert_eq!(spec.container.scratch_slot, Some(standing::SCRATCH));
+    }
+}
+
+#[test]
+fn the_bootstrap_message_tells_how_big_the_microvm_is() {
+    let sizing = sizing::size(2500, 512).unwrap();
+    let spec = resolve_as(&image(), 0, |request| request.waits_for_vcpus = false).unwrap();
+    let start = spec.start(&sizing, vec![1], 2);
+    assert_eq!((start.vcpus, start.waits_for_vcpus), (3, false));
+    assert_eq!(start.growth_mib, sizing.growth_mib);
 }
 
 #[test]
 fn the_image_alone_decides_what_the_request_leaves_open() {
-    let sizing = sizing::size(250, 64).unwrap();
-    let spec = resolve(&request(|_| ()), &image(), "0123456789abcdef", &sizing).unwrap();
+    let spec = resolve_as(&image(), 0, |_| ()).unwrap();
     assert_eq!(spec.container.argv, words("/entry serve all"));
     assert_eq!(spec.container.env, words("PATH=/app HOSTNAME=0123456789ab LANG=C"));
     assert_eq!(spec.container.working_directory, "/srv");

@@ -1,6 +1,8 @@
 //! A VMM and the guest agent in it, for tests: no KVM, no guest, only what both say in [`protocol`].
 //!
-//! What it does is written in the file that its configuration gives as initramfs: one [`Step`] per line.
+//! What it does is written in the file that its configuration gives as initramfs: one [`Step`] per line. A clone does the same, unless
+//! there is a file of that name with `.clone` behind it; `.waiting` is what it does before it waits, `.build` what is done instead of saving a
+//! template. `.builds` has a line for each template that was to be saved.
 
 #![forbid(unsafe_code)]
 
@@ -8,12 +10,13 @@ mod guest;
 
 use std::error::Error;
 use std::io::{Read, Write};
+use std::os::fd::AsFd;
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
 
 use protocol::frame;
 use protocol::guest::{ExitStatus, StartFailure};
-use protocol::vmm::{Config, Control, Device, Event, ExitCode};
-use rustix::process::{PidfdFlags, PidfdGetfdFlags};
+use protocol::vmm::{Boot, Config, Control, Device, Event, ExitCode, Origin, Request, standing};
 
 use guest::Guest;
 
@@ -77,39 +80,102 @@ enum Step {
     Hang,
 }
 
+/// What is written down in a template: where the scripts are.
+const STATE: &str = "state";
+
 fn main() -> Result<()> {
     let mut document = String::new();
     std::io::stdin().read_to_string(&mut document)?;
     let config: Config = serde_json::from_str(&document)?;
-    let Control::Descriptor(3) = config.control else {
-        return Err("the control socket was not passed as descriptor 3".into());
+    let Control::Descriptor(1) = config.control else {
+        return Err("the control socket was not passed as standard output".into());
     };
-    // By way of the kernel, which vouches for the number: safe code cannot simply believe it.
-    let own = rustix::process::pidfd_open(rustix::process::getpid(), PidfdFlags::empty())?;
-    let control = rustix::process::pidfd_getfd(own, 3, PidfdGetfdFlags::empty())?;
-    let control = UnixListener::from(control);
-    let Some(Device::Vsock { socket, .. }) = config.slots.first() else {
-        return Err("the first slot has no vsock".into());
-    };
-    for path in config.slots.iter().flat_map(files) {
-        std::fs::metadata(path)?;
+    let control = UnixListener::from(std::io::stdout().as_fd().try_clone_to_owned()?);
+    if let Origin::Boot(Boot {
+        save: Some(directory),
+        initramfs,
+        ..
+    }) = &config.origin
+    {
+        return save(directory, initramfs);
     }
+    let (script, is_clone) = match &config.origin {
+        Origin::Boot(boot) => (boot.initramfs.clone(), false),
+        Origin::Template(directory) => (PathBuf::from(std::fs::read_to_string(directory.join(STATE))?), true),
+    };
     let (events, _) = control.accept()?;
     let mut vmm = Vmm {
         events,
-        guest: Guest::new(socket.clone()),
+        guest: Guest::new(PathBuf::new()),
     };
-    for line in std::fs::read_to_string(&config.initramfs)?.lines() {
-        vmm.perform(serde_json::from_str(line)?)?;
+    if is_clone {
+        vmm.follow(&with_ending(&script, "waiting"))?;
     }
-    Ok(())
+    vmm.report(&Event::Waiting { monotonic_ns: 1 })?;
+    let shape = match config.shape {
+        Some(shape) => shape,
+        None => match frame::read(&mut vmm.events)? {
+            Some(Request::Run(shape)) => *shape,
+            Some(Request::Stop) => std::process::exit(ExitCode::Stopped.into()),
+            None => return Err("nobody said what to be".into()),
+        },
+    };
+    let Some(Device::Vsock { socket, .. }) = shape.slots.get(&standing::VSOCK) else {
+        return Err("the first slot has no vsock".into());
+    };
+    for path in shape.slots.values().flat_map(files) {
+        std::fs::metadata(path)?;
+    }
+    vmm.guest = Guest::new(socket.clone());
+    let own = with_ending(&script, "clone");
+    vmm.follow(if is_clone && own.exists() { &own } else { &script })
 }
 
-fn files(device: &Device) -> Vec<&std::path::Path> {
+/// Saves a template, as the script for that says or else in good order, and counts it.
+fn save(directory: &Path, initramfs: &Path) -> Result<()> {
+    let mut count = std::fs::File::options()
+        .create(true)
+        .append(true)
+        .open(with_ending(initramfs, "builds"))?;
+    writeln!(count, "{}", directory.display())?;
+    let script = with_ending(initramfs, "build");
+    if script.exists() {
+        for line in std::fs::read_to_string(script)?.lines() {
+            match serde_json::from_str(line)? {
+                Step::Complain(text) => writeln!(std::io::stderr(), "{text}")?,
+                Step::Exit(code) => std::process::exit(code),
+                Step::Hang => hang(),
+                other => return Err(format!("nothing can do {other:?} while it is saved").into()),
+            }
+        }
+    }
+    if std::fs::read_dir(directory)?.next().is_some() {
+        return Err("the directory of the template is not empty".into());
+    }
+    std::fs::write(directory.join(STATE), initramfs.as_os_str().as_encoded_bytes())?;
+    std::fs::File::create(directory.join("memory"))?.set_len(64 << 20)?;
+    std::process::exit(ExitCode::Saved.into())
+}
+
+fn with_ending(path: &Path, ending: &str) -> PathBuf {
+    let mut path = path.as_os_str().to_owned();
+    path.push(".");
+    path.push(ending);
+    path.into()
+}
+
+fn hang() -> ! {
+    loop {
+        std::thread::park();
+    }
+}
+
+fn files(device: &Device) -> Vec<&Path> {
     match device {
-        Device::BlockConcatenation { parts } => parts.iter().map(std::path::PathBuf::as_path).collect(),
+        Device::BlockConcatenation { parts } | Device::Pmem { parts } => parts.iter().map(PathBuf::as_path).collect(),
         Device::BlockFile { path } => vec![path],
-        Device::Vsock { .. } | Device::Rng => vec![],
+        Device::BlockCopyOnWrite { base, directory } => vec![base, directory],
+        Device::Vsock { .. } | Device::Memory { .. } | Device::Balloon | Device::Rng => vec![],
     }
 }
 
@@ -119,6 +185,14 @@ struct Vmm {
 }
 
 impl Vmm {
+    /// Does what the file says; one that is not there says nothing.
+    fn follow(&mut self, script: &Path) -> Result<()> {
+        for line in std::fs::read_to_string(script).unwrap_or_default().lines() {
+            self.perform(serde_json::from_str(line)?)?;
+        }
+        Ok(())
+    }
+
     fn perform(&mut self, step: Step) -> Result<()> {
         match step {
             Step::Runnable => self.report(&Event::VcpuRunnable { monotonic_ns: 1 }),
@@ -127,9 +201,7 @@ impl Vmm {
             Step::Complain(text) => Ok(writeln!(std::io::stderr(), "{text}")?),
             Step::Exit(code) => std::process::exit(code),
             Step::Abort => std::process::abort(),
-            Step::Hang => loop {
-                std::thread::park();
-            },
+            Step::Hang => hang(),
             Step::Hello(version) => self.guest.hello(version),
             Step::ExpectStart => self.guest.expect_start(),
             Step::Streams => self.guest.connect_streams(),

@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
+use agent::agent::Agent;
 use agent::config::Config;
-use agent::host::{Cgroup, CgroupError, Cgroups};
 use agent::images::{Archive, ImageConfig, Images, Progress, RunnableImage};
-use agent::server::{Claim, EndRequests, Server};
+use agent::launch::{Cgroup, CgroupError, Cgroups};
+use agent::server::{Claim, EndRequests, Server, Surroundings};
 use agent::sizing::CpuLimit;
 use api::client::Client;
 use api::error::{ApiError, ErrorCode};
@@ -26,6 +27,8 @@ pub struct Bench {
     pub client: Client,
     pub cgroups: Arc<FakeCgroups>,
     pub images: Arc<FakeImages>,
+    pub agent: Arc<Agent>,
+    pub memory_pressure: watch::Sender<bool>,
     ends: mpsc::UnboundedSender<()>,
     server: JoinHandle<anyhow::Result<()>>,
 }
@@ -40,6 +43,8 @@ pub fn config(directory: &Path) -> Config {
         kernel: directory.join("vmlinux"),
         initramfs: directory.join("script"),
         vmm: PathBuf::from(env!("CARGO_BIN_EXE_fake-vmm")),
+        templates: Some(directory.join("templates")),
+        pool: 0,
         consoles: None,
         insecure_registries: vec![],
         idle_exit: None,
@@ -57,23 +62,45 @@ pub fn request(change: impl FnOnce(&mut RunRequest)) -> RunRequest {
 impl Bench {
     /// A host agent whose VMMs do what `script` says.
     pub fn start(script: &Script) -> Self {
+        Self::start_with(&[("script", script)], 0)
+    }
+
+    /// A host agent with a pool of so many, whose VMMs do what the named scripts say.
+    pub fn start_with(scripts: &[(&str, &Script)], pool: usize) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let config = config(directory.path());
-        for (file, content) in [
-            (&config.kernel, "kernel"),
-            (&config.initramfs, &script.text()),
-            (&part(&directory), ""),
-        ] {
-            std::fs::write(file, content).unwrap();
+        for (name, content) in [("vmlinux", "kernel"), ("part", "")] {
+            std::fs::write(directory.path().join(name), content).unwrap();
         }
-        let cgroups = Arc::new(FakeCgroups::default());
+        for (name, script) in scripts {
+            std::fs::write(directory.path().join(name), script.text()).unwrap();
+        }
+        Self::start_in(directory, pool)
+    }
+
+    /// A host agent in a directory that has all files, also those of an earlier one.
+    pub fn start_in(directory: tempfile::TempDir, pool: usize) -> Self {
+        let config = Config {
+            pool,
+            ..config(directory.path())
+        };
+        let cgroups = Arc::new(FakeCgroups {
+            directory: directory.path().join("cgroups"),
+            ..FakeCgroups::default()
+        });
         let images = Arc::new(FakeImages {
-            part: part(&directory),
+            part: directory.path().join("part"),
             ..FakeImages::default()
         });
         let client = Client::unix(&config.socket);
         let claim = Claim::take(&config).unwrap();
-        let server = Server::start(config, cgroups.clone(), images.clone(), claim).unwrap();
+        let memory_pressure = watch::Sender::new(false);
+        let surroundings = Surroundings {
+            cgroups: cgroups.clone(),
+            images: images.clone(),
+            memory_pressure: memory_pressure.subscribe(),
+        };
+        let server = Server::start(config, surroundings, claim).unwrap();
+        let agent = server.agent().clone();
         let (ends, mut requests) = mpsc::unbounded_channel();
         let server = tokio::spawn(async move { server.serve(&mut Requests(&mut requests)).await });
         Self {
@@ -81,6 +108,8 @@ impl Bench {
             client,
             cgroups,
             images,
+            agent,
+            memory_pressure,
             ends,
             server,
         }
@@ -105,6 +134,31 @@ impl Bench {
         }
     }
 
+    /// Waits until so many clones wait.
+    pub async fn waiting(&self, count: u32) {
+        while self.agent.pool().status().waiting != count {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// How many templates were to be saved.
+    pub fn builds(&self) -> usize {
+        let builds = std::fs::read_to_string(self.directory.path().join("script.builds"));
+        builds.unwrap_or_default().lines().count()
+    }
+
+    /// The template that is given out, or was last.
+    pub fn template(&self) -> api::template::Template {
+        self.agent.templates().list().remove(0)
+    }
+
+    /// Ends as if the process was killed: nothing is cleaned up but what the end of the process's tasks ends.
+    pub async fn die(self) -> tempfile::TempDir {
+        self.server.abort();
+        let _ = self.server.await;
+        self.directory
+    }
+
     /// Asks the host agent to end, once.
     pub fn ask_to_end(&self) {
         self.ends.send(()).unwrap();
@@ -115,7 +169,7 @@ impl Bench {
         self.ask_to_end();
         self.server.await.unwrap().unwrap();
         let directory = self.directory.path();
-        for left in ["run/tasks", "state/scratch/tasks"] {
+        for left in ["run/microvms", "templates"] {
             let entries = std::fs::read_dir(directory.join(left)).map_or(0, Iterator::count);
             assert_eq!(entries, 0, "{left} is not empty");
         }
@@ -125,10 +179,6 @@ impl Bench {
             assert!(!Path::new(&format!("/proc/{process}")).exists(), "a VMM is left over");
         }
     }
-}
-
-fn part(directory: &tempfile::TempDir) -> PathBuf {
-    directory.path().join("part")
 }
 
 struct Requests<'a>(&'a mut mpsc::UnboundedReceiver<()>);
@@ -144,15 +194,20 @@ impl EndRequests for Requests<'_> {
 /// Cgroups that only remember what was asked of them.
 #[derive(Default)]
 pub struct FakeCgroups {
+    directory: PathBuf,
     pub limits: Arc<Mutex<Vec<CpuLimit>>>,
     pub are_missing: AtomicBool,
     pub refuse_limits: AtomicBool,
     pub processes: Arc<Mutex<Vec<u32>>>,
+    /// The bounds on memory, each with its cgroup.
+    pub memory: Arc<Mutex<Vec<(String, u64)>>>,
     living: Arc<AtomicUsize>,
 }
 
 struct FakeCgroup {
+    path: PathBuf,
     limits: Option<Arc<Mutex<Vec<CpuLimit>>>>,
+    memory: Arc<Mutex<Vec<(String, u64)>>>,
     processes: Arc<Mutex<Vec<u32>>>,
     living: Arc<AtomicUsize>,
 }
@@ -167,11 +222,14 @@ impl Cgroups for FakeCgroups {
         Ok(())
     }
 
-    fn create(&self, _: &str, _: u64) -> Result<Box<dyn Cgroup>, CgroupError> {
+    fn create(&self, id: &str, memory_bytes_max: u64) -> Result<Box<dyn Cgroup>, CgroupError> {
         self.living.fetch_add(1, Ordering::SeqCst);
+        self.memory.lock().unwrap().push((id.to_owned(), memory_bytes_max));
         let limits = (!self.refuse_limits.load(Ordering::SeqCst)).then(|| self.limits.clone());
         Ok(Box::new(FakeCgroup {
+            path: self.directory.join(id),
             limits,
+            memory: self.memory.clone(),
             processes: self.processes.clone(),
             living: self.living.clone(),
         }))
@@ -183,6 +241,16 @@ impl Cgroups for FakeCgroups {
 }
 
 impl Cgroup for FakeCgroup {
+    fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn limit_memory(&self, bytes_max: u64) -> Result<(), CgroupError> {
+        let id = self.path.file_name().unwrap().display().to_string();
+        self.memory.lock().unwrap().push((id, bytes_max));
+        Ok(())
+    }
+
     fn enter(&self, process: u32) -> Result<(), CgroupError> {
         self.processes.lock().unwrap().push(process);
         Ok(())
@@ -259,6 +327,7 @@ impl Images for FakeImages {
                     ..ImageConfig::default()
                 },
                 parts: vec![self.part.clone()],
+                rootfs_bytes: 0,
                 hold: Arc::new(()),
             })
         })

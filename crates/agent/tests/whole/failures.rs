@@ -88,7 +88,7 @@ async fn a_guest_agent_that_breaks_the_protocol_ends_the_task() {
     .await;
     check(
         Script::empty()
-            .then(json!({"hello": 1}))
+            .then(json!({"hello": protocol::guest::VERSION}))
             .then(json!("nonsense"))
             .then(json!("hang")),
         "nonsense",

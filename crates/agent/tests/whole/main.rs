@@ -15,3 +15,4 @@ mod http;
 mod process;
 mod runs;
 mod script;
+mod stats;

@@ -16,6 +16,7 @@ fn command(directory: &Path) -> Command {
         ("--state", "state"),
         ("--runtime", "run"),
         ("--cgroups", "cg"),
+        ("--templates", "templates"),
     ] {
         command.arg(option).arg(directory.join(path));
     }
@@ -98,16 +99,11 @@ async fn after_a_kill_the_next_one_cleans_up_and_takes_over() {
     let directory = tempfile::tempdir().unwrap();
     let mut first = ready(&mut command(directory.path())).await;
     first.kill().await.unwrap();
-    let left = [
-        directory.path().join("run/tasks/0123"),
-        directory.path().join("state/scratch/tasks"),
-    ];
-    for path in &left {
-        std::fs::create_dir_all(path).unwrap();
-        std::fs::write(path.join("file"), "left over").unwrap();
-    }
+    let left = directory.path().join("run/microvms/17");
+    std::fs::create_dir_all(&left).unwrap();
+    std::fs::write(left.join("vsock"), "left over").unwrap();
     let mut second = ready(&mut command(directory.path())).await;
-    assert!(!left[0].exists() && !left[1].join("file").exists());
+    assert!(!left.exists());
     Client::unix(&directory.path().join("mote.sock"))
         .version()
         .await

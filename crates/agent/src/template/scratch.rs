@@ -1,4 +1,4 @@
-//! Scratch disks: a sparse ext4 file system per task, copied from a template that is made once.
+//! The scratch disk as it is before anybody writes to it: a sparse ext4 file system, made once. Tasks see it through a copy-on-write view.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, Write};
@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::fs::SeekFrom;
 use rustix::io::Errno;
@@ -59,119 +59,90 @@ pub enum ScratchError {
     },
 }
 
-/// The formatted disks that others are copied from.
+/// The formatted disk of one size.
 #[derive(Debug)]
-pub struct Templates {
+pub struct ScratchDisk {
     directory: PathBuf,
-    // Tasks that start at the same time share one formatting.
-    making: Mutex<()>,
+    size_mib: u32,
+    // Shared by all who start; whoever comes first formats, the others wait for that.
+    made: Mutex<Option<Arc<Path>>>,
 }
 
-/// The scratch disk of a task; the file goes when this value goes.
-#[derive(Debug)]
-pub struct Scratch {
-    path: Option<PathBuf>,
-}
+/// A file that goes with its guard unless it becomes what it was made for.
+struct Unfinished<'a>(&'a Path);
 
-impl Templates {
-    /// Templates, and the disks of tasks, in `directory`.
+impl ScratchDisk {
+    /// A disk of `size_mib`, kept in `directory`.
     #[must_use]
-    pub const fn new(directory: PathBuf) -> Self {
+    pub const fn new(directory: PathBuf, size_mib: u32) -> Self {
         Self {
             directory,
-            making: Mutex::new(()),
+            size_mib,
+            made: Mutex::new(None),
         }
     }
 
-    /// A disk of `size_mib` for the task `id`.
-    pub fn copy(&self, id: &str, size_mib: u32) -> Result<Scratch, ScratchError> {
-        let template = self.template(size_mib)?;
-        let path = disks_directory(&self.directory).join(id);
-        let failed = |source| ScratchError::Io {
-            attempted: "make",
-            path: path.clone(),
-            source,
-        };
-        fs::create_dir_all(disks_directory(&self.directory)).map_err(failed)?;
-        let mut source = File::open(&template).map_err(failed)?;
-        let mut target = File::options()
-            .read(true)
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&path)
-            .map_err(failed)?;
-        // From here on the file goes with its guard.
-        let scratch = Scratch {
-            path: Some(path.clone()),
-        };
-        clone_or_copy(&mut source, &mut target).map_err(failed)?;
-        Ok(scratch)
+    /// The directory that it is in: where there is room for what is written to it.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        &self.directory
     }
 
-    fn template(&self, size_mib: u32) -> Result<PathBuf, ScratchError> {
-        let path = self.directory.join(format!("template-v{VERSION}-{size_mib}.ext4"));
-        // The lock guards no data: a holder that panicked left nothing half-changed.
-        let _making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
-        if path.exists() {
-            return Ok(path);
+    /// The file that nobody writes to; formatted by whoever asks first.
+    pub fn base(&self) -> Result<Arc<Path>, ScratchError> {
+        // A holder that panicked left nothing half-changed.
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(path) = &*made {
+            return Ok(path.clone());
         }
-        fs::create_dir_all(&self.directory).map_err(|source| ScratchError::Io {
-            attempted: "make",
-            path: path.clone(),
-            source,
-        })?;
-        let unfinished = Scratch {
-            path: Some(self.directory.join("template.part")),
-        };
-        format(unfinished.path(), size_mib)?;
-        fs::rename(unfinished.path(), &path).map_err(|source| ScratchError::Io {
-            attempted: "make",
-            path: path.clone(),
-            source,
-        })?;
-        unfinished.forget();
+        let name = format!("template-v{VERSION}-{}.ext4", self.size_mib);
+        let path: Arc<Path> = self.directory.join(name).into();
+        if !path.exists() {
+            self.format_as(&path)?;
+        }
+        *made = Some(path.clone());
         Ok(path)
     }
+
+    fn format_as(&self, path: &Path) -> Result<(), ScratchError> {
+        let failed = |source| ScratchError::Io {
+            attempted: "make",
+            path: path.to_owned(),
+            source,
+        };
+        fs::create_dir_all(&self.directory).map_err(failed)?;
+        let part = self.directory.join("template.part");
+        let unfinished = Unfinished(&part);
+        format(&part, self.size_mib)?;
+        fs::rename(&part, path).map_err(failed)?;
+        std::mem::forget(unfinished);
+        Ok(())
+    }
+
+    /// Copies it to `path`, as sparse as it is.
+    pub fn copy_to(&self, path: &Path) -> Result<(), ScratchError> {
+        let base = self.base()?;
+        let failed = |source| ScratchError::Io {
+            attempted: "copy",
+            path: path.to_owned(),
+            source,
+        };
+        let mut source = File::open(&base).map_err(failed)?;
+        let mut options = File::options();
+        options.read(true).write(true).create_new(true).mode(0o600);
+        let mut target = options.open(path).map_err(failed)?;
+        clone_or_copy(&mut source, &mut target).map_err(failed)
+    }
 }
 
-impl Scratch {
-    /// Where the file is.
-    pub fn path(&self) -> &Path {
-        self.path.as_deref().unwrap_or(Path::new(""))
-    }
-
-    /// Removes the file.
-    pub fn remove(mut self) -> Result<(), ScratchError> {
-        match self.path.take() {
-            Some(path) => fs::remove_file(&path).map_err(|source| ScratchError::Io {
-                attempted: "remove",
-                path,
-                source,
-            }),
-            None => Ok(()),
-        }
-    }
-
-    fn forget(mut self) {
-        self.path = None;
-    }
-}
-
-impl Drop for Scratch {
+impl Drop for Unfinished<'_> {
     fn drop(&mut self) {
-        if let Some(path) = &self.path
-            && let Err(error) = fs::remove_file(path)
+        if let Err(error) = fs::remove_file(self.0)
             && error.kind() != io::ErrorKind::NotFound
         {
-            tracing::error!(path = %path.display(), "a scratch disk is left over: {error}");
+            tracing::error!(path = %self.0.display(), "a scratch disk is left over: {error}");
         }
     }
-}
-
-/// Where the disks of tasks are, below the directory of [`Templates`].
-pub fn disks_directory(directory: &Path) -> PathBuf {
-    directory.join("tasks")
 }
 
 fn format(path: &Path, size_mib: u32) -> Result<(), ScratchError> {
@@ -244,9 +215,10 @@ mod tests {
     #[test]
     fn a_disk_has_its_whole_size_and_takes_little_room() {
         let state = tempfile::tempdir().unwrap();
-        let templates = Templates::new(state.path().to_owned());
-        let scratch = templates.copy("one", 20 << 10).unwrap();
-        let metadata = fs::metadata(scratch.path()).unwrap();
+        let disk = ScratchDisk::new(state.path().to_owned(), 20 << 10);
+        let copy = state.path().join("copy");
+        disk.copy_to(&copy).unwrap();
+        let metadata = fs::metadata(&copy).unwrap();
         assert_eq!(metadata.len(), 20 << 30);
         assert!(
             metadata.blocks() * 512 < 4 << 20,
@@ -256,27 +228,27 @@ mod tests {
         let checked = Command::new("e2fsck")
             .env("PATH", SEARCH_PATH)
             .args(["-fn"])
-            .arg(scratch.path())
+            .arg(&copy)
             .output()
             .unwrap();
         assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stdout));
     }
 
     #[test]
-    fn a_disk_goes_with_its_guard_and_its_template_stays() {
+    fn it_is_formatted_once() {
         let state = tempfile::tempdir().unwrap();
-        let templates = Templates::new(state.path().to_owned());
-        drop(templates.copy("one", 64).unwrap());
-        templates.copy("two", 64).unwrap().remove().unwrap();
-        assert_eq!(fs::read_dir(disks_directory(state.path())).unwrap().count(), 0);
-        assert!(templates.template(64).unwrap().exists());
+        let made = |disk: &ScratchDisk| fs::metadata(disk.base().unwrap()).unwrap().ino();
+        let disk = ScratchDisk::new(state.path().to_owned(), 64);
+        assert_eq!(made(&disk), made(&disk));
+        assert_eq!(made(&disk), made(&ScratchDisk::new(state.path().to_owned(), 64)));
+        assert_eq!(fs::read_dir(state.path()).unwrap().count(), 1);
     }
 
     #[test]
     fn a_size_that_cannot_be_formatted_leaves_nothing() {
         let state = tempfile::tempdir().unwrap();
-        let templates = Templates::new(state.path().to_owned());
-        assert!(matches!(templates.copy("one", 0), Err(ScratchError::Format { .. })));
+        let disk = ScratchDisk::new(state.path().to_owned(), 0);
+        assert!(matches!(disk.base(), Err(ScratchError::Format { .. })));
         assert_eq!(fs::read_dir(state.path()).unwrap().count(), 0);
     }
 }

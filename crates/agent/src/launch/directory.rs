@@ -1,4 +1,4 @@
-//! The directory of a running task: its sockets.
+//! The directory of a microVM: its sockets.
 
 use std::fs::{self, DirBuilder};
 use std::io;
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 /// A directory could not be made or removed.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot {attempted} the task's directory {}", path.display())]
+#[error("cannot {attempted} the microVM's directory {}", path.display())]
 pub struct DirectoryError {
     attempted: &'static str,
     path: PathBuf,
@@ -16,24 +16,19 @@ pub struct DirectoryError {
 
 /// A directory that goes, with all that is in it, when this value goes.
 #[derive(Debug)]
-pub struct TaskDirectory {
+pub struct RuntimeDirectory {
     path: Option<PathBuf>,
 }
 
-impl TaskDirectory {
-    /// Makes it, for the owner alone.
+impl RuntimeDirectory {
+    /// Makes it, for the owner alone; the directory around it is there already.
     pub fn create(path: &Path) -> Result<Self, DirectoryError> {
         let failed = |source| DirectoryError {
             attempted: "make",
             path: path.to_owned(),
             source,
         };
-        let mut builder = DirBuilder::new();
-        builder.mode(0o700);
-        if let Some(parent) = path.parent() {
-            builder.recursive(true).create(parent).map_err(failed)?;
-        }
-        builder.recursive(false).create(path).map_err(failed)?;
+        DirBuilder::new().mode(0o700).create(path).map_err(failed)?;
         Ok(Self {
             path: Some(path.to_owned()),
         })
@@ -57,12 +52,12 @@ impl TaskDirectory {
     }
 }
 
-impl Drop for TaskDirectory {
+impl Drop for RuntimeDirectory {
     fn drop(&mut self) {
         if let Some(path) = &self.path
             && let Err(error) = fs::remove_dir_all(path)
         {
-            tracing::error!(path = %path.display(), "a task's directory is left over: {error}");
+            tracing::error!(path = %path.display(), "a microVM's directory is left over: {error}");
         }
     }
 }

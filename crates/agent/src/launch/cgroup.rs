@@ -1,11 +1,15 @@
-//! Cgroups: what a VMM may use, and the hold on every process of a task.
+//! Cgroups: what a VMM may use, and the hold on every process of it.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Seek};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 
 use crate::sizing::CpuLimit;
 
@@ -15,7 +19,7 @@ const PARENT: &str = "mote";
 /// The longest name of a parent: Linux takes 255 bytes.
 const PARENT_LEN_MAX: usize = 200;
 
-/// The controllers that a task needs.
+/// The controllers that a microVM needs.
 const CONTROLLERS: [&str; 3] = ["cpu", "memory", "pids"];
 
 /// How long killed processes may take to be gone.
@@ -59,22 +63,28 @@ pub enum CgroupError {
     },
 }
 
-/// What makes cgroups for tasks.
+/// What makes cgroups for microVMs.
 pub trait Cgroups: Send + Sync + 'static {
-    /// Checks that tasks can be metered on this host.
+    /// Checks that microVMs can be metered on this host.
     fn check(&self) -> Result<(), CgroupError>;
 
-    /// Makes the cgroup of the task `id`, whose processes may use so much memory together.
+    /// Makes the cgroup of the microVM `id`, whose processes may use so much memory together.
     fn create(&self, id: &str, memory_bytes_max: u64) -> Result<Box<dyn Cgroup>, CgroupError>;
 
-    /// Ends every process in cgroups of ours and removes these, and their parent; how many tasks had one.
+    /// Ends every process in cgroups of ours and removes these, and their parent; how many microVMs had one.
     fn remove_leftovers(&self) -> Result<usize, CgroupError>;
 }
 
-/// The cgroup of one task. Dropping it removes it as [`Self::remove`] does.
+/// The cgroup of one microVM. Dropping it removes it as [`Self::remove`] does.
 pub trait Cgroup: Send + Sync {
+    /// Where it is.
+    fn path(&self) -> &Path;
+
     /// Moves a process into it.
     fn enter(&self, process: u32) -> Result<(), CgroupError>;
+
+    /// Bounds the memory of its processes from now on.
+    fn limit_memory(&self, bytes_max: u64) -> Result<(), CgroupError>;
 
     /// Bounds the CPU time of its processes from now on.
     fn limit_cpu(&self, limit: CpuLimit) -> Result<(), CgroupError>;
@@ -84,10 +94,12 @@ pub trait Cgroup: Send + Sync {
 }
 
 /// The kernel's cgroup v2 hierarchy.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct CgroupV2 {
     root: PathBuf,
     parent: PathBuf,
+    // Shared by all tasks that start: the parent is made by the first and stays open for the others.
+    opened: Mutex<Option<Arc<OwnedFd>>>,
 }
 
 impl CgroupV2 {
@@ -95,7 +107,50 @@ impl CgroupV2 {
     #[must_use]
     pub fn new(root: PathBuf, runtime: &Path) -> Self {
         let parent = root.join(parent_name(runtime));
-        Self { root, parent }
+        Self {
+            root,
+            parent,
+            opened: Mutex::new(None),
+        }
+    }
+
+    /// The parent of all our cgroups; checked, made and opened by whoever comes first.
+    fn parent(&self) -> Result<Arc<OwnedFd>, CgroupError> {
+        // The lock guards one value that is set whole.
+        let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(parent) = &*opened {
+            return Ok(parent.clone());
+        }
+        self.check_controllers()?;
+        let enable = CONTROLLERS.map(|name| format!("+{name}")).join(" ");
+        make(&self.parent)?;
+        write(&self.root.join("cgroup.subtree_control"), &enable)?;
+        write(&self.parent.join("cgroup.subtree_control"), &enable)?;
+        let file = File::open(&self.parent).map_err(|source| CgroupError::Io {
+            attempted: "open",
+            path: self.parent.clone(),
+            source,
+        })?;
+        let parent = Arc::new(OwnedFd::from(file));
+        *opened = Some(parent.clone());
+        Ok(parent)
+    }
+
+    fn check_controllers(&self) -> Result<(), CgroupError> {
+        let Ok(available) = fs::read_to_string(self.root.join("cgroup.controllers")) else {
+            return Err(CgroupError::NotMounted {
+                root: self.root.clone(),
+            });
+        };
+        for controller in CONTROLLERS {
+            if !available.split_whitespace().any(|name| name == controller) {
+                return Err(CgroupError::Controller {
+                    controller,
+                    root: self.root.clone(),
+                });
+            }
+        }
+        Ok(())
     }
 }
 
@@ -114,33 +169,29 @@ fn parent_name(runtime: &Path) -> String {
 
 impl Cgroups for CgroupV2 {
     fn check(&self) -> Result<(), CgroupError> {
-        let Ok(available) = fs::read_to_string(self.root.join("cgroup.controllers")) else {
-            return Err(CgroupError::NotMounted {
-                root: self.root.clone(),
-            });
-        };
-        for controller in CONTROLLERS {
-            if !available.split_whitespace().any(|name| name == controller) {
-                return Err(CgroupError::Controller {
-                    controller,
-                    root: self.root.clone(),
-                });
-            }
-        }
-        Ok(())
+        self.parent().map(drop)
     }
 
     fn create(&self, id: &str, memory_bytes_max: u64) -> Result<Box<dyn Cgroup>, CgroupError> {
-        self.check()?;
-        let parent = self.parent.clone();
-        let enable = CONTROLLERS.map(|name| format!("+{name}")).join(" ");
-        make(&parent)?;
-        write(&self.root.join("cgroup.subtree_control"), &enable)?;
-        write(&parent.join("cgroup.subtree_control"), &enable)?;
-        let path = parent.join(id);
-        make(&path)?;
-        let cgroup = TaskCgroup { path, is_there: true };
-        write(&cgroup.path.join("memory.max"), &memory_bytes_max.to_string())?;
+        let parent = self.parent()?;
+        let path = self.parent.join(id);
+        match rustix::fs::mkdirat(&*parent, id, Mode::from_raw_mode(0o755)) {
+            Ok(()) => {}
+            Err(errno) => {
+                return Err(CgroupError::Io {
+                    attempted: "make the cgroup",
+                    path,
+                    source: errno.into(),
+                });
+            }
+        }
+        let cgroup = MicrovmCgroup {
+            parent,
+            path,
+            id: id.to_owned(),
+            is_there: true,
+        };
+        cgroup.limit_memory(memory_bytes_max)?;
         Ok(Box::new(cgroup))
     }
 
@@ -164,24 +215,49 @@ impl Cgroups for CgroupV2 {
             remove(&entry.path())?;
             removed += 1;
         }
+        *self.opened.lock().unwrap_or_else(PoisonError::into_inner) = None;
         remove(&self.parent)?;
         Ok(removed)
     }
 }
 
-struct TaskCgroup {
+struct MicrovmCgroup {
+    // Files are opened from here: two steps of a path instead of six.
+    parent: Arc<OwnedFd>,
     path: PathBuf,
+    id: String,
     is_there: bool,
 }
 
-impl Cgroup for TaskCgroup {
+impl MicrovmCgroup {
+    fn write(&self, file: &str, text: &str) -> Result<(), CgroupError> {
+        let flags = OFlags::WRONLY | OFlags::CLOEXEC;
+        let opened = rustix::fs::openat(&*self.parent, format!("{}/{file}", self.id), flags, Mode::empty());
+        let written = opened.and_then(|opened| rustix::io::write(opened, text.as_bytes()));
+        written.map(drop).map_err(|errno: Errno| CgroupError::Io {
+            attempted: "write to",
+            path: self.path.join(file),
+            source: errno.into(),
+        })
+    }
+}
+
+impl Cgroup for MicrovmCgroup {
+    fn path(&self) -> &Path {
+        &self.path
+    }
+
     fn enter(&self, process: u32) -> Result<(), CgroupError> {
-        write(&self.path.join("cgroup.procs"), &process.to_string())
+        self.write("cgroup.procs", &process.to_string())
+    }
+
+    fn limit_memory(&self, bytes_max: u64) -> Result<(), CgroupError> {
+        self.write("memory.max", &bytes_max.to_string())
     }
 
     fn limit_cpu(&self, limit: CpuLimit) -> Result<(), CgroupError> {
         let text = format!("{} {}", limit.quota_microseconds, limit.period_microseconds);
-        write(&self.path.join("cpu.max"), &text)
+        self.write("cpu.max", &text)
     }
 
     fn remove(&mut self) -> Result<(), CgroupError> {
@@ -190,7 +266,7 @@ impl Cgroup for TaskCgroup {
     }
 }
 
-impl Drop for TaskCgroup {
+impl Drop for MicrovmCgroup {
     fn drop(&mut self) {
         if self.is_there
             && let Err(error) = remove(&self.path)
@@ -280,7 +356,7 @@ mod tests {
             fs::write(root.path().join("cgroup.controllers"), controllers).unwrap();
         }
         CgroupV2::new(root.path().to_owned(), Path::new("/run/mote"))
-            .check()
+            .check_controllers()
             .map_err(|error| error.to_string())
     }
 

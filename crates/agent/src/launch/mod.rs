@@ -1,0 +1,265 @@
+//! VMMs as the host holds them: a process, and the runtime directory, cgroup and control connection that go with it.
+//!
+//! A VMM is started without a shape: it prepares what all microVMs of its origin have in common and waits to be told what to be. So those
+//! that a task waits for and those of the pool are made alike, and all that one holds is named after itself, not after a task.
+
+mod cgroup;
+mod directory;
+mod ending;
+mod frames;
+mod process;
+
+use std::io::{self, Write};
+use std::os::unix::net::{UnixListener, UnixStream as StdStream};
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use protocol::frame::FrameError;
+use protocol::vmm::{Config, Control, Event, ExitCode, Origin, Request, Shape};
+use tokio::io::BufReader;
+use tokio::net::UnixStream;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::process::ChildStderr;
+
+pub use cgroup::{Cgroup, CgroupError, CgroupV2, Cgroups};
+pub use ending::{ending, last_lines};
+pub use frames::{is_disconnect, read as read_frame, write as write_frame};
+pub use process::{End, VmmProcess};
+
+use directory::{DirectoryError, RuntimeDirectory};
+
+/// The number under which a VMM inherits its control socket: its standard output, which it does not use otherwise. Its configuration
+/// comes over standard input.
+const CONTROL_DESCRIPTOR: i32 = 1;
+
+/// Why a VMM could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum LaunchError {
+    /// Its directory.
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
+    /// Its cgroup.
+    #[error(transparent)]
+    Cgroup(#[from] CgroupError),
+    /// A socket.
+    #[error("cannot make the socket {}", path.display())]
+    Socket {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The program.
+    #[error("cannot start the VMM {}", path.display())]
+    Spawn {
+        /// The program.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// It ended before it was of use.
+    #[error("the VMM ended early: {0}")]
+    Ended(String),
+}
+
+/// Starts the VMMs of one host agent.
+pub struct Launcher {
+    program: PathBuf,
+    directory: PathBuf,
+    cgroups: Arc<dyn Cgroups>,
+    next: AtomicU64,
+}
+
+/// A VMM and what it holds on the host. Dropping it ends the process and removes the rest.
+pub struct Vmm {
+    /// The microVM's id: names its directory and cgroup, and is unique among those of one host agent.
+    pub id: String,
+    /// The process.
+    pub process: VmmProcess,
+    /// What the VMM reports.
+    pub events: Events,
+    /// How it is told something.
+    pub requests: OwnedWriteHalf,
+    /// What it says when it fails.
+    pub stderr: ChildStderr,
+    /// What goes after the process.
+    pub held: Held,
+}
+
+/// The events of a VMM, as they come.
+pub type Events = BufReader<OwnedReadHalf>;
+
+/// What a VMM holds on the host beside its process.
+pub struct Held {
+    /// What meters it.
+    pub cgroup: Box<dyn Cgroup>,
+    directory: RuntimeDirectory,
+}
+
+/// Where the host sees a microVM, for who measures it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Whereabouts {
+    /// The VMM's process.
+    pub process: u32,
+    /// Its cgroup.
+    pub cgroup: PathBuf,
+}
+
+impl Launcher {
+    /// Starts `program`s, whose directories are in `directory`.
+    #[must_use]
+    pub fn new(program: PathBuf, directory: PathBuf, cgroups: Arc<dyn Cgroups>) -> Self {
+        Self {
+            program,
+            directory,
+            cgroups,
+            next: AtomicU64::new(1),
+        }
+    }
+
+    /// Starts a VMM, whose processes may use so much memory together. Without a shape it waits for one.
+    ///
+    /// # Errors
+    /// [`LaunchError`]; nothing is left of it then.
+    pub fn launch(&self, origin: Origin, shape: Option<Shape>, memory_bytes_max: u64) -> Result<Vmm, LaunchError> {
+        let id = self.next.fetch_add(1, Ordering::Relaxed).to_string();
+        let directory = RuntimeDirectory::create(&self.directory.join(&id))?;
+        let cgroup = self.cgroups.create(&id, memory_bytes_max)?;
+        let held = Held { cgroup, directory };
+
+        let path = held.path().join("control");
+        let (listener, connection) =
+            listen_and_connect(&path).map_err(|source| LaunchError::Socket { path, source })?;
+        let failed = |source| LaunchError::Spawn {
+            path: self.program.clone(),
+            source,
+        };
+        let (process, pipes) = VmmProcess::spawn(&self.program, listener.into()).map_err(failed)?;
+        // It does nothing before it has its configuration, so nothing that it does escapes the cgroup; and nothing of it stays where
+        // this process is killed in between: it then reads an empty one.
+        held.cgroup.enter(process.id())?;
+        let config = Config {
+            origin,
+            shape,
+            control: Control::Descriptor(CONTROL_DESCRIPTOR),
+        };
+        let document = serde_json::to_vec(&config).map_err(|error| failed(error.into()))?;
+        let mut stdin = pipes.stdin;
+        // Far less than a pipe holds, so this does not wait. A VMM that ends without reading it tells why by its end.
+        let _ = stdin.write_all(&document);
+        let (events, requests) = connection.into_split();
+        Ok(Vmm {
+            id,
+            process,
+            events: BufReader::new(events),
+            requests,
+            stderr: pipes.stderr,
+            held,
+        })
+    }
+}
+
+/// A control socket for a VMM, and the connection to it, which waits in its queue until the VMM takes it.
+fn listen_and_connect(path: &Path) -> io::Result<(UnixListener, UnixStream)> {
+    let listener = UnixListener::bind(path)?;
+    let connection = StdStream::connect(path)?;
+    connection.set_nonblocking(true)?;
+    Ok((listener, UnixStream::from_std(connection)?))
+}
+
+impl Vmm {
+    /// Where the host sees it.
+    #[must_use]
+    pub fn whereabouts(&self) -> Whereabouts {
+        Whereabouts {
+            process: self.process.id(),
+            cgroup: self.held.cgroup.path().to_owned(),
+        }
+    }
+
+    /// Waits until a VMM without a shape has prepared everything else.
+    ///
+    /// # Errors
+    /// [`LaunchError::Ended`]
+    pub async fn waiting(&mut self) -> Result<(), LaunchError> {
+        match read_frame::<Event>(&mut self.events).await {
+            Ok(Some(Event::Waiting { .. })) => Ok(()),
+            Ok(Some(Event::Ended { message, .. })) => Err(LaunchError::Ended(message)),
+            Ok(Some(other)) => Err(LaunchError::Ended(format!("it reported {other:?} instead of waiting"))),
+            Ok(None) | Err(_) => Err(LaunchError::Ended(self.last_words().await)),
+        }
+    }
+
+    /// Tells a waiting VMM what to be.
+    ///
+    /// # Errors
+    /// Where the VMM has ended.
+    pub async fn run(&mut self, shape: Shape) -> Result<(), FrameError> {
+        write_frame(&mut self.requests, &Request::Run(Box::new(shape))).await
+    }
+
+    /// Waits for its end: the exit status, and why it ended, for a person.
+    pub async fn ended(&mut self) -> (io::Result<ExitStatus>, String) {
+        let (status, ended, stderr) = tokio::join!(
+            self.process.wait(),
+            last_event(&mut self.events),
+            last_lines(&mut self.stderr)
+        );
+        let message = ending(&status, ended, &stderr);
+        (status, message)
+    }
+
+    async fn last_words(&mut self) -> String {
+        self.process.kill();
+        self.ended().await.1
+    }
+
+    /// Ends it and removes what it holds.
+    pub async fn end(mut self) {
+        self.process.kill();
+        if let Err(error) = self.process.wait().await {
+            tracing::error!(microvm = self.id, "a VMM cannot be waited for: {error}");
+        }
+        let Self { id, held, .. } = self;
+        held.release(&id).await;
+    }
+}
+
+/// Reads a VMM's events until there are no more; what it said of its end.
+async fn last_event(events: &mut Events) -> Option<(ExitCode, String)> {
+    let mut ended = None;
+    while let Ok(Some(event)) = read_frame::<Event>(events).await {
+        if let Event::Ended { exit, message } = event {
+            ended = Some((exit, message));
+        }
+    }
+    ended
+}
+
+impl Held {
+    /// Where its sockets are.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Removes all of it, whatever fails, and tells what did.
+    pub async fn release(self, id: &str) {
+        let Self { mut cgroup, directory } = self;
+        let released = tokio::task::spawn_blocking(move || {
+            let cgroup = cgroup.remove().map_err(LaunchError::from);
+            cgroup.and(directory.remove().map_err(LaunchError::from))
+        });
+        match released.await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(
+                microvm = id,
+                "something is left over: {}",
+                crate::sentence::sentence(&error)
+            ),
+            Err(error) => tracing::error!(microvm = id, "something may be left over: {error}"),
+        }
+    }
+}
