@@ -5,73 +5,68 @@ use std::panic;
 use protocol::guest::{DOORBELL_BOOTED, DOORBELL_SHUTDOWN};
 use rustix::process::{WaitOptions, wait};
 use rustix::system::{RebootCommand, reboot};
+use rustix::thread::sched_yield;
+use rustix::time::{ClockId, clock_gettime};
 
-use crate::control::{Control, ControlError};
-use crate::failure::{StepError, sentence};
-use crate::guest;
+use crate::failure::sentence;
 use crate::kernel_log;
-use crate::mount::Mounted;
+use crate::ready::Ready;
 use crate::sys::doorbell::Doorbell;
 use crate::sys::{process, signal};
 use crate::task::{Task, TaskError};
-
-/// What ends the microVM before its time.
-#[derive(Debug, thiserror::Error)]
-enum BootError {
-    #[error(transparent)]
-    Control(#[from] ControlError),
-    #[error(transparent)]
-    Step(#[from] StepError),
-    #[error(transparent)]
-    Task(#[from] TaskError),
-}
 
 /// Boots the guest, runs the task, ends the microVM.
 ///
 /// Where there is nobody to tell that it failed, it dies: the kernel then panics, and the VMM reports that. Nothing that went
 /// wrong looks like a good end.
 pub fn run() -> ! {
+    panic::set_hook(Box::new(|panic| die(&panic.to_string())));
     let doorbell = match Doorbell::open() {
         Ok(doorbell) => doorbell,
         Err(error) => die(&format!("cannot open the doorbell: {error}")),
     };
-    doorbell.ring(DOORBELL_BOOTED);
-    panic::set_hook(Box::new(|panic| die(&panic.to_string())));
-    let mut control = match Control::connect() {
-        Ok(control) => control,
-        Err(error) => {
-            // Without /dev the log cannot be reached.
-            let _ = guest::set_up();
-            die(&sentence(&error))
-        }
+    let mut ready = match Ready::make(doorbell) {
+        Ok(ready) => ready,
+        Err(error) => die(&sentence(&error)),
     };
-    let mut mounted = Mounted::default();
-    if let Err(error) = run_task(&mut control, &mut mounted) {
+    come_to_rest();
+    ready.doorbell.ring(DOORBELL_BOOTED);
+    // Here templates are taken: what follows happens in each clone.
+    let plugged = ready.doorbell.plugged_slots();
+    if let Err(error) = run_task(&mut ready, plugged) {
         let message = sentence(&error);
         kernel_log::emergency(&message);
-        if let Err(error) = control.fail(message) {
+        if let Err(error) = ready.control.fail(message) {
             die(&format!("cannot tell the host: {error}"));
         }
     }
-    shut_down(&doorbell, &mut mounted)
+    shut_down(&ready)
 }
 
-/// All that the host asks for, from the bootstrap message on.
-fn run_task(control: &mut Control, mounted: &mut Mounted) -> Result<(), BootError> {
-    guest::set_up()?;
-    let start = control.read_start()?;
-    guest::identify(&start)?;
-    Task::begin(&start, control, mounted)?.run()?;
-    Ok(())
+/// All that the host asks for.
+fn run_task(ready: &mut Ready, plugged: u32) -> Result<(), TaskError> {
+    Task::begin(ready, plugged)?.run()
 }
 
-/// Ends every process, writes everything back, and rings for the end.
-fn shut_down(doorbell: &Doorbell, mounted: &mut Mounted) -> ! {
-    signal::kill_all();
-    while wait(WaitOptions::empty()).is_ok() {}
-    mounted.unmount_all();
+/// Lets everybody else finish what is under way, until the next tick of the clock: a clone that begins right behind one does not have to
+/// handle the next at once.
+fn come_to_rest() {
     rustix::fs::sync();
-    doorbell.ring(DOORBELL_SHUTDOWN);
+    let tick = || clock_gettime(ClockId::MonotonicCoarse);
+    let before = tick();
+    while tick() == before {
+        sched_yield();
+    }
+}
+
+/// Rings for the end. What the scratch disk and the processes hold goes with the microVM; other disks get what was written.
+fn shut_down(ready: &Ready) -> ! {
+    if ready.disks.keeps() {
+        signal::kill_all();
+        while wait(WaitOptions::empty()).is_ok() {}
+        rustix::fs::sync();
+    }
+    ready.doorbell.ring(DOORBELL_SHUTDOWN);
     // A VMM that does not listen still notices a reset.
     let _ = reboot(RebootCommand::Restart);
     die("the microVM did not end")

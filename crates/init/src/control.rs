@@ -1,19 +1,17 @@
 //! The control connection to the host: messages out of and into a socket, without ever waiting once the task runs.
 
 use std::fs::File;
-use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::io::{self, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use protocol::frame::{self, FrameError};
 use protocol::guest::{CONTROL_PORT, Start, ToGuest, ToHost, VERSION};
+use rustix::buffer::spare_capacity;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::Errno;
+use rustix::io::{Errno, read, write};
 
 use crate::frames::Frames;
 use crate::sys::vsock;
-
-/// Bytes taken off the socket at once.
-const READ_LEN: usize = 16 * 1024;
 
 /// How long a host may take to read the last message before the microVM ends without it.
 const FAREWELL_SECONDS: i64 = 5;
@@ -35,49 +33,65 @@ pub enum ControlError {
     NoStart,
 }
 
-/// What a reading brought.
-#[derive(Debug)]
-pub struct Received {
-    /// The messages that are complete now.
-    pub messages: Vec<ToGuest>,
-    /// Whether the host closed the connection behind them.
-    pub ended: bool,
-}
-
 /// The connection.
 #[derive(Debug)]
 pub struct Control {
-    socket: File,
+    socket: OwnedFd,
     incoming: Frames<ToGuest>,
     /// Encoded and not yet taken by the socket. A task says a handful of things, so this needs no limit.
     outgoing: Vec<u8>,
 }
 
 impl Control {
-    /// Connects and says hello.
+    /// Makes the socket, which is connected to nobody yet and never blocks.
     ///
     /// # Errors
-    /// [`ControlError`].
-    pub fn connect() -> Result<Self, ControlError> {
-        let mut socket = File::from(vsock::connect(CONTROL_PORT).map_err(ControlError::Connect)?);
-        frame::write(&mut socket, &ToHost::Hello { version: VERSION })?;
+    /// [`ControlError::Connect`].
+    pub fn prepare() -> Result<Self, ControlError> {
         Ok(Self {
-            socket,
+            socket: vsock::socket().map_err(ControlError::Connect)?,
             incoming: Frames::default(),
             outgoing: Vec::new(),
         })
     }
 
-    /// Waits for the bootstrap message; from then on the socket never blocks.
+    /// Where what the host sends is collected.
+    pub const fn incoming(&mut self) -> &mut Frames<ToGuest> {
+        &mut self.incoming
+    }
+
+    /// Asks the host for a connection.
+    ///
+    /// # Errors
+    /// [`ControlError::Connect`].
+    pub fn begin(&self) -> Result<(), ControlError> {
+        vsock::begin(&self.socket, CONTROL_PORT).map_err(ControlError::Connect)
+    }
+
+    /// Says hello when the host has accepted the connection.
     ///
     /// # Errors
     /// [`ControlError`].
-    pub fn read_start(&mut self) -> Result<Start, ControlError> {
-        let Some(ToGuest::Start(start)) = frame::read(&mut self.socket)? else {
-            return Err(ControlError::NoStart);
-        };
-        rustix::io::ioctl_fionbio(&self.socket, true).map_err(|error| ControlError::Broken(error.into()))?;
-        Ok(*start)
+    pub fn say_hello(&mut self) -> Result<(), ControlError> {
+        vsock::finish(&self.socket).map_err(ControlError::Connect)?;
+        self.send(&ToHost::Hello { version: VERSION })
+    }
+
+    /// Waits for the bootstrap message.
+    ///
+    /// # Errors
+    /// [`ControlError`].
+    pub fn wait_for_start(&mut self) -> Result<Start, ControlError> {
+        loop {
+            // The host may well have answered already.
+            let ended = self.receive()?;
+            match self.next_message()? {
+                Some(ToGuest::Start(start)) => return Ok(*start),
+                Some(_) => return Err(ControlError::NoStart),
+                None if ended => return Err(ControlError::NoStart),
+                None => self.wait(None).map_err(ControlError::Broken)?,
+            }
+        }
     }
 
     /// Sends `message`, or keeps it until the socket takes it.
@@ -95,12 +109,13 @@ impl Control {
     /// [`ControlError::Broken`].
     pub fn flush(&mut self) -> Result<(), ControlError> {
         while !self.outgoing.is_empty() {
-            match self.socket.write(&self.outgoing) {
+            match write(&self.socket, &self.outgoing) {
                 Ok(len) => drop(self.outgoing.drain(..len)),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(Errno::AGAIN) => break,
+                Err(Errno::INTR) => {}
                 // Reading tells the end in its turn.
-                Err(error) if is_end(&error) => self.outgoing.clear(),
-                Err(error) => return Err(ControlError::Broken(error)),
+                Err(error) if is_end(error) => self.outgoing.clear(),
+                Err(error) => return Err(ControlError::Broken(error.into())),
             }
         }
         Ok(())
@@ -111,40 +126,45 @@ impl Control {
         !self.outgoing.is_empty()
     }
 
-    /// Takes what the host has sent.
+    /// Takes what the host has sent, and tells whether it closed the connection behind it.
     ///
     /// # Errors
-    /// [`ControlError`].
-    pub fn receive(&mut self) -> Result<Received, ControlError> {
-        let mut bytes = [0; READ_LEN];
-        match self.socket.read(&mut bytes) {
-            Ok(len) => Ok(Received {
-                messages: self.incoming.push(&bytes[..len])?,
-                ended: len == 0,
-            }),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock || is_end(&error) => Ok(Received {
-                messages: Vec::new(),
-                ended: is_end(&error),
-            }),
-            Err(error) => Err(ControlError::Broken(error)),
+    /// [`ControlError::Broken`].
+    pub fn receive(&mut self) -> Result<bool, ControlError> {
+        match read(&self.socket, spare_capacity(self.incoming.room())) {
+            Ok(len) => Ok(len == 0),
+            Err(Errno::AGAIN | Errno::INTR) => Ok(false),
+            Err(error) if is_end(error) => Ok(true),
+            Err(error) => Err(ControlError::Broken(error.into())),
         }
+    }
+
+    /// The next of the messages that were received.
+    ///
+    /// # Errors
+    /// [`ControlError::Frame`].
+    pub fn next_message(&mut self) -> Result<Option<ToGuest>, ControlError> {
+        Ok(self.incoming.take()?)
     }
 
     /// Says why the task has failed and waits for the host to have taken note: it answers, or it closes the connection.
     ///
     /// # Errors
     /// The socket's; the host will then learn from the end of the microVM only.
-    pub fn fail(mut self, message: String) -> io::Result<()> {
+    pub fn fail(&mut self, message: String) -> io::Result<()> {
         let failed = frame::encode(&ToHost::Failed { message }).map_err(io::Error::other)?;
         self.outgoing.extend(failed);
         rustix::io::ioctl_fionbio(&self.socket, false)?;
-        self.socket.write_all(&self.outgoing)?;
-        let mut answer = [PollFd::new(&self.socket, PollFlags::IN)];
-        let patience = Timespec {
+        File::from(self.socket.try_clone()?).write_all(&self.outgoing)?;
+        self.wait(Some(&Timespec {
             tv_sec: FAREWELL_SECONDS,
             tv_nsec: 0,
-        };
-        match poll(&mut answer, Some(&patience)) {
+        }))
+    }
+
+    /// Waits until the host says something, or for as long as `patience` lasts.
+    fn wait(&self, patience: Option<&Timespec>) -> io::Result<()> {
+        match poll(&mut [PollFd::new(&self.socket, PollFlags::IN)], patience) {
             Ok(_) | Err(Errno::INTR) => Ok(()),
             Err(error) => Err(error.into()),
         }
@@ -152,8 +172,8 @@ impl Control {
 }
 
 /// Whether an error says only that the host is gone, politely or not.
-fn is_end(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset)
+fn is_end(error: Errno) -> bool {
+    matches!(error, Errno::PIPE | Errno::CONNRESET)
 }
 
 impl AsFd for Control {

@@ -4,12 +4,13 @@ use std::env;
 use std::fs;
 
 use protocol::guest::Start;
-use rustix::mount::{MountFlags, mount_bind, mount_move};
+use rustix::mount::{MountFlags, MountPropagationFlags, mount_bind, mount_change, mount_move};
 use rustix::time::{ClockId, Timespec, clock_settime};
 
+use crate::disks::DISKS;
 use crate::failure::{Attempt, StepError};
 use crate::mount::{Mount, mount_all};
-use crate::sys::ioctl;
+use crate::sys::ioctl::{self, Random};
 
 /// The root of the guest's cgroup tree.
 pub const CGROUP_ROOT: &str = "/sys/fs/cgroup";
@@ -45,6 +46,12 @@ const MOUNTS: &[Mount] = &[
         flags: NOTHING_SPECIAL,
         data: c"",
     },
+    Mount {
+        kind: "tmpfs",
+        at: DISKS,
+        flags: NOTHING_SPECIAL,
+        data: c"mode=0755,size=64k",
+    },
 ];
 
 /// Network settings that Docker gives its containers: programs need not be root to listen below port 1024 or to ping.
@@ -60,6 +67,7 @@ const SETTINGS: &[(&str, &str)] = &[
 pub fn set_up() -> Result<(), StepError> {
     cover_initial_root()?;
     mount_all(MOUNTS)?;
+    mount_change(DISKS, MountPropagationFlags::SHARED).attempting(|| format!("share {DISKS}"))?;
     enable_controllers()?;
     ioctl::bring_loopback_up().attempting(|| "bring the loopback interface up")?;
     for (path, value) in SETTINGS {
@@ -68,15 +76,13 @@ pub fn set_up() -> Result<(), StepError> {
     Ok(())
 }
 
-/// Makes this guest differ from every other clone of its template: entropy before anything that could use it, clock, name.
+/// Makes this guest differ from every other clone of its template: entropy before anything that could use it, then the clock.
 ///
 /// # Errors
 /// The first step that failed.
-pub fn identify(start: &Start) -> Result<(), StepError> {
-    ioctl::credit_entropy(&start.entropy).attempting(|| "credit entropy")?;
-    clock_settime(ClockId::Realtime, timespec(start.wall_clock_ns)).attempting(|| "set the clock")?;
-    rustix::system::sethostname(start.hostname.as_bytes())
-        .attempting(|| format!("set the host name {}", start.hostname))
+pub fn identify(random: &Random, start: &Start) -> Result<(), StepError> {
+    random.credit(&start.entropy).attempting(|| "credit entropy")?;
+    clock_settime(ClockId::Realtime, timespec(start.wall_clock_ns)).attempting(|| "set the clock")
 }
 
 /// Puts a second mount of the root on top of the kernel's first one, from which `pivot_root` refuses to move away.

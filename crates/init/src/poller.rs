@@ -17,10 +17,12 @@ pub enum Token {
     Control,
     /// The descriptor of `SIGCHLD`.
     Children,
-    /// What the process of the container with this index reports.
+    /// What the process with this number reports.
     Report(u32),
     /// The relay with this index.
     Relay(u32),
+    /// The kernel's announcements.
+    Uevents,
 }
 
 /// The descriptors that the event loop waits for.
@@ -85,6 +87,7 @@ fn data_of(token: Token) -> EventData {
         Token::Children => (1, 0),
         Token::Report(index) => (2, index),
         Token::Relay(index) => (3, index),
+        Token::Uevents => (4, 0),
     };
     EventData::new_u64(u64::from(index) | kind << 32)
 }
@@ -98,6 +101,7 @@ fn token_of(data: EventData) -> Option<Token> {
         1 => Some(Token::Children),
         2 => Some(Token::Report(index)),
         3 => Some(Token::Relay(index)),
+        4 => Some(Token::Uevents),
         _ => None,
     }
 }
@@ -113,6 +117,7 @@ mod tests {
             Token::Children,
             Token::Report(0),
             Token::Relay(u32::MAX),
+            Token::Uevents,
         ] {
             assert_eq!(token_of(data_of(token)), Some(token));
         }

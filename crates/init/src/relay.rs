@@ -3,10 +3,10 @@
 //! A relay waits for exactly one of its two ends at a time, so the sink's pace is the source's pace, and one that stands still holds
 //! up no other.
 
-use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::io::{Errno, ioctl_fionbio, read, write};
+use rustix::buffer::spare_capacity;
+use rustix::io::{Errno, read, write};
 use rustix::net::{Shutdown, shutdown};
 
 /// Bytes moved at once: what a pipe holds.
@@ -28,25 +28,21 @@ pub enum Needs {
 pub struct Relay {
     source: OwnedFd,
     sink: OwnedFd,
-    buffer: Box<[u8]>,
-    /// The part of the buffer that was read and not yet written.
-    filled: Range<usize>,
+    /// What was read. Its memory is not touched before something is.
+    buffer: Vec<u8>,
+    /// How much of that was written.
+    written: usize,
 }
 
 impl Relay {
-    /// Connects two descriptors, which from now on do not block. One that another relay also uses must be a duplicate.
-    ///
-    /// # Errors
-    /// The kernel's.
-    pub fn new(source: OwnedFd, sink: OwnedFd) -> std::io::Result<Self> {
-        ioctl_fionbio(&source, true)?;
-        ioctl_fionbio(&sink, true)?;
-        Ok(Self {
+    /// Connects two descriptors, neither of which may block. One that another relay also uses must be a duplicate.
+    pub fn new(source: OwnedFd, sink: OwnedFd) -> Self {
+        Self {
             source,
             sink,
-            buffer: vec![0; BUFFER_LEN].into_boxed_slice(),
-            filled: 0..0,
-        })
+            buffer: Vec::with_capacity(BUFFER_LEN),
+            written: 0,
+        }
     }
 
     /// The end that is read.
@@ -61,21 +57,23 @@ impl Relay {
 
     /// Moves one buffer at most, so that relays take turns.
     pub fn step(&mut self) -> Needs {
-        if self.filled.is_empty() {
-            match read(&self.source, &mut self.buffer[..]) {
+        if self.written == self.buffer.len() {
+            self.buffer.clear();
+            self.written = 0;
+            match read(&self.source, spare_capacity(&mut self.buffer)) {
                 Ok(0) => return self.end(),
-                Ok(len) => self.filled = 0..len,
+                Ok(_) => {}
                 Err(Errno::AGAIN | Errno::INTR) => return Needs::Source,
                 // A terminal's last user closed it (EIO), or the connection broke: no more will come.
                 Err(_) => return self.end(),
             }
         }
-        match write(&self.sink, &self.buffer[self.filled.clone()]) {
-            Ok(len) => self.filled.start += len,
+        match write(&self.sink, &self.buffer[self.written..]) {
+            Ok(len) => self.written += len,
             Err(Errno::AGAIN | Errno::INTR) => {}
             Err(_) => return self.end(),
         }
-        if self.filled.is_empty() {
+        if self.written == self.buffer.len() {
             Needs::Source
         } else {
             Needs::Sink
@@ -96,11 +94,20 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
     use rustix::event::{PollFd, PollFlags, poll};
+    use rustix::io::ioctl_fionbio;
     use rustix::pipe::pipe;
     use std::fs::File;
     use std::io::{Read, Write};
     use std::os::unix::net::UnixStream;
     use std::thread;
+
+    /// A relay between two descriptors that do not block.
+    fn connect(source: OwnedFd, sink: impl Into<OwnedFd>) -> Relay {
+        let sink = sink.into();
+        ioctl_fionbio(&source, true).unwrap();
+        ioctl_fionbio(&sink, true).unwrap();
+        Relay::new(source, sink)
+    }
 
     /// Runs a relay as the event loop does, until it needs nothing.
     fn run(mut relay: Relay) {
@@ -122,7 +129,7 @@ mod tests {
         fn everything_arrives_in_order(pieces in prop::collection::vec(1..200_000_usize, 0..8), seed in any::<u8>()) {
             let (source, mut writer) = pipe().map(|(r, w)| (r, File::from(w))).unwrap();
             let (sink, mut reader) = UnixStream::pair().unwrap();
-            let relay = Relay::new(source, sink.into()).unwrap();
+            let relay = connect(source, sink);
             let bytes: Vec<u8> = (0..=250).cycle().map(|byte: u8| byte ^ seed).take(pieces.iter().sum()).collect();
             let expected = bytes.clone();
             let running = thread::spawn(move || run(relay));
@@ -145,7 +152,7 @@ mod tests {
     fn a_sink_that_does_not_read_stops_the_source_and_nothing_else() {
         let (source, writer) = pipe().unwrap();
         let (sink, reader) = UnixStream::pair().unwrap();
-        let mut relay = Relay::new(source, sink.into()).unwrap();
+        let mut relay = connect(source, sink);
         let mut writer = File::from(writer);
         while relay.step() != Needs::Sink {
             writer.write_all(&[7; 4096]).unwrap();
@@ -160,7 +167,7 @@ mod tests {
         let (source, writer) = pipe().unwrap();
         let (sink, mut reader) = UnixStream::pair().unwrap();
         let _duplicate = sink.try_clone().unwrap();
-        let mut relay = Relay::new(source, sink.into()).unwrap();
+        let mut relay = connect(source, sink);
         drop(writer);
         assert_eq!(relay.step(), Needs::Nothing);
         assert_eq!(reader.read(&mut [0; 1]).unwrap(), 0);

@@ -156,7 +156,7 @@ pub struct Start {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Container {
-    /// The name that later messages use; also the name of its cgroup: `[A-Za-z0-9_.-]{1,255}`.
+    /// The name that later messages use; no other container of the microVM has it.
     pub name: String,
     /// The slot of the block or pmem device that holds its rootfs snapshot, an EROFS file system.
     pub rootfs_slot: u8,

@@ -1,6 +1,7 @@
 //! The cgroup of a container: its limits, and what they did to it.
 
 use std::fs::{self, File};
+use std::io::Write;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 
@@ -12,32 +13,69 @@ use crate::kernel_log;
 pub struct Cgroup {
     path: PathBuf,
     directory: File,
+    memory_high: File,
+    memory_max: File,
+    pids_max: File,
+    /// What [`Self::memory_high`] says, in bytes; nothing where it says "max".
+    high: Option<u64>,
 }
 
 impl Cgroup {
-    /// Makes the cgroup `name` below `root` and limits it.
+    /// Makes a cgroup of this name below `root`, without limits.
     ///
     /// A process that the memory limit kills does not take the others with it (`memory.oom.group` stays off): as in Docker, a
     /// container lives as long as its first process.
     ///
     /// # Errors
     /// The kernel's.
-    pub fn create(
-        root: &Path,
-        name: &str,
-        memory_bytes_max: Option<u64>,
-        pids_max: Option<u64>,
-    ) -> Result<Self, StepError> {
+    pub fn create(root: &Path, name: &str) -> Result<Self, StepError> {
         let path = root.join(name);
         fs::create_dir(&path).attempting(|| format!("create {}", path.display()))?;
-        for (file, limit) in [("memory.max", memory_bytes_max), ("pids.max", pids_max)] {
+        let open = |file: &str| {
+            let path = path.join(file);
+            let opened = File::options().write(true).open(&path);
+            opened.attempting(|| format!("open {}", path.display()))
+        };
+        Ok(Self {
+            directory: File::open(&path).attempting(|| format!("open {}", path.display()))?,
+            memory_high: open("memory.high")?,
+            memory_max: open("memory.max")?,
+            pids_max: open("pids.max")?,
+            high: None,
+            path,
+        })
+    }
+
+    /// Limits its memory in bytes, and its number of processes and threads.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn limit(&mut self, memory_bytes_max: Option<u64>, pids_max: Option<u64>) -> Result<(), StepError> {
+        for (name, file, limit) in [
+            ("memory.max", &mut self.memory_max, memory_bytes_max),
+            ("pids.max", &mut self.pids_max, pids_max),
+        ] {
             if let Some(limit) = limit {
-                let file = path.join(file);
-                fs::write(&file, limit.to_string()).attempting(|| format!("write {limit} to {}", file.display()))?;
+                let written = file.write_all(limit.to_string().as_bytes());
+                written.attempting(|| format!("write {limit} to {name} of {}", self.path.display()))?;
             }
         }
-        let directory = File::open(&path).attempting(|| format!("open {}", path.display()))?;
-        Ok(Self { path, directory })
+        Ok(())
+    }
+
+    /// Slows its processes down when they use more than `bytes` of memory; with none, no more.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn slow_down_above(&mut self, bytes: Option<u64>) -> Result<(), StepError> {
+        if bytes == self.high {
+            return Ok(());
+        }
+        let value = bytes.map_or_else(|| "max".to_owned(), |bytes| bytes.to_string());
+        let written = self.memory_high.write_all(value.as_bytes());
+        written.attempting(|| format!("write {value} to memory.high of {}", self.path.display()))?;
+        self.high = bytes;
+        Ok(())
     }
 
     /// Whether the kernel killed a process of this cgroup for want of memory.
@@ -71,10 +109,44 @@ fn kills(events: &str) -> u64 {
 mod tests {
     use super::*;
 
+    /// What a cgroup without limits has.
+    fn cgroup() -> (tempfile::TempDir, Cgroup) {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("c");
+        fs::create_dir(&path).unwrap();
+        let open = |name: &str| File::options().create(true).append(true).open(path.join(name)).unwrap();
+        let cgroup = Cgroup {
+            directory: File::open(&path).unwrap(),
+            memory_high: open("memory.high"),
+            memory_max: open("memory.max"),
+            pids_max: open("pids.max"),
+            high: None,
+            path: path.clone(),
+        };
+        (root, cgroup)
+    }
+
     #[test]
     fn only_kills_count() {
         assert_eq!(kills("low 0\nhigh 0\nmax 41\noom 3\noom_kill 2\noom_group_kill 1\n"), 2);
         assert_eq!(kills("low 0\nmax 41\noom 3\noom_kill 0\n"), 0);
         assert_eq!(kills(""), 0);
+    }
+
+    #[test]
+    fn what_has_no_limit_is_not_written() {
+        let (root, mut cgroup) = cgroup();
+        cgroup.limit(Some(4096), None).unwrap();
+        let read = |name: &str| fs::read_to_string(root.path().join("c").join(name)).unwrap();
+        assert_eq!((read("memory.max").as_str(), read("pids.max").as_str()), ("4096", ""));
+    }
+
+    #[test]
+    fn what_slows_down_is_written_when_it_changes() {
+        let (root, mut cgroup) = cgroup();
+        for bytes in [Some(1), Some(1), Some(2), None, None] {
+            cgroup.slow_down_above(bytes).unwrap();
+        }
+        assert_eq!(fs::read_to_string(root.path().join("c/memory.high")).unwrap(), "12max");
     }
 }

@@ -1,49 +1,50 @@
 //! A container: from its description to its process, and what is known of it until it has ended.
 //!
-//! In the order of its life: [`cgroup`], [`rootfs`], [`devices`], [`streams`], then in the new process [`process`], which uses
-//! [`mounts`], [`names`], [`user`], [`privileges`] and [`program`]. [`state`] decides what each event means.
+//! Its process is one of the [`nursery`], which made it a [`cgroup`], [`devices`] rules and [`streams`]. What it does is in [`process`], which
+//! uses [`stage`], [`layer`], [`names`], [`user`], [`privileges`] and [`program`]; what it and the guest agent say to each other, in [`report`].
+//! [`state`] decides what each event means.
 
 pub mod cgroup;
 pub mod devices;
-pub mod mounts;
+pub mod layer;
 pub mod names;
+pub mod nursery;
 pub mod privileges;
 pub mod process;
 pub mod program;
-pub mod rootfs;
+pub mod report;
+pub mod stage;
 pub mod state;
 pub mod streams;
 pub mod user;
 
-use std::fs::File;
-use std::io::Write;
-use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
+use std::os::fd::{BorrowedFd, OwnedFd};
 
-use protocol::guest::{self, ToHost};
+use protocol::frame::FrameError;
+use protocol::guest;
+use rustix::buffer::spare_capacity;
+use rustix::io::{Errno, write};
+use rustix::net::{RecvFlags, recv};
 use rustix::process::Pid;
 
-use crate::failure::{Attempt, StepError};
+use crate::failure::StepError;
 use crate::frames::Frames;
-use crate::mount::Mounted;
-use crate::sys::process::{Fork, fork_container};
+use crate::slots::SlotError;
 use cgroup::Cgroup;
-use process::Inheritance;
+use nursery::Nursling;
+use report::{Order, RELEASE, Report};
 use state::State;
-use streams::Carried;
-
-/// The longest name of a container, in bytes.
-const NAME_LEN_MAX: usize = 255;
+use streams::Connections;
 
 /// Why a container could not be prepared.
 #[derive(Debug, thiserror::Error)]
 pub enum ContainerError {
-    /// Its name cannot be the name of a cgroup.
-    #[error("{0:?} cannot be the name of a container")]
+    /// Its name is another's.
+    #[error("there are two containers of the name {0:?}")]
     Name(String),
-    /// Its root file system.
+    /// Its disks.
     #[error(transparent)]
-    Rootfs(#[from] rootfs::RootfsError),
+    Disk(#[from] SlotError),
     /// Its user.
     #[error(transparent)]
     User(#[from] user::UserError),
@@ -53,111 +54,89 @@ pub enum ContainerError {
     /// Its program.
     #[error(transparent)]
     Program(#[from] program::ProgramError),
+    /// What its process and the guest agent say to each other.
+    #[error("a container's process and the guest agent do not understand each other")]
+    Frame(#[from] FrameError),
+    /// A process that should have waited for its container; the text says why it does not.
+    #[error("no process is ready for a container: {0}")]
+    Unready(String),
     /// A call to the kernel.
     #[error(transparent)]
     Step(#[from] StepError),
 }
 
-/// A container whose process was forked.
+/// A container whose process has its order.
 #[derive(Debug)]
 pub struct Container {
     /// The name by which the host calls it.
     pub name: String,
+    /// The number of its process.
+    pub number: u32,
     /// What it is at.
     pub state: State,
     /// Its first process, until it was reaped.
     pub process: Option<Pid>,
-    /// Where its process reports, until the report's end.
-    pub report: Option<File>,
+    /// Where its process reports and is released, until the report's end.
+    pub socket: Option<OwnedFd>,
     /// What its process reports, taken apart into messages.
-    pub reported: Frames<ToHost>,
-    /// The streams that are not carried yet.
-    pub carried: Carried,
+    pub reports: Frames<Report>,
+    /// Its streams.
+    pub connections: Connections,
     /// Its cgroup.
     pub cgroup: Cgroup,
-    release: Option<OwnedFd>,
 }
 
 impl Container {
-    /// Mounts, limits, connects and forks: the process then prepares itself and reports. `directory` is for its mount points.
+    /// Limits and connects `nursling`, and tells it what it becomes.
     ///
     /// # Errors
-    /// [`ContainerError`]; nothing of the container runs then, while its mounts stay in `mounted`.
-    pub fn start(
-        description: &guest::Container,
-        hostname: &str,
-        directory: &Path,
-        mounted: &mut Mounted,
-    ) -> Result<Self, ContainerError> {
-        let name = &description.name;
-        if !is_name(name) {
-            return Err(ContainerError::Name(name.clone()));
-        }
-        let guest::Container {
-            rootfs_slot,
-            scratch_slot,
-            memory_bytes_max,
-            pids_max,
+    /// [`ContainerError`]; the process then ends.
+    pub fn begin(description: guest::Container, hostname: &str, nursling: Nursling) -> Result<Self, ContainerError> {
+        let Nursling {
+            number,
+            process,
+            socket,
+            reports,
+            mut cgroup,
+            streams,
             ..
-        } = *description;
-        // First, since it refuses a name that another container has before anything of that one is touched.
-        let cgroup = Cgroup::create(Path::new(crate::guest::CGROUP_ROOT), name, memory_bytes_max, pids_max)?;
-        let root = rootfs::mount(directory, name, rootfs_slot, scratch_slot, mounted)?;
-        devices::restrict(cgroup.as_fd()).attempting(|| "restrict the devices")?;
-        let (carried, given) = streams::connect(name, description.stdin, description.terminal)?;
-        let (report, report_here) = streams::new_pipe()?;
-        let (release_there, release) = streams::new_pipe()?;
-        let inheritance = Inheritance {
-            root,
+        } = nursling;
+        cgroup.limit(description.memory_bytes_max, description.pids_max)?;
+        let mut connections = streams.connect(description.stdin, description.terminal)?;
+        let order = Order {
+            container: description,
             hostname: hostname.to_owned(),
-            given,
-            report: report_here,
-            release: release_there,
+            terminal: connections.terminal_path.take(),
         };
-        match fork_container(cgroup.as_fd()).attempting(|| "fork a process")? {
-            Fork::Child => process::run(description, inheritance),
-            Fork::Parent(process) => Ok(Self {
-                name: name.clone(),
-                state: State::Preparing,
-                process: Some(process),
-                report: Some(File::from(report)),
-                reported: Frames::default(),
-                carried,
-                cgroup,
-                release: Some(release),
-            }),
-        }
+        nursery::give(&socket, &order)?;
+        Ok(Self {
+            name: order.container.name,
+            number,
+            state: State::Preparing,
+            process: Some(process),
+            socket: Some(socket),
+            reports,
+            connections,
+            cgroup,
+        })
     }
 
     /// Lets the process execute its program.
     ///
     /// # Errors
-    /// The pipe's: the process is dead, which its end will tell too.
-    pub fn let_go(&mut self) -> std::io::Result<()> {
-        match self.release.take() {
-            Some(release) => File::from(release).write_all(&[1]),
+    /// The socket's: the process is dead, which its end will tell too.
+    pub fn let_go(&self) -> Result<(), Errno> {
+        match &self.socket {
+            Some(socket) => write(socket, &[RELEASE]).map(drop),
             None => Ok(()),
         }
     }
 }
 
-/// Whether this is `[A-Za-z0-9_.-]{1,255}` and no path of its own.
-fn is_name(name: &str) -> bool {
-    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
-    (1..=NAME_LEN_MAX).contains(&name.len()) && name.bytes().all(is_allowed) && !matches!(name, "." | "..")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_name_is_one_component_of_a_path() {
-        for name in ["web", "a.b-c_D9", &"x".repeat(NAME_LEN_MAX)] {
-            assert!(is_name(name), "{name}");
-        }
-        for name in ["", ".", "..", "a/b", "a b", "ä", &"x".repeat(NAME_LEN_MAX + 1)] {
-            assert!(!is_name(name), "{name}");
-        }
+/// Takes what a process has reported; whether that was all.
+pub fn read_reports(socket: BorrowedFd<'_>, reports: &mut Frames<Report>) -> bool {
+    match recv(socket, spare_capacity(reports.room()), RecvFlags::DONTWAIT) {
+        Ok((_, len)) => len == 0,
+        Err(error) => !matches!(error, Errno::AGAIN | Errno::INTR),
     }
 }

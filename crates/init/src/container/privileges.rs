@@ -25,12 +25,13 @@ pub struct UnknownCapability {
 ///
 /// # Errors
 /// [`UnknownCapability`].
-pub fn parse_capabilities(names: &[String]) -> Result<CapabilitySet, UnknownCapability> {
+pub fn parse_capabilities(names: &[impl AsRef<str>]) -> Result<CapabilitySet, UnknownCapability> {
     names.iter().try_fold(CapabilitySet::empty(), |set, name| {
+        let name = name.as_ref();
         let known = name.strip_prefix("CAP_").and_then(CapabilitySet::from_name);
         known
             .map(|capability| set | capability)
-            .ok_or_else(|| UnknownCapability { name: name.clone() })
+            .ok_or_else(|| UnknownCapability { name: name.to_owned() })
     })
 }
 
@@ -55,26 +56,39 @@ pub fn set_limits() -> Result<(), StepError> {
     Ok(())
 }
 
-/// Becomes `identity` and gives up every capability but `kept`. A user that is not root keeps none, but may get those in `kept`
-/// from a file that carries them, unless `no_new_privileges` is asked for.
+/// Gives up `capabilities` for good: neither this process nor any program that it executes can have them again.
 ///
 /// # Errors
 /// The kernel's.
-pub fn reduce(identity: &Identity, kept: CapabilitySet, no_new_privileges: bool) -> Result<(), StepError> {
-    for capability in CapabilitySet::all().difference(kept) {
+pub fn forgo(capabilities: CapabilitySet) -> Result<(), StepError> {
+    for capability in capabilities {
         match remove_capability_from_bounding_set(capability) {
             // The kernel does not know this one yet.
             Ok(()) | Err(Errno::INVAL) => {}
             Err(error) => return Err(error).attempting(|| format!("give up the capability {capability:?}")),
         }
     }
+    Ok(())
+}
+
+/// Becomes `identity` with no capability but `kept`. A user that is not root keeps none, but may get those that were not given up
+/// from a file that carries them, unless `no_new_privileges` is asked for. This process is root and in no supplementary group.
+///
+/// # Errors
+/// The kernel's.
+pub fn reduce(identity: &Identity, kept: CapabilitySet, no_new_privileges: bool) -> Result<(), StepError> {
     let Identity { uid, gid, groups, .. } = identity;
-    let groups: Vec<Gid> = groups.iter().copied().map(Gid::from_raw).collect();
-    set_thread_groups(&groups).attempting(|| "set the supplementary groups")?;
-    let group = Gid::from_raw(*gid);
-    set_thread_res_gid(group, group, group).attempting(|| format!("become group {gid}"))?;
-    let user = Uid::from_raw(*uid);
-    set_thread_res_uid(user, user, user).attempting(|| format!("become user {uid}"))?;
+    if !groups.is_empty() {
+        let groups: Vec<Gid> = groups.iter().copied().map(Gid::from_raw).collect();
+        set_thread_groups(&groups).attempting(|| "set the supplementary groups")?;
+    }
+    let (user, group) = (Uid::from_raw(*uid), Gid::from_raw(*gid));
+    if !group.is_root() {
+        set_thread_res_gid(group, group, group).attempting(|| format!("become group {gid}"))?;
+    }
+    if !user.is_root() {
+        set_thread_res_uid(user, user, user).attempting(|| format!("become user {uid}"))?;
+    }
     let effective = if user.is_root() { kept } else { CapabilitySet::empty() };
     let sets = CapabilitySets {
         effective,
@@ -94,8 +108,7 @@ mod tests {
 
     #[track_caller]
     fn check(names: &[&str], expected: Result<CapabilitySet, &str>) {
-        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-        let found = parse_capabilities(&names).map_err(|error| error.to_string());
+        let found = parse_capabilities(names).map_err(|error| error.to_string());
         assert_eq!(found, expected.map_err(str::to_owned));
     }
 

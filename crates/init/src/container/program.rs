@@ -1,6 +1,6 @@
 //! The program of a container: where it is looked for, and what it means that it could not be executed.
 
-use std::ffi::{CString, NulError};
+use std::ffi::{CStr, CString, NulError};
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
@@ -66,20 +66,20 @@ impl Program {
 
     /// Tries every place, as execvpe(3) does. Returns only where none had a program that the kernel executes.
     pub fn execute(&self) -> Refusal {
-        let mut refused: Option<(String, Errno)> = None;
+        let mut refusals = Vec::new();
         for path in &self.candidates {
             let error = sys::process::execute(path, &self.arguments, &self.environment);
             let errno = Errno::from_io_error(&error).unwrap_or(Errno::IO);
-            let shown = path.to_string_lossy().into_owned();
-            let absent = matches!(errno, Errno::NOENT | Errno::NOTDIR) && rustix::fs::stat(path.as_c_str()).is_err();
-            if !absent && refused.is_none() {
-                refused = Some((shown, errno));
-            }
+            refusals.push((path, errno));
             if !matches!(errno, Errno::NOENT | Errno::NOTDIR | Errno::ACCESS) {
                 break;
             }
         }
-        match refused {
+        // The kernel says the same of a program that is not there and of one whose interpreter is not.
+        let is_absent =
+            |path: &CStr, errno| matches!(errno, Errno::NOENT | Errno::NOTDIR) && rustix::fs::stat(path).is_err();
+        let refused = refusals.into_iter().find(|(path, errno)| !is_absent(path, *errno));
+        match refused.map(|(path, errno)| (path.to_string_lossy().into_owned(), errno)) {
             Some((path, Errno::NOENT)) => {
                 let script = script_head(Path::new(&path)).unwrap_or_default();
                 missing_interpreter(&path, interpreter(&script))

@@ -56,14 +56,14 @@ pub enum Event {
 /// What is to be done about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Begin to carry its streams.
-    CarryStreams,
     /// Tell the host that it is prepared.
     TellPrepared,
     /// Let its process execute the program.
     LetGo,
     /// Tell the host that the program runs.
     TellStarted,
+    /// Begin to carry its streams, in which what it wrote already waits.
+    CarryStreams,
     /// Tell the host that the program could not be started.
     TellStartFailed(StartFailure, String),
     /// Tell the host how its process ended.
@@ -82,9 +82,9 @@ pub fn next(state: State, event: Event) -> (State, Vec<Action>) {
         (_, Event::StartFailed { reason, message }) => {
             (State::Finished, vec![Action::TellStartFailed(reason, message)])
         }
-        (State::Preparing, Event::Prepared) => (State::Prepared, vec![Action::CarryStreams, Action::TellPrepared]),
+        (State::Preparing, Event::Prepared) => (State::Prepared, vec![Action::TellPrepared]),
         (State::Prepared, Event::Release) => (State::Released, vec![Action::LetGo]),
-        (State::Released, Event::ReportEnded) => (State::Running, vec![Action::TellStarted]),
+        (State::Released, Event::ReportEnded) => (State::Running, vec![Action::TellStarted, Action::CarryStreams]),
         (State::Running, Event::ProcessEnded { status, out_of_memory }) => {
             (State::Finished, vec![Action::TellExited { status, out_of_memory }])
         }
@@ -107,8 +107,8 @@ pub fn next(state: State, event: Event) -> (State, Vec<Action>) {
             },
             Event::ReportEnded,
         ) => {
-            let told = vec![Action::TellStarted, Action::TellExited { status, out_of_memory }];
-            (State::Finished, told)
+            let told = Action::TellExited { status, out_of_memory };
+            (State::Finished, vec![Action::TellStarted, Action::CarryStreams, told])
         }
         (
             State::Dead {
@@ -176,10 +176,10 @@ mod tests {
     #[test]
     fn a_program_runs_and_ends() {
         let expected = [
-            Action::CarryStreams,
             Action::TellPrepared,
             Action::LetGo,
             Action::TellStarted,
+            Action::CarryStreams,
             TOLD,
         ];
         check([Event::Prepared, Event::Release, Event::ReportEnded, EXITED], &expected);
@@ -188,10 +188,10 @@ mod tests {
     #[test]
     fn a_program_that_ends_before_its_report_is_read_was_started_all_the_same() {
         let expected = [
-            Action::CarryStreams,
             Action::TellPrepared,
             Action::LetGo,
             Action::TellStarted,
+            Action::CarryStreams,
             TOLD,
         ];
         check([Event::Prepared, Event::Release, EXITED, Event::ReportEnded], &expected);
@@ -221,10 +221,7 @@ mod tests {
 
     #[test]
     fn a_release_before_the_preparation_is_done_lets_nothing_go() {
-        check(
-            [Event::Release, Event::Prepared],
-            &[Action::CarryStreams, Action::TellPrepared],
-        );
+        check([Event::Release, Event::Prepared], &[Action::TellPrepared]);
     }
 
     fn any_event() -> impl Strategy<Value = Event> {

@@ -1,13 +1,17 @@
 //! Who the container's process is: names and numbers against the image's own databases.
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::Path;
 
+use rustix::buffer::spare_capacity;
 use rustix::fs::{Mode, OFlags};
+use rustix::io::{Errno, read};
 
 /// The largest database that is read, in bytes: bounds the memory that an image can make the guest agent use.
-pub const DATABASE_LEN_MAX: u64 = 1 << 20;
+pub const DATABASE_LEN_MAX: usize = 1 << 20;
+
+/// Bytes read at once, at least: what most databases are shorter than.
+const READ_LEN: usize = 4096;
 
 /// The largest user and group number; the kernel keeps the one above 2³²-2 for "none", and Docker stops here.
 const ID_MAX: u32 = i32::MAX.cast_unsigned();
@@ -54,19 +58,20 @@ pub enum UserError {
 
 /// One line of `/etc/passwd`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Account {
-    name: String,
+pub struct Account<'a> {
+    name: &'a str,
     uid: u32,
     gid: u32,
-    home: String,
+    home: &'a str,
 }
 
 /// One line of `/etc/group`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Group {
-    name: String,
+pub struct Group<'a> {
+    name: &'a str,
     gid: u32,
-    members: Vec<String>,
+    /// Separated by commas.
+    members: &'a str,
 }
 
 /// The identity of a process.
@@ -82,11 +87,11 @@ pub struct Identity {
     pub home: String,
 }
 
-/// The image's databases.
+/// The image's databases, as they are in their files: of what may be thousands of entries, few are asked for.
 #[derive(Clone, Debug, Default)]
 pub struct Databases {
-    accounts: Vec<Account>,
-    groups: Vec<Group>,
+    accounts: Vec<u8>,
+    groups: Vec<u8>,
 }
 
 impl Databases {
@@ -96,8 +101,8 @@ impl Databases {
     /// [`UserError::Unreadable`] and [`UserError::TooLong`].
     pub fn read() -> Result<Self, UserError> {
         Ok(Self {
-            accounts: parse_accounts(&read_bounded("/etc/passwd")?),
-            groups: parse_groups(&read_bounded("/etc/group")?),
+            accounts: read_bounded("/etc/passwd")?,
+            groups: read_bounded("/etc/group")?,
         })
     }
 
@@ -111,18 +116,21 @@ impl Databases {
             None => (user, None),
         };
         let user = if user.is_empty() { "0" } else { user };
-        let named = self.accounts.iter().find(|account| account.name == user);
-        let account = named.or_else(|| self.accounts.iter().find(|account| is_number(user, account.uid)));
-        let uid = match account {
+        let named = accounts(&self.accounts).find(|account| account.name == user);
+        let account = named.or_else(|| {
+            let uid: u32 = user.parse().ok()?;
+            accounts(&self.accounts).find(|account| account.uid == uid)
+        });
+        let uid = match &account {
             Some(account) => account.uid,
             None => number("user", user, "/etc/passwd")?,
         };
-        let (gid, groups) = match (group, account) {
+        let (gid, groups) = match (group, &account) {
             (Some(group), _) => (self.group_number(group)?, Vec::new()),
-            (None, Some(account)) => (account.gid, self.groups_of(&account.name)),
+            (None, Some(account)) => (account.gid, self.groups_of(account.name)),
             (None, None) => (0, Vec::new()),
         };
-        let home = account.map_or(HOME_WITHOUT_ENTRY, |account| &account.home);
+        let home = account.map_or(HOME_WITHOUT_ENTRY, |account| account.home);
         Ok(Identity {
             uid,
             gid,
@@ -133,7 +141,7 @@ impl Databases {
 
     /// The number of a group that was asked for by name or number.
     fn group_number(&self, group: &str) -> Result<u32, UserError> {
-        match self.groups.iter().find(|entry| entry.name == group) {
+        match groups(&self.groups).find(|entry| entry.name == group) {
             Some(entry) => Ok(entry.gid),
             None => number("group", group, "/etc/group"),
         }
@@ -141,14 +149,9 @@ impl Databases {
 
     /// The groups that list `user` as a member.
     fn groups_of(&self, user: &str) -> Vec<u32> {
-        let has_user = |group: &&Group| group.members.iter().any(|member| member == user);
-        self.groups.iter().filter(has_user).map(|group| group.gid).collect()
+        let has_user = |group: &Group<'_>| group.members.split(',').any(|member| member.trim() == user);
+        groups(&self.groups).filter(has_user).map(|group| group.gid).collect()
     }
-}
-
-/// Whether `text` is the number `id`.
-fn is_number(text: &str, id: u32) -> bool {
-    text.parse() == Ok(id)
 }
 
 /// The number that `text` is, where no entry has it as a name.
@@ -173,55 +176,42 @@ fn read_bounded(path: &'static str) -> Result<Vec<u8>, UserError> {
     // A fifo in the file's place must not make this wait.
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
     let file = match rustix::fs::open(Path::new(path), flags, Mode::empty()) {
-        Ok(file) => File::from(file),
-        Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR) => return Ok(Vec::new()),
+        Ok(file) => file,
+        Err(Errno::NOENT | Errno::NOTDIR) => return Ok(Vec::new()),
         Err(error) => return Err(unreadable(error.into())),
     };
     let mut bytes = Vec::new();
-    file.take(DATABASE_LEN_MAX + 1)
-        .read_to_end(&mut bytes)
-        .map_err(unreadable)?;
-    if u64::try_from(bytes.len()).is_ok_and(|len| len <= DATABASE_LEN_MAX) {
-        Ok(bytes)
-    } else {
-        Err(UserError::TooLong { path })
+    loop {
+        bytes.reserve(READ_LEN);
+        match read(&file, spare_capacity(&mut bytes)) {
+            Ok(0) => return Ok(bytes),
+            Ok(_) if bytes.len() > DATABASE_LEN_MAX => return Err(UserError::TooLong { path }),
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(unreadable(error.into())),
+        }
     }
 }
 
 /// The entries of `/etc/passwd` (passwd(5)). Lines that are not entries are passed over, as the C library does.
-pub fn parse_accounts(bytes: &[u8]) -> Vec<Account> {
-    lines(bytes)
-        .filter_map(|line| {
-            let mut fields = line.split(':');
-            let (name, _password) = (fields.next()?, fields.next()?);
-            let (uid, gid) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
-            let (_comment, home) = (fields.next(), fields.next().unwrap_or_default());
-            let home = if home.is_empty() { HOME_WITHOUT_ENTRY } else { home };
-            Some(Account {
-                name: name.to_owned(),
-                uid,
-                gid,
-                home: home.to_owned(),
-            })
-        })
-        .collect()
+pub fn accounts(bytes: &[u8]) -> impl Iterator<Item = Account<'_>> {
+    lines(bytes).filter_map(|line| {
+        let mut fields = line.split(':');
+        let (name, _password) = (fields.next()?, fields.next()?);
+        let (uid, gid) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
+        let (_comment, home) = (fields.next(), fields.next().unwrap_or_default());
+        let home = if home.is_empty() { HOME_WITHOUT_ENTRY } else { home };
+        Some(Account { name, uid, gid, home })
+    })
 }
 
 /// The entries of `/etc/group` (group(5)). Lines that are not entries are passed over.
-pub fn parse_groups(bytes: &[u8]) -> Vec<Group> {
-    lines(bytes)
-        .filter_map(|line| {
-            let mut fields = line.split(':');
-            let (name, _password, gid) = (fields.next()?, fields.next()?, fields.next()?.parse().ok()?);
-            let members = fields.next().unwrap_or_default().split(',').map(str::trim);
-            let members = members.filter(|member| !member.is_empty()).map(str::to_owned).collect();
-            Some(Group {
-                name: name.to_owned(),
-                gid,
-                members,
-            })
-        })
-        .collect()
+pub fn groups(bytes: &[u8]) -> impl Iterator<Item = Group<'_>> {
+    lines(bytes).filter_map(|line| {
+        let mut fields = line.split(':');
+        let (name, _password, gid) = (fields.next()?, fields.next()?, fields.next()?.parse().ok()?);
+        let members = fields.next().unwrap_or_default();
+        Some(Group { name, gid, members })
+    })
 }
 
 /// The lines that are text and no comment.

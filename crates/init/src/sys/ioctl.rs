@@ -14,24 +14,45 @@ const RNDADDENTROPY: libc::Ioctl = 0x4008_5203;
 /// `_IO('R', 7)` (linux/random.h): draws a new key from the pool at once.
 const RNDRESEEDCRNG: libc::Ioctl = 0x5207;
 
-/// Credits `bytes` to the kernel's entropy pool and reseeds its generator, so that a clone forgets what its template knew.
-///
-/// # Errors
-/// The kernel's; more than `i32::MAX / 8` bytes are refused.
-pub fn credit_entropy(bytes: &[u8]) -> io::Result<()> {
-    let random = File::options().write(true).open("/dev/urandom")?;
-    // struct rand_pool_info: entropy in bits, size in bytes, the bytes.
-    let size = i32::try_from(bytes.len()).map_err(io::Error::other)?;
-    let bits = size.checked_mul(8).ok_or(io::ErrorKind::InvalidInput)?;
-    let mut pool = Vec::with_capacity(8 + bytes.len());
-    pool.extend_from_slice(&bits.to_ne_bytes());
-    pool.extend_from_slice(&size.to_ne_bytes());
-    pool.extend_from_slice(bytes);
-    // SAFETY: the kernel reads eight bytes and then as many as the second four of them say, all of which `pool` holds.
-    check(unsafe { libc::ioctl(random.as_raw_fd(), RNDADDENTROPY, pool.as_ptr()) })?;
-    // SAFETY: this request has no argument.
-    check(unsafe { libc::ioctl(random.as_raw_fd(), RNDRESEEDCRNG) })?;
-    Ok(())
+/// The kernel's random number generator, open to be given entropy.
+#[derive(Debug)]
+pub struct Random(File);
+
+impl Random {
+    /// Opens it.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn open() -> io::Result<Self> {
+        File::options().write(true).open("/dev/urandom").map(Self)
+    }
+
+    /// Credits `bytes` to the entropy pool and reseeds the generator, so that a clone forgets what its template knew.
+    ///
+    /// # Errors
+    /// The kernel's; more than `i32::MAX / 8` bytes are refused.
+    pub fn credit(&self, bytes: &[u8]) -> io::Result<()> {
+        // struct rand_pool_info: entropy in bits, size in bytes, the bytes.
+        let size = i32::try_from(bytes.len()).map_err(io::Error::other)?;
+        let bits = size.checked_mul(8).ok_or(io::ErrorKind::InvalidInput)?;
+        let mut pool = Vec::with_capacity(8 + bytes.len());
+        pool.extend_from_slice(&bits.to_ne_bytes());
+        pool.extend_from_slice(&size.to_ne_bytes());
+        pool.extend_from_slice(bytes);
+        // SAFETY: the kernel reads eight bytes and then as many as the second four of them say, all of which `pool` holds.
+        check(unsafe { libc::ioctl(self.0.as_raw_fd(), RNDADDENTROPY, pool.as_ptr()) })?;
+        self.reseed()
+    }
+
+    /// Reseeds the generator from the entropy pool.
+    ///
+    /// # Errors
+    /// The kernel's, where the pool has no entropy yet.
+    pub fn reseed(&self) -> io::Result<()> {
+        // SAFETY: this request has no argument.
+        check(unsafe { libc::ioctl(self.0.as_raw_fd(), RNDRESEEDCRNG) })?;
+        Ok(())
+    }
 }
 
 /// Brings the loopback interface up; the kernel gives it its addresses.

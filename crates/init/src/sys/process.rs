@@ -27,23 +27,40 @@ pub enum Fork {
 
 /// Forks a process into new namespaces and the cgroup whose directory is open as `cgroup`.
 ///
-/// The guest agent has one thread only, so the child may do whatever the parent may. It must never return to the parent's code: it
-/// holds copies of everything that the parent owns.
-///
 /// # Errors
 /// The kernel's.
 pub fn fork_container(cgroup: BorrowedFd<'_>) -> io::Result<Fork> {
-    let unsigned = |number: libc::c_int| u64::try_from(number).map_err(io::Error::other);
+    fork(CLONE_INTO_CGROUP | unsigned(NAMESPACES)?, unsigned(cgroup.as_raw_fd())?)
+}
+
+/// Forks a process that is another guest agent.
+///
+/// # Errors
+/// The kernel's.
+pub fn fork_helper() -> io::Result<Fork> {
+    fork(0, 0)
+}
+
+/// Forks.
+///
+/// The guest agent has one thread only, so the child may do whatever the parent may. It must never return to the parent's code: it
+/// holds copies of everything that the parent owns.
+fn fork(flags: u64, cgroup: u64) -> io::Result<Fork> {
     // SAFETY: `clone_args` is plain integers, for which zero is a value.
     let mut arguments: libc::clone_args = unsafe { std::mem::zeroed() };
-    arguments.flags = CLONE_INTO_CGROUP | unsigned(NAMESPACES)?;
+    arguments.flags = flags;
     arguments.exit_signal = unsigned(libc::SIGCHLD)?;
-    arguments.cgroup = unsigned(cgroup.as_raw_fd())?;
+    arguments.cgroup = cgroup;
     // SAFETY: without CLONE_VM and a stack this is a fork: the child gets a copy of everything. No other thread exists whose
     // locks it could inherit. The arguments outlive the call and their size is given.
     let returned = unsafe { libc::syscall(libc::SYS_clone3, &raw const arguments, size_of_val(&arguments)) };
     let process = i32::try_from(check(returned)?).map_err(io::Error::other)?;
     Ok(Pid::from_raw(process).map_or(Fork::Child, Fork::Parent))
+}
+
+/// A number of the C library as `clone_args` has it.
+fn unsigned(number: libc::c_int) -> io::Result<u64> {
+    u64::try_from(number).map_err(io::Error::other)
 }
 
 /// Makes the cgroup that this process is in the root of what it sees of the cgroup tree.

@@ -1,8 +1,11 @@
-//! Connections to the host over vsock.
+//! Connections to the host over vsock, made without waiting for the host.
 
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+use rustix::net::sockopt::socket_error;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 
 use super::check;
@@ -13,12 +16,13 @@ const CONNECT_TIMEOUT_SECONDS: libc::time_t = 60;
 /// The option that sets that time, of type `timeval` (linux/vm_sockets.h).
 const SO_VM_SOCKETS_CONNECT_TIMEOUT: libc::c_int = 6;
 
-/// Connects to `port` of the host. The socket blocks.
+/// A socket that is not connected and never blocks.
 ///
 /// # Errors
-/// The kernel's: nobody listens, or there is no vsock device.
-pub fn connect(port: u32) -> io::Result<OwnedFd> {
-    let socket = socket_with(AddressFamily::VSOCK, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+/// The kernel's.
+pub fn socket() -> io::Result<OwnedFd> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = socket_with(AddressFamily::VSOCK, SocketType::STREAM, flags, None)?;
     let timeout = libc::timeval {
         tv_sec: CONNECT_TIMEOUT_SECONDS,
         tv_usec: 0,
@@ -33,14 +37,38 @@ pub fn connect(port: u32) -> io::Result<OwnedFd> {
             len_of(&timeout),
         )
     })?;
+    Ok(socket)
+}
+
+/// Asks `port` of the host for a connection; [`finish`] tells how that went.
+///
+/// # Errors
+/// The kernel's: there is no vsock device.
+pub fn begin(socket: impl AsFd, port: u32) -> io::Result<()> {
     // SAFETY: `sockaddr_vm` is plain integers, for which zero is a value.
     let mut address: libc::sockaddr_vm = unsafe { std::mem::zeroed() };
     address.svm_family = libc::sa_family_t::try_from(libc::AF_VSOCK).map_err(io::Error::other)?;
     address.svm_cid = libc::VMADDR_CID_HOST;
     address.svm_port = port;
+    let socket = socket.as_fd().as_raw_fd();
     // SAFETY: the address is a `sockaddr_vm`, which outlives the call and whose size is given.
-    check(unsafe { libc::connect(socket.as_raw_fd(), (&raw const address).cast(), len_of(&address)) })?;
-    Ok(socket)
+    match check(unsafe { libc::connect(socket, (&raw const address).cast(), len_of(&address)) }) {
+        Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Waits until the host has answered.
+///
+/// # Errors
+/// The kernel's: nobody listens there, or no answer came in time.
+pub fn finish(socket: impl AsFd) -> io::Result<()> {
+    while let Err(error) = poll(&mut [PollFd::new(&socket, PollFlags::OUT)], None) {
+        if error != Errno::INTR {
+            return Err(error.into());
+        }
+    }
+    Ok(socket_error(socket)??)
 }
 
 /// The size of `value` as the socket calls take it.

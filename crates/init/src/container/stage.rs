@@ -1,6 +1,8 @@
 //! What a container sees of the kernel: its own mounts, and the paths that are hidden or made read-only.
 //!
-//! All of this happens after `pivot_root`: whatever symbolic links an image has in the way of a mount lead to places in the container.
+//! All that does not depend on the container is mounted in advance, on a stage: a root of its own with nothing else in it. When the container
+//! is known, its root file system is mounted on top of that root, and `/proc`, `/sys` and `/dev` are moved over. The moves take place
+//! inside the container's root: whatever symbolic links an image has in their way lead to places in the container.
 
 use std::fs;
 use std::io;
@@ -8,19 +10,22 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{CWD, OFlags, StatVfsMountFlags, statvfs};
+use rustix::io::Errno;
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MountPropagationFlags, MoveMountFlags, UnmountFlags,
-    fsconfig_create, fsconfig_set_string, fsmount, fsopen, mount, mount_bind, mount_bind_recursive, mount_change,
-    mount_remount, move_mount, unmount,
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags,
+    UnmountFlags, fsconfig_create, fsconfig_set_string, fsmount, fsopen, mount, mount_bind, mount_bind_recursive,
+    mount_change, mount_remount, move_mount, open_tree, unmount,
 };
 
-use super::devices;
+use super::names::Names;
+use super::{devices, layer};
+use crate::disks::DISKS;
 use crate::failure::{Attempt, StepError};
 use crate::mount::{Mount, mount_all};
 
 const NOTHING_SPECIAL: MountFlags = MountFlags::NOSUID.union(MountFlags::NOEXEC).union(MountFlags::NODEV);
 
-/// Docker's mounts in Docker's order; `/dev/pts` follows, since its terminal was made before.
+/// Docker's mounts in Docker's order; `/dev/pts` follows, since the guest agent makes terminals there.
 const MOUNTS: &[Mount] = &[
     Mount {
         kind: "proc",
@@ -71,18 +76,94 @@ const TERMINAL_OPTIONS: &[(&str, &str)] = &[
     ("gid", "5"),
 ];
 
-/// Makes `root` the root of this process's mount namespace and lets go of everything else.
-///
-/// # Errors
-/// The kernel's.
-pub fn enter(root: &Path) -> Result<(), StepError> {
-    let attempt = || format!("make {} the root", root.display());
-    mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC).attempting(attempt)?;
-    std::env::set_current_dir(root).attempting(attempt)?;
+/// Where the stage is mounted before it becomes the root.
+const STAGE: &str = "/stage";
+
+/// What is moved over to the container, with everything that is mounted below it.
+const MOVED: [&str; 3] = ["/proc", "/sys", "/dev"];
+
+/// A stage on which everything is ready.
+#[derive(Debug)]
+pub struct Stage {
+    trees: Vec<(OwnedFd, &'static str)>,
+    names: Names,
+}
+
+impl Stage {
+    /// Makes a stage the root of this process's mount namespace, lets go of everything else but [`DISKS`], and mounts what every
+    /// container has, `terminals` among it.
+    ///
+    /// # Errors
+    /// The first step that failed.
+    pub fn build(terminals: OwnedFd) -> Result<Self, StepError> {
+        enter_stage()?;
+        mount_all(MOUNTS)?;
+        devices::create()?;
+        fs::create_dir(TERMINALS).attempting(|| format!("create {TERMINALS}"))?;
+        attach(terminals, TERMINALS).attempting(|| format!("mount devpts at {TERMINALS}"))?;
+        let tree = |path| {
+            let opened = open_tree(CWD, path, OpenTreeFlags::OPEN_TREE_CLOEXEC);
+            Ok((opened.attempting(|| format!("open {path}"))?, path))
+        };
+        Ok(Self {
+            trees: MOVED.into_iter().map(tree).collect::<Result<_, _>>()?,
+            names: Names::prepare()?,
+        })
+    }
+
+    /// Makes the overlay of `image` and the writable `layer` the root, with what was on the stage in it, and calls it `hostname`.
+    ///
+    /// # Errors
+    /// The first step that failed.
+    pub fn enter(self, image: &Path, layer: &Path, hostname: &str) -> Result<(), StepError> {
+        let attempt = || "make the root file system the root".to_owned();
+        mount(
+            "overlay",
+            "/",
+            "overlay",
+            MountFlags::empty(),
+            &*layer::options(image, layer),
+        )
+        .attempting(|| format!("mount overlay with {} below {}", image.display(), layer.display()))?;
+        // The root of this process is still what is below; the way up from a root leads to what is mounted on it.
+        rustix::process::chroot("/..").attempting(attempt)?;
+        std::env::set_current_dir("/").attempting(attempt)?;
+        for (tree, path) in self.trees {
+            attach(tree, path).attempting(|| format!("move {path} into the container"))?;
+        }
+        self.names.publish(hostname)
+    }
+}
+
+/// Mounts the stage and takes everything else away.
+fn enter_stage() -> Result<(), StepError> {
+    let attempt = || "enter the stage";
+    // Nothing of what follows is seen outside; disks that are mounted outside later are seen here.
+    mount_change("/", MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC).attempting(attempt)?;
+    mount(
+        "tmpfs",
+        STAGE,
+        "tmpfs",
+        MountFlags::NOSUID | MountFlags::NODEV,
+        c"mode=755",
+    )
+    .attempting(attempt)?;
+    let disks = format!("{STAGE}{DISKS}");
+    fs::create_dir(&disks).attempting(attempt)?;
+    mount_bind_recursive(DISKS, &disks).attempting(attempt)?;
+    std::env::set_current_dir(STAGE).attempting(attempt)?;
     // The old root ends up on top of the new one and is then taken away (pivot_root(2), "pivot_root(".", ".")").
     rustix::process::pivot_root(".", ".").attempting(attempt)?;
     unmount(".", UnmountFlags::DETACH).attempting(attempt)?;
     std::env::set_current_dir("/").attempting(attempt)
+}
+
+/// Attaches a mount, which may be attached elsewhere, at `path`.
+///
+/// # Errors
+/// The kernel's.
+pub fn attach(tree: impl AsFd, path: &str) -> Result<(), Errno> {
+    move_mount(tree.as_fd(), "", CWD, path, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
 }
 
 /// A pseudoterminal file system of its own, mounted nowhere yet.
@@ -97,18 +178,6 @@ pub fn terminals() -> io::Result<OwnedFd> {
     fsconfig_create(context.as_fd())?;
     let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NOEXEC;
     Ok(fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attributes)?)
-}
-
-/// Gives the container its file systems and devices, `terminals` among them.
-///
-/// # Errors
-/// The first step that failed.
-pub fn set_up(terminals: OwnedFd) -> Result<(), StepError> {
-    mount_all(MOUNTS)?;
-    devices::create()?;
-    fs::create_dir(TERMINALS).attempting(|| format!("create {TERMINALS}"))?;
-    move_mount(terminals, "", CWD, TERMINALS, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
-        .attempting(|| format!("mount devpts at {TERMINALS}"))
 }
 
 /// Makes the terminal at `path` the container's console as well.
@@ -157,6 +226,17 @@ pub fn make_read_only(path: &str) -> Result<(), StepError> {
     let kept = kept.into_iter().filter(|(flag, _)| present.contains(*flag));
     let flags = kept.fold(MountFlags::BIND | MountFlags::RDONLY, |flags, (_, flag)| flags | flag);
     mount_remount(path, flags, c"").attempting(attempt)
+}
+
+/// Takes away what [`mask`] or [`make_read_only`] put at `path`, if they did.
+///
+/// # Errors
+/// The kernel's.
+pub fn restore(path: &str) -> Result<(), StepError> {
+    match unmount(path, UnmountFlags::DETACH) {
+        Ok(()) | Err(Errno::INVAL | Errno::NOENT | Errno::NOTDIR) => Ok(()),
+        Err(error) => Err(error).attempting(|| format!("restore {path}")),
+    }
 }
 
 /// Whether there is nothing at a path.
