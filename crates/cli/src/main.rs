@@ -17,13 +17,11 @@ mod value;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 /// The exit code of a failure of mote's own, as Docker has it.
 const EXIT_FAILURE: u8 = 125;
 
 fn main() -> ExitCode {
-    let arguments = match args::Arguments::try_parse() {
+    let arguments = match args::Arguments::read() {
         Ok(arguments) => arguments,
         Err(error) => {
             output::clap(&error);
