@@ -1,154 +1,108 @@
 //! How long a task takes from the request to each clock point and to its end, one task at a time.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::Instant;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-use crate::peer::{self, Peer};
-use crate::report::{Figure, Unit};
-use crate::sample::Sample;
-
-/// The clock points after the first, which is the zero of the others, as `mote inspect` names them.
-const POINTS: [&str; 5] = [
-    "vcpu_runnable_ns",
-    "guest_booted_ns",
-    "guest_answered_ns",
-    "process_started_ns",
-    "first_output_ns",
-];
+use crate::bundle::Bundle;
+use crate::clock::monotonic_ns;
+use crate::host::{Host, IMAGE, Installation, Scratch};
+use crate::plot::{Axis, Curve, Curves, cumulative};
+use crate::report::{Figure, Outcome};
+use crate::sample::{PERCENTILES, Sample};
+use crate::unit::Unit;
 
 /// The whole command, from its start to its end.
-const ENDED: &str = "command_ended";
+const ENDED: &str = "command-ended";
 
-/// What is said of each sample.
-const PERCENTILES: [(&str, usize); 3] = [("min", 0), ("median", 50), ("p99", 99)];
+/// The peer, whole as well.
+const PEER: &str = "crun run";
 
 /// Runs before the first that counts: the host's caches fill.
 const WARM_UP_RUNS: u32 = 3;
 
-/// A host agent of the benchmark's own, killed when dropped.
-struct Host {
-    directory: PathBuf,
-    mote: PathBuf,
-    agent: Child,
-}
-
-impl Host {
-    fn start(prefix: &Path) -> Result<Self> {
-        let directory = std::env::temp_dir().join(format!("mote-bench-{}", std::process::id()));
-        std::fs::create_dir_all(&directory).context("cannot make a directory")?;
-        let mut agent = Command::new(prefix.join("bin/mote-agent"))
-            .args(["--socket".as_ref(), directory.join("mote.sock").as_os_str()])
-            .args(["--state".as_ref(), directory.join("state").as_os_str()])
-            .args(["--runtime".as_ref(), directory.join("run").as_os_str()])
-            .stdout(Stdio::piped())
-            .spawn()
-            .context("cannot run mote-agent")?;
-        let mut line = String::new();
-        let stdout = agent.stdout.take().context("mote-agent has no standard output")?;
-        std::io::BufRead::read_line(&mut std::io::BufReader::new(stdout), &mut line).context("mote-agent is silent")?;
-        Ok(Self {
-            directory,
-            mote: prefix.join("bin/mote"),
-            agent,
-        })
-    }
-
-    fn mote(&self, arguments: &[&str]) -> Result<String> {
-        let host = format!("unix://{}", self.directory.join("mote.sock").display());
-        let output = Command::new(&self.mote)
-            .args(arguments)
-            .env("MOTE_HOST", host)
-            .stderr(Stdio::inherit())
-            .output();
-        let output = output.context("cannot run mote")?;
-        if !output.status.success() {
-            bail!("mote {} failed: {}", arguments.join(" "), output.status);
-        }
-        String::from_utf8(output.stdout).context("mote printed something else than text")
-    }
-}
-
-impl Drop for Host {
-    fn drop(&mut self) {
-        // The machine around the benchmark goes as well; nothing depends on the outcome.
-        let _ = Command::new("kill").arg(self.agent.id().to_string()).status();
-        let _ = self.agent.wait();
-        let _ = std::fs::remove_dir_all(&self.directory);
-    }
-}
-
 /// Runs `runs` tasks, one after the other.
-pub fn measure(runs: u32, unit: Unit) -> Result<Vec<Figure>> {
-    let variable = |name| std::env::var_os(name).with_context(|| format!("{name} is not set: use `cargo xtask bench`"));
-    let prefix = PathBuf::from(variable("MOTE_PREFIX")?);
-    let archive = variable("MOTE_IMAGE_BUSYBOX")?;
-    let host = Host::start(&prefix)?;
-    host.mote(&["load", "--quiet", &archive.to_string_lossy()])?;
-
-    let peer = Peer::prepare(Path::new(&archive), &host.directory)?;
+pub fn measure(runs: u32, unit: Unit) -> Result<Outcome> {
+    let installation = Installation::from_environment()?;
+    let scratch = Scratch::new("coldstart")?;
+    let bundle = Bundle::prepare(&installation.archive, scratch.path(), &["echo", "hello"])?;
+    let host = Host::start(&installation, &[])?;
     let mut samples: BTreeMap<&str, Vec<u64>> = BTreeMap::new();
     for run in 0..WARM_UP_RUNS + runs {
         let name = format!("coldstart-{run}");
-        let begun = Instant::now();
+        let begun = monotonic_ns();
         host.mote(&[
-            "run", "--name", &name, "--cpu", "1", "--memory", "64", "busybox", "echo", "hello",
+            "run", "--name", &name, "--cpu", "1", "--memory", "64", IMAGE, "echo", "hello",
         ])?;
-        let elapsed = u64::try_from(begun.elapsed().as_nanos()).context("a run took centuries")?;
-        let peers = peer.run(&name)?;
+        let ended = monotonic_ns() - begun;
+        let peer = run_peer(&bundle, &name)?;
         if run < WARM_UP_RUNS {
             continue;
         }
-        for (point, since) in clock_points(&host.mote(&["inspect", &name])?)? {
-            samples.entry(point).or_default().push(since);
+        let task = host.wait(host.client().task(&name)).context("the task is gone")?;
+        let accepted = task.clock.accepted_ns.context("the task was not accepted")?;
+        for (point, at) in task.clock.named().into_iter().skip(1) {
+            let at = at.with_context(|| format!("the task did not come to {point}"))?;
+            samples.entry(point).or_default().push(at.saturating_sub(accepted));
         }
-        samples.entry(ENDED).or_default().push(elapsed);
-        samples.entry(peer::NAME).or_default().push(peers);
+        samples.entry(ENDED).or_default().push(ended);
+        samples.entry(PEER).or_default().push(peer);
     }
-    let peers = samples
-        .remove(peer::NAME)
-        .and_then(Sample::new)
-        .context("no run counted")?;
-    let points = POINTS.into_iter().chain([ENDED]);
-    Ok(points
-        .flat_map(|point| figures(point, &mut samples, &peers, unit))
-        .collect())
+    let samples = samples
+        .into_iter()
+        .filter_map(|(name, values)| Some((name, Sample::new(values)?)));
+    Ok(outcome(&samples.collect(), unit))
 }
 
-/// The figures of one point; the command's end has the peer's beside it.
-fn figures(point: &str, samples: &mut BTreeMap<&str, Vec<u64>>, peers: &Sample, unit: Unit) -> Vec<Figure> {
-    let Some(sample) = samples.remove(point).and_then(Sample::new) else {
-        return Vec::new();
-    };
-    let figure = |(label, percent)| {
-        let name = format!("{} {label}", point.trim_end_matches("_ns"));
-        let figure = Figure::alone(name, unit, sample.percentile(percent));
-        if point == ENDED {
-            figure.against(peer::NAME, peers.percentile(percent))
-        } else {
-            figure
+fn outcome(samples: &BTreeMap<&str, Sample>, unit: Unit) -> Outcome {
+    let mut results = Vec::new();
+    for (point, sample) in samples.iter().filter(|(point, _)| **point != PEER) {
+        for (label, percent) in PERCENTILES {
+            let figure = Figure::time(format!("{point} {label}"), unit, sample.percentile(percent));
+            let peer = samples.get(PEER).filter(|_| *point == ENDED);
+            results.push(match peer {
+                Some(peer) => figure.against(PEER, unit.of(peer.percentile(percent))),
+                None => figure,
+            });
         }
-    };
-    PERCENTILES.map(figure).into()
+    }
+    results.sort_by(|one, other| one.value.total_cmp(&other.value));
+    Outcome {
+        results,
+        notes: Vec::new(),
+        plots: vec![("coldstart-distribution.svg".into(), distribution(samples, unit))],
+    }
 }
 
-/// Nanoseconds from the acceptance of the request to each later point.
-fn clock_points(inspected: &str) -> Result<Vec<(&'static str, u64)>> {
-    let tasks: serde_json::Value = serde_json::from_str(inspected).context("mote inspect printed no JSON")?;
-    let clock = &tasks[0]["clock"];
-    let at = |point: &str| {
-        clock[point]
-            .as_u64()
-            .with_context(|| format!("the task did not pass {point}"))
+fn distribution(samples: &BTreeMap<&str, Sample>, unit: Unit) -> String {
+    let curve = |(name, sample): (&&str, &Sample)| Curve {
+        name: (*name).to_owned(),
+        points: cumulative(sample.values().iter().map(|value| unit.of(*value))),
+        steps: true,
     };
-    let accepted = at("accepted_ns")?;
-    POINTS
-        .iter()
-        .map(|point| Ok((*point, at(point)?.saturating_sub(accepted))))
-        .collect()
+    let axis = |name: String, logarithmic| Axis { name, logarithmic };
+    Curves {
+        title: "From the request to each clock point, and whole commands",
+        across: axis(unit.name().into(), true),
+        up: axis("% of tasks".into(), false),
+        curves: samples.iter().map(curve).collect(),
+        target: None,
+    }
+    .svg()
+}
+
+/// Runs one container to its end; nanoseconds from the command's start.
+fn run_peer(bundle: &Bundle, name: &str) -> Result<u64> {
+    let begun = monotonic_ns();
+    let mut command = Command::new("crun");
+    command.args(["run", "--bundle"]).arg(bundle.path()).arg(name);
+    let status = command.stdin(Stdio::null()).stdout(Stdio::null()).status();
+    let status = status.context("cannot run crun")?;
+    if !status.success() {
+        bail!("crun failed: {status}");
+    }
+    Ok(monotonic_ns() - begun)
 }
 
 #[cfg(test)]
@@ -156,14 +110,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn points_count_from_the_acceptance() {
-        let text = r#"[{"clock": {"accepted_ns": 100, "vcpu_runnable_ns": 110, "guest_booted_ns": 120,
-            "guest_answered_ns": 130, "process_started_ns": 140, "first_output_ns": 150}}]"#;
-        let points = clock_points(text).unwrap();
-        assert_eq!(
-            points.iter().map(|(_, since)| *since).collect::<Vec<_>>(),
-            [10, 20, 30, 40, 50]
-        );
-        assert!(clock_points("[{\"clock\": {}}]").is_err());
+    fn only_the_whole_command_is_compared() {
+        let sample = |value| Sample::new(vec![value]).unwrap();
+        let samples = BTreeMap::from([
+            (ENDED, sample(30_000_000)),
+            (PEER, sample(10_000_000)),
+            ("guest-booted", sample(5_000_000)),
+        ]);
+        let outcome = outcome(&samples, Unit::Milliseconds);
+        let compared: Vec<_> = outcome
+            .results
+            .iter()
+            .map(|figure| (figure.name.as_str(), figure.ratio))
+            .collect();
+        assert_eq!(compared[0], ("guest-booted min", None));
+        assert_eq!(compared[3], ("command-ended min", Some(3.0)));
     }
 }

@@ -1,4 +1,7 @@
 //! `mote-bench NAME`: measures mote on the host that it runs on. `cargo xtask bench` brings it into a machine.
+//!
+//! A benchmark is a function that gives an [`report::Outcome`]: [`coldstart`], [`pathlength`], [`burst`], [`density`], [`grow`]. All drive a
+//! [`host::Host`]; what they measured becomes a [`report::Report`] and [`plot`]s.
 
 #![forbid(unsafe_code)]
 #![expect(
@@ -7,24 +10,44 @@
     reason = "a program for the terminal of a developer"
 )]
 
+mod burst;
 mod coldstart;
-mod peer;
+mod density;
+mod grow;
+mod pathlength;
+
+mod bundle;
+mod clock;
+mod host;
+mod memory;
+mod plot;
 mod report;
 mod sample;
+mod unit;
+mod warm;
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use clap::Parser;
+use report::{Outcome, Report};
+use unit::Unit;
 
 /// What to measure, and how.
 #[derive(Parser)]
 struct Arguments {
-    /// The benchmark: coldstart
+    /// The benchmark: burst, coldstart, density, grow or pathlength
     name: String,
     /// Number of runs that count
     #[arg(long, default_value_t = 10)]
     runs: u32,
+    /// Measure what has this in its name alone: for pathlength
+    #[arg(long)]
+    only: Option<String>,
+    /// Clones that wait when a burst begins
+    #[arg(long, default_value_t = 0)]
+    pool: u32,
     /// The commit that is measured
     #[arg(long)]
     commit: String,
@@ -34,10 +57,22 @@ struct Arguments {
     /// The clock counts instructions, one a nanosecond
     #[arg(long)]
     icount: bool,
+    /// Firecracker's program
+    #[arg(long)]
+    firecracker: Option<PathBuf>,
+    /// The initramfs for Firecracker's guest
+    #[arg(long)]
+    firecracker_initramfs: Option<PathBuf>,
+    /// The directory of microsandbox's program and libraries
+    #[arg(long)]
+    microsandbox: Option<PathBuf>,
+    /// A directory for the report and the plots
+    #[arg(long)]
+    output: Option<PathBuf>,
 }
 
 fn main() -> ExitCode {
-    match run(&Arguments::parse()) {
+    match run(Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("mote-bench: {error:#}");
@@ -46,22 +81,50 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(arguments: &Arguments) -> Result<()> {
-    let unit = if arguments.icount {
-        report::Unit::MegaInstructions
-    } else {
-        report::Unit::Milliseconds
-    };
-    let results = match arguments.name.as_str() {
+fn run(arguments: Arguments) -> Result<()> {
+    let unit = Unit::of_clock(arguments.icount);
+    let outcome = match arguments.name.as_str() {
+        "burst" => burst::measure(unit, arguments.pool)?,
         "coldstart" => coldstart::measure(arguments.runs, unit)?,
-        other => bail!("there is no benchmark {other}; there is: coldstart"),
+        "density" => density::measure()?,
+        "grow" => grow::measure(arguments.runs, unit)?,
+        "pathlength" => {
+            let options = pathlength::Options {
+                runs: arguments.runs,
+                only: arguments.only,
+                firecracker: arguments.firecracker,
+                firecracker_initramfs: arguments.firecracker_initramfs,
+                microsandbox: arguments.microsandbox,
+            };
+            pathlength::measure(&options, unit)?
+        }
+        other => bail!("there is no benchmark {other}; there are: burst, coldstart, density, grow, pathlength"),
     };
-    let report = report::Report {
-        bench: arguments.name.clone(),
-        commit: arguments.commit.clone(),
+    let Outcome { results, notes, plots } = outcome;
+    let report = Report {
+        bench: arguments.name,
+        commit: arguments.commit,
         host: report::host(arguments.icount),
         results,
+        notes,
     };
+    if let Some(directory) = &arguments.output {
+        write(directory, &report, &plots)?;
+    }
     println!("{}", if arguments.json { report.json()? } else { report.table() });
+    Ok(())
+}
+
+/// Writes the report, as JSON and as Markdown, and the plots.
+fn write(directory: &Path, report: &Report, plots: &[(String, String)]) -> Result<()> {
+    let name = &report.bench;
+    let files = [
+        (format!("{name}.json"), report.json()?),
+        (format!("{name}.md"), report.markdown(plots)),
+    ];
+    for (file, text) in files.iter().chain(plots) {
+        let path = directory.join(file);
+        std::fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
+    }
     Ok(())
 }

@@ -1,51 +1,157 @@
 //! `cargo xtask bench NAME`: a benchmark, in a machine.
 
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
-use crate::build::build;
+use crate::build::{Tree, build};
 use crate::e2e::{Machine, image_variables};
-use crate::process::{output, run};
+use crate::process::{command, output, run};
+
+/// Where reports and plots are kept for readers, below the root of the checkout.
+const KEPT_REPORT: &str = "docs/performance.md";
+
+/// Where the plots of [`KEPT_REPORT`] are.
+const KEPT_PLOTS: &str = "docs/plots";
 
 /// Which benchmark, and how.
 #[derive(clap::Args)]
 pub struct Bench {
-    /// The benchmark: coldstart
+    /// The benchmark: burst, coldstart, density, grow or pathlength
     name: String,
     /// Print one JSON document and nothing else
     #[arg(long)]
     json: bool,
-    /// Count instructions instead of time
+    /// Count instructions instead of time; pathlength always does
     #[arg(long)]
     icount: bool,
     /// Number of runs
     #[arg(long, default_value_t = 10)]
     runs: u32,
+    /// Measure what has this in its name alone: for pathlength
+    #[arg(long, value_name = "PART")]
+    only: Option<String>,
+    /// Clones that wait when a burst begins
+    #[arg(long, default_value_t = 0)]
+    pool: u32,
+    /// Firecracker's program, to be measured beside mote by pathlength
+    #[arg(long, value_name = "PATH")]
+    firecracker: Option<PathBuf>,
+    /// Put the figures into docs/performance.md and the plots beside it
+    #[arg(long)]
+    keep: bool,
 }
 
 /// Runs it and prints what it printed.
 pub fn bench(root: &Path, bench: &Bench) -> Result<()> {
     let tree = build(root)?;
     let images = image_variables(root)?;
-    let commit = output(
-        std::process::Command::new("git")
-            .args(["describe", "--always", "--dirty"])
-            .current_dir(root),
-    )?;
-    let machine = Machine::start(root, &tree, "bench", bench.icount)?;
+    let commit = output(command(root, "git").args(["describe", "--always", "--dirty"]))?;
+    let directory = root.join("target/bench");
+    fs::create_dir_all(&directory).context("cannot make target/bench")?;
+    let icount = bench.icount || bench.name == "pathlength";
+    let machine = Machine::start(root, &tree, "bench", icount, Some(&directory))?;
     let mut shell = machine.shell();
     for variable in images {
         shell.args(["--env".to_owned(), variable]);
     }
     shell.args(["--env", &format!("MOTE_PREFIX={}", tree.prefix.display())]);
     shell.arg("--").arg(tree.bin("mote-bench")).arg(&bench.name);
-    shell.args(["--runs", &bench.runs.to_string(), "--commit", commit.trim()]);
+    shell.args(["--runs", &bench.runs.to_string(), "--pool", &bench.pool.to_string()]);
+    shell.args(["--commit", commit.trim()]).arg("--output").arg(&directory);
     if bench.json {
         shell.arg("--json");
     }
-    if bench.icount {
+    if icount {
         shell.arg("--icount");
     }
-    run(&mut shell)
+    if let Some(part) = &bench.only {
+        shell.arg("--only").arg(part);
+    }
+    if bench.name == "pathlength" {
+        add_peers(root, &tree, bench, &directory, &mut shell)?;
+    }
+    run(&mut shell)?;
+    if bench.keep {
+        keep(root, &bench.name, &directory)?;
+    }
+    Ok(())
+}
+
+/// The peers that are no Debian packages.
+fn add_peers(root: &Path, tree: &Tree, bench: &Bench, directory: &Path, shell: &mut Command) -> Result<()> {
+    if let Some(program) = &bench.firecracker {
+        let program = fs::canonicalize(program).with_context(|| format!("cannot find {}", program.display()))?;
+        // The machine has a /tmp of its own.
+        let (copy, initramfs) = (directory.join("firecracker"), directory.join("firecracker.cpio"));
+        fs::copy(&program, &copy).with_context(|| format!("cannot copy {}", program.display()))?;
+        let marker = tree.bin("mote-bench-marker");
+        run(command(root, "rootfs/build-initramfs.sh").arg(marker).arg(&initramfs))?;
+        shell.arg("--firecracker").arg(copy);
+        shell.arg("--firecracker-initramfs").arg(initramfs);
+    }
+    let microsandbox = output(&mut command(root, "scripts/microsandbox.sh"));
+    match microsandbox {
+        Ok(files) => {
+            shell.arg("--microsandbox").arg(files.trim());
+        }
+        // Whoever has no package index can still run the others; the report says what it lacks.
+        Err(error) => eprintln!("xtask: {error:#}"),
+    }
+    Ok(())
+}
+
+/// Puts the report between its marks in [`KEPT_REPORT`], and its plots beside that.
+fn keep(root: &Path, name: &str, directory: &Path) -> Result<()> {
+    let path = root.join(KEPT_REPORT);
+    let page = fs::read_to_string(&path).context("cannot read docs/performance.md")?;
+    let report = directory.join(format!("{name}.md"));
+    let report = fs::read_to_string(&report).with_context(|| format!("cannot read {}", report.display()))?;
+    let date = output(Command::new("date").arg("+%Y-%m-%d"))?;
+    let page = spliced(&page, name, &format!("{}. {report}", date.trim()))?;
+    fs::write(&path, page).context("cannot write docs/performance.md")?;
+    let plots = root.join(KEPT_PLOTS);
+    fs::create_dir_all(&plots).context("cannot make docs/plots")?;
+    for entry in fs::read_dir(directory).context("cannot list target/bench")? {
+        let entry = entry.context("cannot list target/bench")?;
+        let file = entry.file_name();
+        let is_plot = file
+            .to_str()
+            .is_some_and(|file| file.starts_with(name) && file.ends_with(".svg"));
+        if is_plot {
+            fs::copy(entry.path(), plots.join(&file))
+                .with_context(|| format!("cannot keep {}", entry.path().display()))?;
+        }
+    }
+    Ok(())
+}
+
+/// `page` with `report` between the marks of the benchmark `name`.
+fn spliced(page: &str, name: &str, report: &str) -> Result<String> {
+    let (begin, end) = (
+        format!("<!-- bench {name} -->\n"),
+        format!("<!-- end of bench {name} -->\n"),
+    );
+    let missing = || format!("{KEPT_REPORT} has no marks for the benchmark {name}");
+    let (before, rest) = page.split_once(&begin).with_context(missing)?;
+    let (_, after) = rest.split_once(&end).with_context(missing)?;
+    Ok(format!("{before}{begin}\n{report}\n{end}{after}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_takes_the_place_of_its_predecessor_alone() {
+        let page = "a\n<!-- bench grow -->\nold\n<!-- end of bench grow -->\nb\n<!-- bench burst -->\nkept\n<!-- end of bench burst -->\n";
+        let page = spliced(page, "grow", "new").unwrap();
+        assert!(
+            page.contains("\nnew\n") && !page.contains("old") && page.contains("kept"),
+            "{page}"
+        );
+        assert!(spliced(&page, "density", "new").is_err());
+    }
 }

@@ -30,15 +30,22 @@ pub struct Machine<'a> {
 }
 
 impl<'a> Machine<'a> {
-    /// Starts a fresh machine of that name.
-    pub fn start(root: &'a Path, tree: &'a Tree, name: &'static str, icount: bool) -> Result<Self> {
+    /// Starts a fresh machine of that name, in which the directory `output` is writable.
+    pub fn start(
+        root: &'a Path,
+        tree: &'a Tree,
+        name: &'static str,
+        icount: bool,
+        output: Option<&Path>,
+    ) -> Result<Self> {
         let machine = Self { root, tree, name };
         machine.stop()?;
         let mut start = command(root, tree.bin("mote"));
         start.args(["machine", "start", "--machine", name, "--ephemeral", "--memory", "6g"]);
-        if root.starts_with("/tmp") {
-            // A machine has a /tmp of its own.
-            start.arg("--share").arg(root);
+        // A machine has a /tmp of its own.
+        let shared = if root.starts_with("/tmp") { Some(root) } else { output };
+        if let Some(shared) = shared {
+            start.arg("--share").arg(shared);
         }
         if icount {
             start.arg("--icount");
@@ -72,7 +79,7 @@ pub fn e2e(root: &Path, name: Option<&str>, icount: bool) -> Result<Tally> {
     let tree = build(root)?;
     let binary = test_binary(root)?;
     let variables = image_variables(root)?;
-    let machine = Machine::start(root, &tree, MACHINE, icount)?;
+    let machine = Machine::start(root, &tree, MACHINE, icount, None)?;
     let mut test = machine.shell();
     test.args(["--env".to_owned(), format!("MOTE_PREFIX={}", tree.prefix.display())]);
     for variable in variables {

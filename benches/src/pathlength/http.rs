@@ -1,0 +1,84 @@
+//! As much of HTTP as Firecracker's API takes: one request after the other over a unix socket.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+
+/// The longest answer that is read, in bytes.
+const ANSWER_LEN_MAX: u64 = 64 << 10;
+
+/// A connection.
+pub struct Connection(BufReader<UnixStream>);
+
+impl Connection {
+    /// Connects to the socket at `path`, which a program that has just been started is about to make.
+    pub fn open(path: &Path, mut is_alive: impl FnMut() -> bool) -> Result<Self> {
+        loop {
+            match UnixStream::connect(path) {
+                Ok(stream) => return Ok(Self(BufReader::new(stream))),
+                // The one CPU is the program's until it sleeps.
+                Err(_) if is_alive() => std::thread::yield_now(),
+                Err(error) => return Err(error).with_context(|| format!("cannot connect to {}", path.display())),
+            }
+        }
+    }
+
+    /// Sends a request with a JSON body; an answer that is no success is an error.
+    pub fn send(&mut self, method: &str, path: &str, body: &serde_json::Value) -> Result<()> {
+        let body = body.to_string();
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        self.0
+            .get_mut()
+            .write_all(request.as_bytes())
+            .context("cannot send a request")?;
+        let (status, message) = read_answer(&mut self.0)?;
+        if !(200..300).contains(&status) {
+            bail!("{method} {path} was refused with {status}: {message}");
+        }
+        Ok(())
+    }
+}
+
+/// Reads one answer: its status and its body.
+fn read_answer(from: &mut impl BufRead) -> Result<(u16, String)> {
+    let mut from = from.take(ANSWER_LEN_MAX);
+    let mut line = String::new();
+    from.read_line(&mut line).context("cannot read an answer")?;
+    let status = line.split(' ').nth(1).and_then(|status| status.parse().ok());
+    let status = status.with_context(|| format!("an answer begins with {line:?}"))?;
+    let mut len = 0;
+    loop {
+        line.clear();
+        from.read_line(&mut line).context("cannot read an answer")?;
+        match line.trim().split_once(':') {
+            Some((name, value)) if name.eq_ignore_ascii_case("content-length") => {
+                len = value.trim().parse().context("an answer's length is no number")?;
+            }
+            Some(_) => {}
+            None => break,
+        }
+    }
+    let mut body = String::new();
+    from.take(len)
+        .read_to_string(&mut body)
+        .context("cannot read an answer")?;
+    Ok((status, body))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_follow_each_other() {
+        let mut bytes = b"HTTP/1.1 400 \r\nContent-Length: 4\r\n\r\noopsHTTP/1.1 204 \r\nServer: x\r\n\r\n".as_slice();
+        assert_eq!(read_answer(&mut bytes).unwrap(), (400, "oops".to_owned()));
+        assert_eq!(read_answer(&mut bytes).unwrap(), (204, String::new()));
+        assert!(read_answer(&mut bytes).is_err());
+    }
+}
