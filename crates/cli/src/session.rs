@@ -27,6 +27,7 @@ pub struct Session {
 /// The signals that end a task from outside. They end this process no more, once this value was made.
 pub struct Interruptions {
     signals: [Signal; 3],
+    count: u32,
 }
 
 impl Interruptions {
@@ -38,17 +39,19 @@ impl Interruptions {
             open(SignalKind::terminate())?,
             open(SignalKind::hangup())?,
         ];
-        Ok(Self { signals })
+        Ok(Self { signals, count: 0 })
     }
 
-    /// Waits for one.
-    pub async fn next(&mut self) {
+    /// Waits for the next one; how many there were so far.
+    pub async fn next(&mut self) -> u32 {
         let [interrupt, terminate, hangup] = &mut self.signals;
         tokio::select! {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
             _ = hangup.recv() => {}
         }
+        self.count += 1;
+        self.count
     }
 }
 
@@ -100,15 +103,14 @@ impl Session {
         } = self;
         let mut stdout = Sink::new(Target::Output);
         let mut stderr = Sink::new(Target::Error);
-        let mut stop_requests = 0;
+        if interruptions.count > 0 {
+            request_stop(&client, &task, None);
+        }
         let ended = loop {
             let frame = tokio::select! {
                 frame = reader.next() => frame?,
-                () = interruptions.next() => {
-                    stop_requests += 1;
-                    // On a connection of its own: it must not queue behind input that the task does not read.
-                    let timeout_seconds = (stop_requests > 1).then_some(0);
-                    request_stop(client.clone(), task.clone(), StopRequest { timeout_seconds });
+                count = interruptions.next() => {
+                    request_stop(&client, &task, (count > 1).then_some(0));
                     continue;
                 }
             };
@@ -133,9 +135,11 @@ impl Session {
     }
 }
 
-/// Asks for the task's end without waiting for it: whether it came is seen from the frames.
-fn request_stop(client: Client, task: String, request: StopRequest) {
-    tokio::spawn(async move { client.stop_task(&task, request).await });
+/// Asks for the task's end without waiting for it: whether it came is seen from the frames. On a connection of its own: it must not queue
+/// behind input that the task does not read.
+fn request_stop(client: &Client, task: &str, timeout_seconds: Option<u32>) {
+    let (client, task) = (client.clone(), task.to_owned());
+    tokio::spawn(async move { client.stop_task(&task, StopRequest { timeout_seconds }).await });
 }
 
 /// Sends input and window sizes until input ends or the task no longer takes any.

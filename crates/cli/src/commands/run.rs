@@ -2,9 +2,10 @@
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
+use std::pin::pin;
 
 use anyhow::{Result, bail};
-use api::client::{Attached, Client};
+use api::client::{Attached, Client, ClientError};
 use api::error::ErrorCode;
 use api::task::{Exit, RunRequest, Task, TerminalSize};
 
@@ -99,13 +100,32 @@ async fn start(
     if arguments.pull == PullPolicy::Always && !local {
         pull(client, arguments, interruptions).await?;
     }
-    match client.run(request).await {
+    match created(client, request, interruptions).await? {
         Err(error) if error.code() == Some(ErrorCode::ImageNotFound) && may_pull(arguments.pull) && !local => {
             output::note(&format!("{} is not in the store: pulling it", request.image));
             pull(client, arguments, interruptions).await?;
-            Ok(client.run(request).await?)
+            Ok(created(client, request, interruptions).await??)
         }
         other => Ok(other?),
+    }
+}
+
+/// The host agent's answer. One interruption waits for it, so that the task can be stopped in good order; a second one does not.
+async fn created(
+    client: &Client,
+    request: &RunRequest,
+    interruptions: &mut Interruptions,
+) -> Result<Result<(String, Attached), ClientError>> {
+    let mut answer = pin!(client.run(request));
+    loop {
+        tokio::select! {
+            answer = &mut answer => return Ok(answer),
+            count = interruptions.next() => {
+                if count > 1 {
+                    bail!("interrupted before the host agent answered");
+                }
+            }
+        }
     }
 }
 
@@ -117,7 +137,7 @@ async fn pull(client: &Client, arguments: &Run, interruptions: &mut Interruption
     let request = pull_request(&arguments.image, &arguments.registry, None)?;
     tokio::select! {
         pulled = pull_with_progress(client, &request, false) => pulled.map(drop),
-        () = interruptions.next() => bail!("interrupted while {} was pulled", arguments.image),
+        _ = interruptions.next() => bail!("interrupted while {} was pulled", arguments.image),
     }
 }
 
