@@ -1,13 +1,13 @@
 //! A running microVM: its VMM's process, the guest agent's connections, and the one place where all of them end.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use protocol::frame::FrameError;
 use protocol::guest::{CONTROL_PORT, STREAM_PORT, Stream, ToGuest};
 use protocol::vmm::{self, ExitCode};
 use tokio::net::UnixListener;
+use tokio::net::unix::OwnedWriteHalf;
 use tokio::process::ChildStderr;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Notify, mpsc, watch};
@@ -121,13 +121,8 @@ impl Microvm {
 pub async fn start(parts: Parts<'_>) -> Result<Microvm, (Vmm, MicrovmError)> {
     let mut vmm = parts.vmm;
     let vsock = vmm.held.path().join("vsock");
-    let listener = |port: u32| {
-        let path = port_path(&vsock, port);
-        UnixListener::bind(&path).map_err(|source| MicrovmError::Socket { path, source })
-    };
     // Before the VMM has its shape, so that a guest that is quick finds somebody.
-    let listeners = listener(CONTROL_PORT).and_then(|control| Ok((control, listener(STREAM_PORT)?)));
-    let (control_listener, stream_listener) = match listeners {
+    let (control_listener, stream_listener) = match listen(&vsock) {
         Ok(listeners) => listeners,
         Err(error) => return Err((vmm, error)),
     };
@@ -136,9 +131,8 @@ pub async fn start(parts: Parts<'_>) -> Result<Microvm, (Vmm, MicrovmError)> {
         scratch_base: parts.scratch_base,
         scratch_directory: parts.scratch_directory,
     };
-    // A VMM that takes no request has ended, and that is told by its end.
-    let told: Result<(), FrameError> = vmm.run(shape(parts.plan, files)).await;
-    if let Err(error) = told {
+    if let Err(error) = vmm.run(shape(parts.plan, files)).await {
+        // It has ended, and that is told by its end.
         tracing::debug!(microvm = vmm.id, "the VMM takes no request: {error}");
     }
 
@@ -165,18 +159,11 @@ pub async fn start(parts: Parts<'_>) -> Result<Microvm, (Vmm, MicrovmError)> {
         notices: parts.notices.clone(),
     };
     let kill = Arc::new(Notify::new());
-    let Vmm {
-        id,
-        process,
-        events,
-        requests,
-        stderr,
-        held,
-    } = vmm;
     let supervision = Supervision {
-        process,
-        events,
-        stderr,
+        process: vmm.process,
+        events: vmm.events,
+        requests: vmm.requests,
+        stderr: vmm.stderr,
         is_clone: parts.template.is_some(),
         kill: kill.clone(),
         gone,
@@ -185,26 +172,31 @@ pub async fn start(parts: Parts<'_>) -> Result<Microvm, (Vmm, MicrovmError)> {
         streams: tokio::spawn(streams::serve(streams)),
         notices: parts.notices,
     };
-    let supervision = AbortOnDropHandle::new(tokio::spawn(async move {
-        let input = supervision.run(control).await;
-        // The connection stays open for as long as the process lives.
-        drop(requests);
-        input
-    }));
     Ok(Microvm {
-        id,
-        held,
+        id: vmm.id,
+        held: vmm.held,
         template: parts.template,
         messages,
         kill,
-        supervision,
+        supervision: AbortOnDropHandle::new(tokio::spawn(supervision.run(control))),
     })
+}
+
+/// Where the guest agent connects: for messages, and for streams.
+fn listen(vsock: &Path) -> Result<(UnixListener, UnixListener), MicrovmError> {
+    let listener = |port: u32| {
+        let path = port_path(vsock, port);
+        UnixListener::bind(&path).map_err(|source| MicrovmError::Socket { path, source })
+    };
+    Ok((listener(CONTROL_PORT)?, listener(STREAM_PORT)?))
 }
 
 /// What it takes to see a microVM to its end.
 struct Supervision {
     process: VmmProcess,
     events: Events,
+    // Nothing more is said over it, but the connection stays open for as long as the process lives.
+    requests: OwnedWriteHalf,
     stderr: ChildStderr,
     is_clone: bool,
     kill: Arc<Notify>,
@@ -240,6 +232,7 @@ impl Supervision {
             last_lines(&mut self.stderr),
             guest::serve(control),
         );
+        drop(self.requests);
         let message = ending(&status, ended, &stderr);
         let fate = if self.is_clone && !has_answered {
             Fate::CloneFailed

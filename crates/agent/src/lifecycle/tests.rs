@@ -167,7 +167,7 @@ fn a_stop_while_provisioning_starts_no_microvm() {
 #[test]
 fn a_clone_that_fails_is_booted_in_full_and_only_once() {
     let failed = Event::CloneFailed("bad registers".into());
-    let (state, actions) = check(&[&started()[..2], &[failed.clone()]].concat());
+    let (state, actions) = check(&[&started()[..2], std::slice::from_ref(&failed)].concat());
     assert_eq!(state, State::Booting(Attempt::Fallback, Streams::Open));
     assert_eq!(actions.last(), Some(&Action::BootMicrovm));
     let (state, _) = check(&[&started()[..2], &[failed], &started()[2..]].concat());
@@ -185,7 +185,7 @@ fn a_clone_that_fails_is_booted_in_full_and_only_once() {
 #[test]
 fn a_clone_that_does_not_answer_is_killed_and_a_full_boot_is_not() {
     let late = Event::TimerFired(Timer::Clone);
-    let (state, actions) = check(&[&started()[..2], &[late.clone()]].concat());
+    let (state, actions) = check(&[&started()[..2], std::slice::from_ref(&late)].concat());
     assert_eq!(state, State::Booting(Attempt::First, Streams::Open));
     assert_eq!(actions.last(), Some(&Action::KillMicrovm));
     let (state, actions) = check(&[&started()[..2], &[Event::CloneFailed("slow".into()), late]].concat());

@@ -56,7 +56,7 @@ struct Shelf {
 /// Something that is to be done beside.
 enum Job {
     StartMember,
-    End(Member),
+    End(Box<Member>),
     HoldBack { seconds: u64 },
 }
 
@@ -265,8 +265,8 @@ impl Pool {
             let jobs = match action {
                 Action::StartMember => vec![Job::StartMember],
                 Action::HoldBack { seconds } => vec![Job::HoldBack { seconds }],
-                Action::GiveBack(members) => shelf.members.drain(..members).map(Job::End).collect(),
-                Action::Discard => shelf.members.pop().map(Job::End).into_iter().collect(),
+                Action::GiveBack(members) => shelf.members.drain(..members).map(Box::new).map(Job::End).collect(),
+                Action::Discard => shelf.members.pop().map(Box::new).map(Job::End).into_iter().collect(),
             };
             for job in jobs {
                 // A pool that is not kept any more has nothing to do.

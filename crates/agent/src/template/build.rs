@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use protocol::vmm::{BASE_MEMORY_MIB, Boot, Device, ExitCode, Origin, Shape, standing};
+use tokio::sync::watch;
 
 use super::key::{Ingredients, key};
 use super::manifest::{self, ManifestError};
@@ -60,6 +61,9 @@ pub enum BuildError {
     /// The VMM did not end.
     #[error("the guest did not boot within {BUILD_SECONDS} seconds")]
     TooSlow,
+    /// The host agent ends.
+    #[error("the host agent ends")]
+    Closing,
     /// The thread that did the work is gone.
     #[error("the work was interrupted")]
     Interrupted(#[from] tokio::task::JoinError),
@@ -94,16 +98,24 @@ pub struct Workshop {
     directory: PathBuf,
     launcher: Arc<Launcher>,
     scratch: Arc<ScratchDisk>,
+    closing: watch::Receiver<bool>,
 }
 
 impl Workshop {
-    pub fn new(config: Config, launcher: Arc<Launcher>, scratch: Arc<ScratchDisk>) -> Self {
+    /// A workshop that waits for no VMM any more once it is `closing`.
+    pub fn new(
+        config: Config,
+        launcher: Arc<Launcher>,
+        scratch: Arc<ScratchDisk>,
+        closing: watch::Receiver<bool>,
+    ) -> Self {
         let directory = config.templates_directory();
         Self {
             config,
             directory,
             launcher,
             scratch,
+            closing,
         }
     }
 
@@ -204,11 +216,15 @@ impl Workshop {
         let mut vmm = self
             .launcher
             .launch(Origin::Boot(boot), Some(shape), memory_bytes_max)?;
-        let ended = tokio::time::timeout(Duration::from_secs(BUILD_SECONDS), vmm.ended()).await;
-        let result = match ended {
-            Ok((Ok(status), _)) if status.code() == Some(i32::from(ExitCode::Saved)) => Ok(()),
-            Ok((_, message)) => Err(BuildError::NotSaved(message)),
-            Err(_) => Err(BuildError::TooSlow),
+        let mut closing = self.closing.clone();
+        let result = tokio::select! {
+            (status, message) = vmm.ended() => match status {
+                Ok(status) if status.code() == Some(i32::from(ExitCode::Saved)) => Ok(()),
+                _ => Err(BuildError::NotSaved(message)),
+            },
+            () = tokio::time::sleep(Duration::from_secs(BUILD_SECONDS)) => Err(BuildError::TooSlow),
+            // A sender that is gone closes it too.
+            _ = closing.wait_for(|closing| *closing) => Err(BuildError::Closing),
         };
         vmm.end().await;
         result

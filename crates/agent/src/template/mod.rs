@@ -47,6 +47,7 @@ pub struct Template {
 pub struct Templates {
     workshop: Arc<Workshop>,
     state: watch::Sender<State>,
+    closing: watch::Sender<bool>,
     // What makes a template now. Shared by whoever finds that there is none; locked for moments, never while waiting.
     making: Mutex<JoinSet<()>>,
 }
@@ -142,8 +143,10 @@ impl Templates {
     /// No template yet. Disks of templates are copies of `scratch`.
     #[must_use]
     pub fn new(config: Config, launcher: Arc<Launcher>, scratch: Arc<ScratchDisk>) -> Arc<Self> {
+        let closing = watch::Sender::new(false);
         Arc::new(Self {
-            workshop: Arc::new(Workshop::new(config, launcher, scratch)),
+            workshop: Arc::new(Workshop::new(config, launcher, scratch, closing.subscribe())),
+            closing,
             state: watch::Sender::default(),
             making: Mutex::default(),
         })
@@ -339,8 +342,10 @@ impl Templates {
     /// The host agent ends, and no microVM is left: none is made any more, and all are removed, and where they were, unless they are to be
     /// `kept` for the next host agent.
     pub async fn end(&self, kept: bool) {
+        self.closing.send_replace(true);
         let mut making = std::mem::take(&mut *self.making());
-        making.shutdown().await;
+        // To its end, which is near: what it has begun to write would be written beside what is removed.
+        while making.join_next().await.is_some() {}
         if kept {
             return;
         }

@@ -201,10 +201,11 @@ pub struct FakeCgroups {
     pub processes: Arc<Mutex<Vec<u32>>>,
     /// The bounds on memory, each with its cgroup.
     pub memory: Arc<Mutex<Vec<(String, u64)>>>,
-    living: Arc<AtomicUsize>,
+    pub living: Arc<AtomicUsize>,
 }
 
 struct FakeCgroup {
+    is_there: bool,
     path: PathBuf,
     limits: Option<Arc<Mutex<Vec<CpuLimit>>>>,
     memory: Arc<Mutex<Vec<(String, u64)>>>,
@@ -227,6 +228,7 @@ impl Cgroups for FakeCgroups {
         self.memory.lock().unwrap().push((id.to_owned(), memory_bytes_max));
         let limits = (!self.refuse_limits.load(Ordering::SeqCst)).then(|| self.limits.clone());
         Ok(Box::new(FakeCgroup {
+            is_there: true,
             path: self.directory.join(id),
             limits,
             memory: self.memory.clone(),
@@ -269,8 +271,16 @@ impl Cgroup for FakeCgroup {
     }
 
     fn remove(&mut self) -> Result<(), CgroupError> {
-        self.living.fetch_sub(1, Ordering::SeqCst);
+        if std::mem::take(&mut self.is_there) {
+            self.living.fetch_sub(1, Ordering::SeqCst);
+        }
         Ok(())
+    }
+}
+
+impl Drop for FakeCgroup {
+    fn drop(&mut self) {
+        self.remove().unwrap();
     }
 }
 
