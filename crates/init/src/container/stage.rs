@@ -137,20 +137,20 @@ impl Stage {
 
 /// Mounts the stage and takes everything else away.
 fn enter_stage() -> Result<(), StepError> {
-    let attempt = || "enter the stage";
     // Nothing of what follows is seen outside; disks that are mounted outside later are seen here.
-    mount_change("/", MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC).attempting(attempt)?;
-    mount(
-        "tmpfs",
-        STAGE,
-        "tmpfs",
-        MountFlags::NOSUID | MountFlags::NODEV,
-        c"mode=755",
-    )
-    .attempting(attempt)?;
+    mount_change("/", MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC)
+        .attempting(|| "separate the mounts from the guest agent's")?;
+    let stage = Mount {
+        kind: "tmpfs",
+        at: STAGE,
+        flags: MountFlags::NOSUID.union(MountFlags::NODEV),
+        data: c"mode=755",
+    };
+    mount_all(&[stage])?;
     let disks = format!("{STAGE}{DISKS}");
-    fs::create_dir(&disks).attempting(attempt)?;
-    mount_bind_recursive(DISKS, &disks).attempting(attempt)?;
+    fs::create_dir(&disks).attempting(|| format!("create {disks}"))?;
+    mount_bind_recursive(DISKS, &disks).attempting(|| format!("bind {DISKS} to {disks}"))?;
+    let attempt = || format!("make {STAGE} the root");
     std::env::set_current_dir(STAGE).attempting(attempt)?;
     // The old root ends up on top of the new one and is then taken away (pivot_root(2), "pivot_root(".", ".")").
     rustix::process::pivot_root(".", ".").attempting(attempt)?;
