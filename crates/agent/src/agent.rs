@@ -134,7 +134,7 @@ impl Agent {
             }
         })?;
         let task = entry.record.borrow().clone();
-        tracing::info!(task = task.id, name = task.name, image = task.image, "created");
+        tracing::debug!(task = task.id, name = task.name, image = task.image, "created");
         if let Some(record) = record {
             let links = Links {
                 outlets: outlets.clone(),

@@ -69,6 +69,11 @@ fn publish(record: &watch::Sender<Task>, state: &State) {
             task.exit = outcome.exit;
             task.stopped_reason = Some(outcome.reason.clone());
         }
+        if is_news && task.status == Status::Running {
+            // Not before: a line of a log costs as much as the rest of the way from the request to here.
+            let origin = task.origin.map(Origin::name);
+            tracing::info!(task = task.id, name = task.name, image = task.image, origin, "running");
+        }
         is_news
     });
 }

@@ -1,7 +1,7 @@
 //! The tasks of this host: creating, finding and forgetting them.
 
 use std::cmp::Ordering;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use api::error::{ApiError, ErrorCode};
@@ -44,7 +44,19 @@ pub struct Tasks {
 #[derive(Debug, Default)]
 struct Known {
     entries: HashMap<String, Arc<Entry>>,
+    /// The id of each task, by its name.
+    ids: HashMap<String, String>,
+    /// The ids of tasks that have stopped, in that order; some may be forgotten.
+    stopped: VecDeque<String>,
     is_closed: bool,
+}
+
+impl Known {
+    fn forget(&mut self, id: &str) {
+        if let Some(entry) = self.entries.remove(id) {
+            self.ids.remove(&entry.record.borrow().name);
+        }
+    }
 }
 
 impl Default for Tasks {
@@ -76,15 +88,9 @@ impl Tasks {
                 message,
             });
         }
-        let owner = |name: &str| {
-            known
-                .entries
-                .iter()
-                .find(|(_, entry)| entry.record.borrow().name == name)
-        };
         let name = match name {
-            Some(name) => match owner(&name) {
-                Some((id, _)) => {
+            Some(name) => match known.ids.get(&name) {
+                Some(id) => {
                     let message = format!("the name {name} is taken by task {}", names::short(id));
                     return Err(ApiError {
                         code: ErrorCode::Conflict,
@@ -93,10 +99,11 @@ impl Tasks {
                 }
                 None => name,
             },
-            None => names::make_up(random, id, |name| owner(name).is_some()),
+            None => names::make_up(random, id, |name| known.ids.contains_key(name)),
         };
-        let entry = Arc::new(make(name));
+        let entry = Arc::new(make(name.clone()));
         known.entries.insert(id.to_owned(), entry.clone());
+        known.ids.insert(name, id.to_owned());
         self.living.send_modify(|living| *living += 1);
         Ok(entry)
     }
@@ -107,12 +114,12 @@ impl Tasks {
     /// As [`names::find`].
     pub fn find(&self, query: &str) -> Result<Arc<Entry>, ApiError> {
         let known = self.lock();
-        let names: Vec<(&str, String)> = known
-            .entries
-            .iter()
-            .map(|(id, entry)| (id.as_str(), entry.record.borrow().name.clone()))
-            .collect();
-        let id = names::find(query, names.iter().map(|(id, name)| (*id, name.as_str())))?;
+        // What programs ask for, at every start: found without a look at all others.
+        if let Some(entry) = known.entries.get(query) {
+            return Ok(entry.clone());
+        }
+        let names = known.ids.iter().map(|(name, id)| (id.as_str(), name.as_str()));
+        let id = names::find(query, names)?;
         Ok(known.entries[id].clone())
     }
 
@@ -150,7 +157,7 @@ impl Tasks {
                 message,
             });
         }
-        self.lock().entries.remove(&task.id);
+        self.lock().forget(&task.id);
         Ok(())
     }
 
@@ -158,19 +165,13 @@ impl Tasks {
     pub fn end(&self, id: &str, removed: bool) {
         let mut known = self.lock();
         if removed {
-            known.entries.remove(id);
+            known.forget(id);
+        } else {
+            known.stopped.push_back(id.to_owned());
         }
-        let mut stopped: Vec<(Option<u64>, String)> = known
-            .entries
-            .iter()
-            .map(|(id, entry)| (id, entry.record.borrow()))
-            .filter(|(_, task)| task.status == Status::Stopped)
-            .map(|(id, task)| (task.clock.accepted_ns, id.clone()))
-            .collect();
-        if stopped.len() > STOPPED_MAX {
-            stopped.sort();
-            for (_, id) in &stopped[..stopped.len() - STOPPED_MAX] {
-                known.entries.remove(id);
+        while known.stopped.len() > STOPPED_MAX {
+            if let Some(oldest) = known.stopped.pop_front() {
+                known.forget(&oldest);
             }
         }
         self.living.send_modify(|living| *living -= 1);

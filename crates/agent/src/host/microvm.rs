@@ -1,12 +1,10 @@
 //! A running microVM: its VMM's process, the guest agent's connections, and the one place where all of them end.
 
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use protocol::guest::{CONTROL_PORT, STREAM_PORT, Stream, ToGuest};
+use protocol::guest::{Stream, ToGuest};
 use protocol::vmm::{self, ExitCode};
-use tokio::net::UnixListener;
 use tokio::net::unix::OwnedWriteHalf;
 use tokio::process::ChildStderr;
 use tokio::sync::mpsc::error::TrySendError;
@@ -14,7 +12,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::shape::{Files, port_path, shape};
+use super::shape::{Files, shape};
 use super::{Input, Plan, guest, streams};
 use crate::clock::Point;
 use crate::launch::{Events, Held, Vmm, VmmProcess, ending, last_lines, read_frame};
@@ -25,19 +23,6 @@ use crate::template::Template;
 
 /// Messages that wait for a guest agent: one that takes none is not waited for.
 const MESSAGES_MAX: usize = 32;
-
-/// Why a VMM could not become a task's microVM.
-#[derive(Debug, thiserror::Error)]
-pub enum MicrovmError {
-    /// A socket.
-    #[error("cannot make the socket {}", path.display())]
-    Socket {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-}
 
 /// What a microVM is made from.
 pub struct Parts<'a> {
@@ -117,17 +102,11 @@ impl Microvm {
     }
 }
 
-/// Makes a task's microVM of a VMM. On failure the VMM is given back.
-pub async fn start(parts: Parts<'_>) -> Result<Microvm, (Vmm, MicrovmError)> {
+/// Makes a task's microVM of a VMM.
+pub async fn start(parts: Parts<'_>) -> Microvm {
     let mut vmm = parts.vmm;
-    let vsock = vmm.held.path().join("vsock");
-    // Before the VMM has its shape, so that a guest that is quick finds somebody.
-    let (control_listener, stream_listener) = match listen(&vsock) {
-        Ok(listeners) => listeners,
-        Err(error) => return Err((vmm, error)),
-    };
     let files = Files {
-        vsock,
+        vsock: vmm.doors.vsock.clone(),
         scratch_base: parts.scratch_base,
         scratch_directory: parts.scratch_directory,
     };
@@ -141,14 +120,14 @@ pub async fn start(parts: Parts<'_>) -> Result<Microvm, (Vmm, MicrovmError)> {
     let (gone, is_gone) = watch::channel(false);
     let (fate, fate_known) = watch::channel(None);
     let control = guest::Control {
-        listener: control_listener,
+        listener: vmm.doors.control,
         messages: outbound,
         streams_connected,
         gone: is_gone,
         notices: parts.notices.clone(),
     };
     let streams = streams::Streams {
-        listener: stream_listener,
+        listener: vmm.doors.streams,
         expected: expected_streams(parts.plan),
         stdin: parts.plan.spec.container.stdin,
         outlets: parts.outlets,
@@ -172,23 +151,14 @@ pub async fn start(parts: Parts<'_>) -> Result<Microvm, (Vmm, MicrovmError)> {
         streams: tokio::spawn(streams::serve(streams)),
         notices: parts.notices,
     };
-    Ok(Microvm {
+    Microvm {
         id: vmm.id,
         held: vmm.held,
         template: parts.template,
         messages,
         kill,
         supervision: AbortOnDropHandle::new(tokio::spawn(supervision.run(control))),
-    })
-}
-
-/// Where the guest agent connects: for messages, and for streams.
-fn listen(vsock: &Path) -> Result<(UnixListener, UnixListener), MicrovmError> {
-    let listener = |port: u32| {
-        let path = port_path(vsock, port);
-        UnixListener::bind(&path).map_err(|source| MicrovmError::Socket { path, source })
-    };
-    Ok((listener(CONTROL_PORT)?, listener(STREAM_PORT)?))
+    }
 }
 
 /// What it takes to see a microVM to its end.

@@ -135,7 +135,7 @@ pub struct TaskHost {
 enum Held {
     Nothing,
     /// A VMM that was not told yet what to be.
-    Vmm(Vmm, Option<Arc<Template>>),
+    Vmm(Box<Vmm>, Option<Arc<Template>>),
     Microvm(Microvm),
 }
 

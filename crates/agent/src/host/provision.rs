@@ -85,7 +85,7 @@ impl TaskHost {
         tracing::debug!(task = self.plan.id, microvm = vmm.id, origin = origin.name());
         // Only a task that does not read its notices has no room for this, and we are what it waits for.
         let _ = self.links.notices.try_send(Notice::Came(origin));
-        self.held = Held::Vmm(vmm, template);
+        self.held = Held::Vmm(Box::new(vmm), template);
         Event::Provisioned
     }
 
@@ -129,7 +129,7 @@ impl TaskHost {
         };
         let whereabouts = vmm.whereabouts();
         let parts = Parts {
-            vmm,
+            vmm: *vmm,
             plan: &self.plan,
             template,
             scratch_base,
@@ -138,17 +138,9 @@ impl TaskHost {
             input,
             notices: self.links.notices.clone(),
         };
-        match microvm::start(parts).await {
-            Ok(microvm) => {
-                self.links.whereabouts.send_replace(Some(whereabouts));
-                self.held = Held::Microvm(microvm);
-                None
-            }
-            Err((vmm, error)) => {
-                self.held = Held::Vmm(vmm, None);
-                Some(Event::MicrovmNotStarted(sentence(&error)))
-            }
-        }
+        self.held = Held::Microvm(microvm::start(parts).await);
+        self.links.whereabouts.send_replace(Some(whereabouts));
+        None
     }
 
     /// After a clone that failed: a full boot, once.

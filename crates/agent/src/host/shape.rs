@@ -1,7 +1,7 @@
 //! What a task's microVM is told to be: its sizes and its slots, all of them standing ones.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use protocol::vmm::{Device, GUEST_CID, Shape, standing};
 
@@ -42,11 +42,4 @@ pub fn shape(plan: &Plan, files: Files) -> Shape {
             (standing::SCRATCH, scratch),
         ]),
     }
-}
-
-/// The path at which a guest that connects to the host's `port` arrives, where its socket is `vsock`.
-pub fn port_path(vsock: &Path, port: u32) -> PathBuf {
-    let mut path = vsock.as_os_str().to_owned();
-    path.push(format!("_{port}"));
-    path.into()
 }

@@ -17,8 +17,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use protocol::frame::FrameError;
+use protocol::guest::{CONTROL_PORT, STREAM_PORT};
 use protocol::vmm::{Config, Control, Event, ExitCode, Origin, Request, Shape};
-use tokio::io::BufReader;
+use tokio::io::{AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::process::ChildStderr;
@@ -82,10 +83,42 @@ pub struct Vmm {
     pub events: Events,
     /// How it is told something.
     pub requests: OwnedWriteHalf,
+    /// Where its guest arrives.
+    pub doors: Doors,
     /// What it says when it fails.
     pub stderr: ChildStderr,
     /// What goes after the process.
     pub held: Held,
+}
+
+/// Where a guest arrives that connects to its host.
+pub struct Doors {
+    /// The path that the VMM is to be given for its vsock device.
+    pub vsock: PathBuf,
+    /// For messages: [`CONTROL_PORT`].
+    pub control: tokio::net::UnixListener,
+    /// For the containers' streams: [`STREAM_PORT`].
+    pub streams: tokio::net::UnixListener,
+}
+
+impl Doors {
+    /// Makes them in `directory`: long before the guest is there, so that one which is quick finds somebody.
+    fn open(directory: &Path) -> Result<Self, LaunchError> {
+        let vsock = directory.join("vsock");
+        let listen = |port: u32| {
+            let mut path = vsock.clone().into_os_string();
+            path.push(format!("_{port}"));
+            tokio::net::UnixListener::bind(&path).map_err(|source| LaunchError::Socket {
+                path: path.into(),
+                source,
+            })
+        };
+        Ok(Self {
+            control: listen(CONTROL_PORT)?,
+            streams: listen(STREAM_PORT)?,
+            vsock,
+        })
+    }
 }
 
 /// The events of a VMM, as they come.
@@ -152,6 +185,8 @@ impl Launcher {
         let (events, requests) = connection.into_split();
         Ok(Vmm {
             id,
+            // While the VMM starts.
+            doors: Doors::open(held.path())?,
             process,
             events: BufReader::new(events),
             requests,
@@ -197,7 +232,14 @@ impl Vmm {
     /// # Errors
     /// Where the VMM has ended.
     pub async fn run(&mut self, shape: Shape) -> Result<(), FrameError> {
-        write_frame(&mut self.requests, &Request::Run(Box::new(shape))).await
+        let frame = protocol::frame::encode(&Request::Run(Box::new(shape)))?;
+        // Straight into the socket, where nothing was written before: the runtime would first wait to hear that there is room.
+        let written = rustix::io::write(self.requests.as_ref(), &frame).unwrap_or(0);
+        let rest = self.requests.write_all(&frame[written..]).await;
+        rest.map_err(|source| FrameError::Io {
+            attempted: "write",
+            source,
+        })
     }
 
     /// Waits for its end: the exit status, and why it ended, for a person.

@@ -146,8 +146,10 @@ impl Server {
         let launcher = Arc::new(launcher);
         let scratch = Arc::new(ScratchDisk::new(config.scratch_directory(), SCRATCH_MIB));
         let templates = Templates::new(config.clone(), launcher.clone(), scratch.clone());
-        let (pool, work) = Pool::new(config.pool, launcher.clone(), templates.clone());
-        tracing::info!(socket = %config.socket.display(), pool = config.pool, "listening");
+        // Where guests' kernels are to be heard, nothing is cloned.
+        let pool_size = if config.consoles.is_some() { 0 } else { config.pool };
+        let (pool, work) = Pool::new(pool_size, launcher.clone(), templates.clone());
+        tracing::info!(socket = %config.socket.display(), pool = pool_size, "listening");
         let idle_exit = config.idle_exit;
         let shared = Shared {
             config,

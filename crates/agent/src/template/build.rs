@@ -11,7 +11,7 @@ use std::time::Duration;
 use protocol::vmm::{BASE_MEMORY_MIB, Boot, Device, ExitCode, Origin, Shape, standing};
 use tokio::sync::watch;
 
-use super::key::{Ingredients, key};
+use super::key::{Ingredients, KEY_LEN, key};
 use super::manifest::{self, ManifestError};
 use super::mount::{self, MountError};
 use super::scratch::{ScratchDisk, ScratchError};
@@ -148,7 +148,7 @@ impl Workshop {
         let mut found = None;
         for entry in fs::read_dir(&self.directory).map_err(failed)? {
             let path = entry.map_err(failed)?.path();
-            if used.contains(&path) {
+            if !is_ours(&path) || used.contains(&path) {
                 continue;
             }
             match verify(&path, key) {
@@ -243,8 +243,8 @@ impl Workshop {
                 });
             }
         };
-        for entry in entries.flatten() {
-            remove(&entry.path())?;
+        for path in entries.flatten().map(|entry| entry.path()).filter(|path| is_ours(path)) {
+            remove(&path)?;
         }
         if self.config.templates.is_none() {
             mount::remove(&self.directory)?;
@@ -265,6 +265,18 @@ pub fn seal(made: &Made) -> Result<(), ManifestError> {
     };
     read_only(&made.guest())?;
     read_only(&made.directory)
+}
+
+/// Whether `path` is named as templates are, finished or not: somebody may have named a directory that has other things in it.
+fn is_ours(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let name = name.strip_suffix(PART).unwrap_or(name);
+    name.split_once('-').is_some_and(|(key, created)| {
+        key.len() == KEY_LEN
+            && key.bytes().all(|byte| byte.is_ascii_hexdigit())
+            && !created.is_empty()
+            && created.bytes().all(|byte| byte.is_ascii_digit())
+    })
 }
 
 /// The template in `path` if it has this key; `Err(None)` where it is another's or unfinished, and otherwise why it cannot be trusted.
@@ -338,4 +350,40 @@ pub fn remove(path: &Path) -> Result<(), BuildError> {
         }
     }
     fs::remove_dir_all(path).map_err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_named_like_a_template_is_ever_removed() {
+        let key = "0123456789abcdef0123456789abcdef";
+        for (name, expected) in [
+            (format!("{key}-1795355464389"), true),
+            (format!("{key}-1795355464389.part"), true),
+            (format!("{key}-"), false),
+            (format!("{key}-1x"), false),
+            ("home".to_owned(), false),
+            ("my-1".to_owned(), false),
+        ] {
+            assert_eq!(is_ours(&Path::new("/templates").join(&name)), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_read_only_template_is_removed_whole() {
+        let base = tempfile::tempdir().unwrap();
+        let made = Made {
+            key: "k".to_owned(),
+            directory: base.path().join("k-1"),
+            created_unix_ms: 1,
+        };
+        fs::create_dir_all(made.guest()).unwrap();
+        fs::write(made.guest().join("memory"), "x").unwrap();
+        seal(&made).unwrap();
+        assert_eq!(verify(&made.directory, "k").unwrap(), made);
+        remove(&made.directory).unwrap();
+        assert!(!made.directory.exists());
+    }
 }

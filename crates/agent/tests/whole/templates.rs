@@ -111,7 +111,8 @@ async fn an_unfinished_template_is_not_used() {
     let base = bench.die().await;
     std::fs::set_permissions(&template, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
     std::fs::remove_file(template.join("manifest")).unwrap();
-    std::fs::create_dir(base.path().join("templates/0123-4.part")).unwrap();
+    let part = format!("templates/{}-4.part", "0".repeat(32));
+    std::fs::create_dir(base.path().join(part)).unwrap();
     let bench = Bench::start_in(base, 0);
     bench.run(|_| ()).await;
     assert_eq!(bench.builds(), 2);
