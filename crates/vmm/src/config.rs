@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use devices::slots::SLOT_COUNT;
-use protocol::vmm::{Config, Device, GROWTH_MIB_MAX, GROWTH_STEP_MIB, GUEST_CID, Origin, Shape, VCPUS_MAX, standing};
+use protocol::vmm::{Config, Device, GROWTH_MIB_MAX, GROWTH_STEP_MIB, GUEST_CID, Shape, VCPUS_MAX, standing};
 
 use crate::x86_64::layout::LATE_MEMORY_BYTES_MAX;
 
@@ -33,10 +33,7 @@ pub enum ConfigError {
     /// It is no JSON, has an unknown member, or lacks one.
     #[error("the config is not valid")]
     Malformed(#[source] serde_json::Error),
-    /// It boots a guest without saying what that is to be.
-    #[error("the config boots a guest and has no shape; only a clone can wait for one")]
-    NoShape,
-    /// It asks for a clone that is saved again, or the like.
+    /// No microVM can be what it asks for.
     #[error(transparent)]
     Shape(#[from] ShapeError),
 }
@@ -115,10 +112,8 @@ pub fn parse(bytes: &[u8]) -> Result<Config, ConfigError> {
         return Err(ConfigError::TooLong);
     }
     let config: Config = serde_json::from_slice(bytes).map_err(ConfigError::Malformed)?;
-    match (&config.shape, &config.origin) {
-        (Some(shape), _) => check(shape)?,
-        (None, Origin::Template(_)) => {}
-        (None, Origin::Boot(_)) => return Err(ConfigError::NoShape),
+    if let Some(shape) = &config.shape {
+        check(shape)?;
     }
     Ok(config)
 }
@@ -215,16 +210,9 @@ mod tests {
     }
 
     #[test]
-    fn only_a_clone_waits_for_its_shape() {
-        check_refused(
-            "\"shape\":",
-            "\"shape\":null,\"control\":{\"path\":\"/d\"},\"x\":",
-            "not valid",
-        );
+    fn a_shape_may_come_later() {
         let waiting = br#"{"origin":{"template":"/t"},"control":{"path":"/c"}}"#;
         assert_eq!(parse(waiting).unwrap().shape, None);
-        let booting = br#"{"origin":{"boot":{"kernel":"/k","initramfs":"/i"}},"control":{"path":"/c"}}"#;
-        assert!(matches!(parse(booting), Err(ConfigError::NoShape)));
     }
 
     #[test]

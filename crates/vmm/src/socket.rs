@@ -8,9 +8,6 @@ use std::path::{Path, PathBuf};
 
 use nix::sys::socket::{getsockopt, sockopt};
 
-/// Descriptors below are standard input, output and error.
-const FIRST_DESCRIPTOR: RawFd = 3;
-
 /// Why there is no listening socket.
 #[derive(Debug, thiserror::Error)]
 pub enum SocketError {
@@ -63,7 +60,7 @@ pub fn bind(path: &Path) -> Result<(UnixListener, BoundPath), SocketError> {
 /// # Errors
 /// Where it is something else.
 pub fn inherit(descriptor: RawFd) -> Result<UnixListener, SocketError> {
-    if descriptor < FIRST_DESCRIPTOR {
+    if descriptor < 0 {
         return Err(SocketError::NotListening { descriptor });
     }
     // SAFETY: the process has made no socket yet, so a listening one behind the number was inherited and has no other owner; where
