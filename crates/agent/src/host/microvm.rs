@@ -63,7 +63,15 @@ pub struct Microvm {
     template: Option<Arc<Template>>,
     messages: mpsc::Sender<ToGuest>,
     kill: Arc<Notify>,
-    supervision: AbortOnDropHandle<Option<mpsc::Receiver<Input>>>,
+    supervision: AbortOnDropHandle<Option<Failure>>,
+}
+
+/// What is left of a clone that failed.
+pub struct Failure {
+    /// Why, for a person.
+    pub message: String,
+    /// The input, which its guest never read.
+    pub input: Option<mpsc::Receiver<Input>>,
 }
 
 impl Microvm {
@@ -89,16 +97,16 @@ impl Microvm {
         self.kill.notify_one();
     }
 
-    /// Removes what it held, its process being gone; the input that its guest never read, where it was a clone that failed.
-    pub async fn release(self) -> Option<mpsc::Receiver<Input>> {
+    /// Removes what it held, its process being gone.
+    pub async fn release(self) -> Option<Failure> {
         // Its end was reported, or it never mattered.
         self.kill();
         let Self {
             id, held, supervision, ..
         } = self;
-        let input = supervision.await.ok().flatten();
+        let failure = supervision.await.ok().flatten();
         held.release(&id).await;
-        input
+        failure
     }
 }
 
@@ -177,8 +185,8 @@ struct Supervision {
 }
 
 impl Supervision {
-    /// Waits for the end of a VMM, and for everything that it sent before; the input of a clone that failed.
-    async fn run(mut self, control: guest::Control) -> Option<mpsc::Receiver<Input>> {
+    /// Waits for the end of a VMM, and for everything that it sent before.
+    async fn run(mut self, control: guest::Control) -> Option<Failure> {
         let process = &mut self.process;
         let wait = async {
             let killed = tokio::select! {
@@ -210,13 +218,20 @@ impl Supervision {
             Fate::Ended
         };
         self.fate.send_replace(Some(fate));
-        let (event, input) = match fate {
+        let (event, failure) = match fate {
             Fate::Ended => (Event::MicrovmEnded(message), None),
-            Fate::CloneFailed => (Event::CloneFailed(message), self.streams.await.ok().flatten()),
+            Fate::CloneFailed => {
+                let input = self.streams.await.ok().flatten();
+                let failure = Failure {
+                    message: message.clone(),
+                    input,
+                };
+                (Event::CloneFailed(message), Some(failure))
+            }
         };
         // A task that is over takes no notices.
         let _ = self.notices.send(Notice::Event(event)).await;
-        input
+        failure
     }
 }
 

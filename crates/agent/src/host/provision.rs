@@ -151,7 +151,10 @@ impl TaskHost {
         if let Some(template) = microvm.template() {
             self.shared.templates.clone_failed(template);
         }
-        let input = microvm.release().await;
+        let failure = microvm.release().await;
+        let reason = failure.as_ref().map(|failure| &failure.message);
+        tracing::warn!(task = self.plan.id, reason, "a clone failed, so its task boots in full");
+        let input = failure.and_then(|failure| failure.input);
         match self.provision_boot().await {
             Event::ProvisionFailed(message) => Some(Event::MicrovmNotStarted(message)),
             _ => self.start_microvm(input).await,

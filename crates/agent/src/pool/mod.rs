@@ -128,6 +128,7 @@ impl Pool {
     /// Keeps the pool as full as it is to be, until `closing`; then ends all members and returns.
     pub async fn keep(self, mut work: Work, mut pressure: watch::Receiver<bool>, closing: impl Future<Output = ()>) {
         if self.shared.size == 0 {
+            self.shared.templates.adopt();
             return closing.await;
         }
         // The pool is the first to need a template.

@@ -134,6 +134,12 @@ impl Workshop {
         })
     }
 
+    /// Whether an earlier host agent left a template, of whatever worth.
+    pub fn has_any(&self) -> bool {
+        let entries = fs::read_dir(&self.directory).into_iter().flatten().flatten();
+        entries.into_iter().any(|entry| is_ours(&entry.path()))
+    }
+
     /// The template `key` of an earlier host agent, if it is there and whole. All others that are not `used` are removed.
     pub fn find(&self, key: &str, used: &BTreeSet<PathBuf>) -> Result<Option<Made>, BuildError> {
         match &self.config.templates {

@@ -8,19 +8,20 @@ mod key;
 mod listing;
 mod manifest;
 mod mount;
+mod saved;
 mod scratch;
 mod trouble;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use protocol::vmm::Origin;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 pub use build::BuildError;
+pub use saved::Template;
 pub use scratch::{ScratchDisk, ScratchError};
 
 use crate::clock;
@@ -32,16 +33,6 @@ use trouble::Trouble;
 
 /// So many clones that fail one after the other tell that it is the template's fault.
 const CLONE_FAILURES_MAX: u32 = 3;
-
-/// A template. Its files go with this value where it was replaced.
-#[derive(Debug)]
-pub struct Template {
-    made: Made,
-    clones: AtomicU64,
-    fallbacks: AtomicU64,
-    failures_in_a_row: AtomicU32,
-    is_retired: AtomicBool,
-}
 
 /// The templates of one host agent.
 pub struct Templates {
@@ -67,7 +58,7 @@ pub enum Choice {
 struct State {
     phase: Phase,
     trouble: Trouble,
-    /// Tasks that got a full boot since no template could be made.
+    /// Tasks that got a full boot since there was no template, or one that was replaced by now.
     fallbacks: u64,
     /// Templates that were replaced while somebody had them.
     retired: Vec<Weak<Template>>,
@@ -93,50 +84,6 @@ enum Phase {
         key: Option<String>,
         reason: String,
     },
-}
-
-impl Template {
-    fn new(made: Made) -> Arc<Self> {
-        Arc::new(Self {
-            made,
-            clones: AtomicU64::new(0),
-            fallbacks: AtomicU64::new(0),
-            failures_in_a_row: AtomicU32::new(0),
-            is_retired: AtomicBool::new(false),
-        })
-    }
-
-    /// What a VMM is told to make of it. Counts as one clone.
-    #[must_use]
-    pub fn origin(&self) -> Origin {
-        self.clones.fetch_add(1, Ordering::Relaxed);
-        Origin::Template(self.made.guest())
-    }
-
-    /// What a clone's scratch disk is a view of.
-    #[must_use]
-    pub fn scratch(&self) -> PathBuf {
-        self.made.scratch()
-    }
-
-    /// A clone's guest answered: the template is good.
-    pub fn clone_succeeded(&self) {
-        self.failures_in_a_row.store(0, Ordering::Relaxed);
-    }
-
-    fn retire(&self) {
-        self.is_retired.store(true, Ordering::Relaxed);
-    }
-}
-
-impl Drop for Template {
-    fn drop(&mut self) {
-        if self.is_retired.load(Ordering::Relaxed)
-            && let Err(error) = build::remove(&self.made.directory)
-        {
-            tracing::error!("a template is left over: {}", sentence(&error));
-        }
-    }
 }
 
 impl Templates {
@@ -171,6 +118,19 @@ impl Templates {
             if receiver.changed().await.is_err() {
                 std::future::pending::<()>().await;
             }
+        }
+    }
+
+    /// Begins to check what an earlier host agent left, so that the first task finds it checked.
+    pub fn adopt(self: &Arc<Self>) {
+        if self.workshop.has_any() {
+            self.state.send_if_modified(|state| {
+                let is_absent = matches!(state.phase, Phase::Absent);
+                if is_absent {
+                    self.begin(state, false, false);
+                }
+                is_absent
+            });
         }
     }
 
@@ -371,6 +331,7 @@ impl State {
     fn replace(&mut self, phase: Phase) {
         if let Phase::Ready(template) = std::mem::replace(&mut self.phase, phase) {
             template.retire();
+            self.fallbacks += template.fallbacks.load(Ordering::Relaxed);
             self.retired.retain(|retired| retired.strong_count() > 0);
             self.retired.push(Arc::downgrade(&template));
         }

@@ -194,7 +194,7 @@ async fn a_template_whose_clones_always_fail_is_dropped_and_not_made_again_at_on
     }
     assert_eq!(bench.builds(), 1);
     let template = bench.template();
-    assert_eq!((template.state, template.fallbacks), (TemplateState::Failed, 2));
+    assert_eq!((template.state, template.fallbacks), (TemplateState::Failed, 5));
     assert_eq!(
         std::fs::read_dir(bench.directory.path().join("templates"))
             .unwrap()
