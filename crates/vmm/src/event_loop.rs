@@ -3,7 +3,7 @@
 use std::sync::mpsc::Receiver;
 
 use event_manager::{EventManager, SubscriberId, SubscriberOps};
-use protocol::vmm::Shape;
+use protocol::vmm::{Event, Shape};
 
 use crate::control::Control;
 use crate::ending::Ending;
@@ -16,6 +16,8 @@ use crate::workers::Workers;
 pub enum Turn {
     /// The microVM is told what to be.
     Run(Box<Shape>),
+    /// A controller wants to know which pages the clone has written.
+    Observe,
     /// The microVM has ended, or has to.
     Ended(Ending),
 }
@@ -57,12 +59,21 @@ impl EventLoop {
         Workers::new(self.manager.remote_endpoint())
     }
 
-    /// Runs until the microVM has ended, or has to.
-    pub fn run_to_the_end(&mut self) -> Ending {
+    /// Runs until the microVM has ended, or has to. What it is asked for is answered with the first event that `observe` gives.
+    pub fn run_to_the_end(&mut self, observe: impl Fn() -> Option<Event>) -> Ending {
+        let mut has_observed = false;
         loop {
-            // A microVM that runs has its shape: another one changes nothing.
-            if let Turn::Ended(ending) = self.run() {
-                return ending;
+            match self.run() {
+                Turn::Ended(ending) => return ending,
+                // Once: an event is kept for those who come later.
+                Turn::Observe if !has_observed => {
+                    if let Some(event) = observe() {
+                        has_observed = true;
+                        self.reporter.report(Report::Event(event));
+                    }
+                }
+                // A microVM that runs has its shape: another one changes nothing.
+                Turn::Observe | Turn::Run(_) => {}
             }
         }
     }
@@ -74,6 +85,7 @@ impl EventLoop {
                 match report {
                     Report::Ended(ending) => return Turn::Ended(ending),
                     Report::Shape(shape) => return Turn::Run(shape),
+                    Report::Observe => return Turn::Observe,
                     Report::Event(event) => {
                         if let Ok(Subscriber::Control(control)) = self.manager.subscriber_mut(self.control) {
                             control.announce(&event);
@@ -103,7 +115,7 @@ mod tests {
     use super::*;
     use crate::control::CONNECTIONS_MAX;
     use protocol::frame;
-    use protocol::vmm::{self, Event, ExitCode, Request};
+    use protocol::vmm::{self, ExitCode, Request};
     use std::os::unix::net::UnixStream;
     use std::path::{Path, PathBuf};
     use std::thread;
@@ -127,7 +139,7 @@ mod tests {
         let reporter = event_loop.reporter();
         let ending = thread::scope(|scope| {
             scope.spawn(|| controllers(&path, reporter));
-            let ending = event_loop.run_to_the_end();
+            let ending = event_loop.run_to_the_end(|| None);
             event_loop.end().close(&ended());
             ending
         });

@@ -23,6 +23,7 @@ mod furnish;
 mod host_side;
 mod memory;
 mod space;
+mod touched;
 
 mod bus;
 mod kick;

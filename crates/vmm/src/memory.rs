@@ -12,8 +12,8 @@ use devices::discard::Discard;
 use kvm_bindings::{KVM_MEM_READONLY, kvm_userspace_memory_region};
 use kvm_ioctls::VmFd;
 use libc::{
-    MADV_DONTNEED, MADV_HUGEPAGE, MAP_ANONYMOUS, MAP_FIXED, MAP_NORESERVE, MAP_PRIVATE, MAP_SHARED, PROT_NONE,
-    PROT_READ, PROT_WRITE,
+    MADV_DONTNEED, MADV_HUGEPAGE, MADV_POPULATE_WRITE, MAP_ANONYMOUS, MAP_FIXED, MAP_NORESERVE, MAP_PRIVATE,
+    MAP_SHARED, PROT_NONE, PROT_READ, PROT_WRITE,
 };
 use vm_memory::mmap::MmapRegionError;
 use vm_memory::{
@@ -176,6 +176,18 @@ fn region(range: Range, start: *mut u8, flags: i32) -> Result<Arc<GuestRegionMma
     GuestRegionMmap::new(mapping, GuestAddress(range.start))
         .map(Arc::new)
         .ok_or(MemoryError::Region(MmapRegionError::MappingOverlap))
+}
+
+/// Makes the pages from `offset` on the guest's own, with the content that they have. What is not inside `region` is left alone.
+pub fn copy_pages(region: &GuestRegionMmap, offset: u64, bytes: u64) {
+    let fits = offset.checked_add(bytes).is_some_and(|end| end <= region.len());
+    let (true, Ok(at), Ok(len)) = (fits, usize::try_from(offset), usize::try_from(bytes)) else {
+        return;
+    };
+    let place = region.get_mmap().as_ptr().wrapping_add(at);
+    // SAFETY: the pages lie inside the region's mapping, and are written with what they hold.
+    // A host that does not do it in advance does it when the guest writes: the answer does not matter.
+    let _ = unsafe { libc::madvise(place.cast(), len, MADV_POPULATE_WRITE) };
 }
 
 /// Shows `region` to the guest of `vm`, as number `slot` of KVM's memory slots.

@@ -2,9 +2,11 @@
 
 use std::io::{self, Write};
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::Context;
 use protocol::vmm::{Config, Event, ExitCode, Origin, Shape};
+use vm_memory::GuestRegionMmap;
 
 use crate::bus::Bus;
 use crate::clock::monotonic_ns;
@@ -18,6 +20,7 @@ use crate::microvm::Microvm;
 use crate::reports::Report;
 use crate::signals::Signals;
 use crate::socket::BoundPath;
+use crate::touched;
 use crate::vcpu;
 use crate::vcpus::{Saving, Shared, Vcpus};
 use crate::wiring::Wiring;
@@ -45,7 +48,7 @@ fn live(path: &Path) -> anyhow::Result<Ending> {
     let run = begun.and_then(|begun| run_in(config, begun, &mut event_loop, &mut sockets));
     let (ending, vcpus) = match run {
         Ok(Running::Stopped(ending)) => (ending, None),
-        Ok(Running::Vcpus(vcpus)) => (event_loop.run_to_the_end(), Some(vcpus)),
+        Ok(Running::Vcpus(vcpus, base)) => (event_loop.run_to_the_end(|| touched(&base)), Some(vcpus)),
         Err(error) => (Ending::failure(error), None),
     };
     // First the loop, then the vCPUs: one of their threads may be waiting for it.
@@ -93,8 +96,8 @@ fn begin(origin: &Origin) -> anyhow::Result<Begun> {
 
 /// What became of a microVM.
 enum Running {
-    /// It runs.
-    Vcpus(Vcpus),
+    /// It runs, with this base memory.
+    Vcpus(Vcpus, Arc<GuestRegionMmap>),
     /// It was stopped while it waited for its shape.
     Stopped(Ending),
 }
@@ -107,17 +110,20 @@ fn run_in(
     sockets: &mut Vec<BoundPath>,
 ) -> anyhow::Result<Running> {
     kick::install().context("cannot handle the signal that stops vCPUs")?;
+    if let Origin::Template(directory) = &config.origin {
+        touched::copy_in_advance(directory, &begun.microvm.base);
+    }
     let shape = match config.shape {
         Some(shape) => shape,
         None => match wait_for_shape(event_loop) {
-            Turn::Run(shape) => {
+            Ok(shape) => {
                 // For this microVM, everything begins only now.
                 let now = monotonic_ns();
                 begun.runnable_ns = now;
                 begun.at_doorbell_ns = begun.at_doorbell_ns.map(|_| now);
-                *shape
+                shape
             }
-            Turn::Ended(ending) => return Ok(Running::Stopped(ending)),
+            Err(ending) => return Ok(Running::Stopped(ending)),
         },
     };
     tell(
@@ -130,18 +136,22 @@ fn run_in(
         Origin::Boot(boot) => boot.save.as_deref(),
         Origin::Template(_) => None,
     };
-    Ok(Running::Vcpus(start(begun, &shape, save, event_loop, sockets)?))
+    let base = begun.microvm.base.clone();
+    Ok(Running::Vcpus(start(begun, &shape, save, event_loop, sockets)?, base))
 }
 
-/// Waits to be told what to be.
-fn wait_for_shape(event_loop: &mut EventLoop) -> Turn {
-    tell(
-        event_loop,
-        Event::Waiting {
-            monotonic_ns: monotonic_ns(),
-        },
-    );
-    event_loop.run()
+/// Waits to be told what to be, or to end.
+fn wait_for_shape(event_loop: &mut EventLoop) -> Result<Shape, Ending> {
+    let monotonic_ns = monotonic_ns();
+    tell(event_loop, Event::Waiting { monotonic_ns });
+    loop {
+        match event_loop.run() {
+            Turn::Run(shape) => return Ok(*shape),
+            Turn::Ended(ending) => return Err(ending),
+            // A guest that has not begun has written nothing of interest.
+            Turn::Observe => {}
+        }
+    }
 }
 
 /// Gives the microVM its devices and lets it run.
@@ -186,6 +196,12 @@ fn start(
         reporter,
     };
     Ok(Vcpus::start(shared, microvm.first, answer))
+}
+
+/// The event that tells which pages the guest with this base memory has written.
+fn touched(base: &GuestRegionMmap) -> Option<Event> {
+    let ranges = touched::own_pages(base).ok()?;
+    Some(Event::Touched { ranges })
 }
 
 fn tell(event_loop: &EventLoop, event: Event) {

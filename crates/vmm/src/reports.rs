@@ -14,6 +14,8 @@ use crate::ending::Ending;
 pub enum Report {
     /// To be passed on to whoever controls this microVM.
     Event(Event),
+    /// A controller wants to know which pages the clone has written.
+    Observe,
     /// This is what the microVM is to be.
     Shape(Box<Shape>),
     /// The microVM has ended, or has to. The first one counts.

@@ -133,6 +133,7 @@ impl Control {
                     "a controller stopped the microVM",
                 )));
             }
+            Request::Observe => reporter.report(Report::Observe),
             // An impossible shape is the controller's mistake, after which there is nothing to wait for.
             Request::Run(shape) => reporter.report(match config::check(&shape) {
                 Ok(()) => Report::Shape(shape),
