@@ -1,5 +1,8 @@
 //! An attached task: its output to ours, our input and signals to it, until it has ended.
 
+use std::future::Future;
+use std::pin::pin;
+
 use anyhow::{Context, Result, bail};
 use api::attach::Frame;
 use api::client::{Attached, AttachedReader, AttachedWriter, Client};
@@ -107,20 +110,15 @@ impl Session {
             request_stop(&client, &task, None);
         }
         let ended = loop {
-            let frame = tokio::select! {
-                frame = reader.next() => frame?,
-                count = interruptions.next() => {
-                    request_stop(&client, &task, (count > 1).then_some(0));
-                    continue;
-                }
-            };
-            let written = match frame {
-                Some(Frame::Stdout(bytes)) => stdout.write(&bytes).await,
-                Some(Frame::Stderr(bytes)) => stderr.write(&bytes).await,
+            let frame = interruptible(reader.next(), &mut interruptions, &client, &task).await??;
+            let (sink, bytes) = match frame {
+                Some(Frame::Stdout(bytes)) => (&mut stdout, bytes),
+                Some(Frame::Stderr(bytes)) => (&mut stderr, bytes),
                 Some(Frame::Ended(task)) => break *task,
                 Some(other) => bail!("the host agent sent a frame that only clients send: {other:?}"),
                 None => bail!("the host agent went away while task {task} ran"),
             };
+            let written = interruptible(sink.write(&bytes), &mut interruptions, &client, &task).await?;
             if let Err(error) = written {
                 let timeout_seconds = Some(0);
                 client.stop_task(&task, StopRequest { timeout_seconds }).await?;
@@ -132,6 +130,28 @@ impl Session {
         }
         drop(raw_mode);
         Ok(ended)
+    }
+}
+
+/// Does `work`. An interruption meanwhile stops the task, a second one kills it; a third one does not even wait for its end, for whoever
+/// should read its output may not.
+async fn interruptible<T>(
+    work: impl Future<Output = T>,
+    interruptions: &mut Interruptions,
+    client: &Client,
+    task: &str,
+) -> Result<T> {
+    let mut work = pin!(work);
+    loop {
+        let count = tokio::select! {
+            done = &mut work => return Ok(done),
+            count = interruptions.next() => count,
+        };
+        match count {
+            1 => request_stop(client, task, None),
+            2 => request_stop(client, task, Some(0)),
+            _ => bail!("interrupted, without waiting for task {task} to end"),
+        }
     }
 }
 
