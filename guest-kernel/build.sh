@@ -12,7 +12,7 @@ set -Eeuo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 fragment=$here/config.fragment
 cache=${MOTE_CACHE:-$HOME/.cache/mote}/kernel
-recipe=1 # counts the changes of this script that change its result
+recipe=2 # counts the changes of this script that change its result
 
 say() {
     printf 'guest-kernel: %s\n' "$1" >&2
@@ -83,10 +83,17 @@ configure() {
     [[ -z $lost ]] || fail "these lines of config.fragment do not survive (unknown, or a dependency is off):"$'\n'"$lost"
 }
 
+# The code of system call and interrupt entries begins a 2 MiB page of its own, for page table isolation. It may as well
+# share the page before it, which is mapped into user mode then: the code is no secret. The image is 2 MiB smaller.
+join_entry_code() {
+    local script=arch/x86/kernel/vmlinux.lds
+    kernel_make -s "$script" >>"$log" 2>&1 || fail_with_log "cannot make the linker script"
+    sed -i '/__static_call_text_end/{n;/^ *\. = ALIGN((1 << 21));$/d}' "$build/$script"
+    [[ $(grep -B 3 __entry_text_start "$build/$script") != *'<< 21'* ]] ||
+        fail "the linker script is not as it was: join_entry_code finds no alignment to remove"
+}
+
 compile() {
-    # Fixed, so that the same key gives the same bytes.
-    export KBUILD_BUILD_TIMESTAMP='Thu Jan  1 00:00:00 UTC 1970' KBUILD_BUILD_VERSION=1
-    export KBUILD_BUILD_USER=mote KBUILD_BUILD_HOST=mote LC_ALL=C
     say "compiling (log: $log)"
     local TIMEFORMAT='compiled in %R s (%U s user, %S s system)'
     if ! { time kernel_make -s -j"${JOBS:-$(nproc)}" vmlinux >>"$log" 2>&1; } 2>"$work/time"; then
@@ -129,6 +136,9 @@ if [[ -f $cache/$key/vmlinux ]]; then
     exit 0
 fi
 
+# Fixed, so that the same key gives the same bytes.
+export KBUILD_BUILD_TIMESTAMP='Thu Jan  1 00:00:00 UTC 1970' KBUILD_BUILD_VERSION=1
+export KBUILD_BUILD_USER=mote KBUILD_BUILD_HOST=mote LC_ALL=C
 work=$(mktemp -d "$cache/build.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 tree=$source build=$work/build log=$work/build.log
@@ -138,6 +148,7 @@ if [[ ! -d $source ]]; then
     unpack "$source" "$tree"
 fi
 configure
+join_entry_code
 compile
 collect
 publish
