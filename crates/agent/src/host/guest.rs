@@ -1,9 +1,11 @@
 //! The control connection of a guest agent: its messages become events, ours are sent in order.
 
+use std::sync::Arc;
+
 use protocol::guest::{ToGuest, ToHost};
 use tokio::io::{AsyncRead, AsyncWrite, BufReader};
 use tokio::net::UnixListener;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 
 use crate::clock::{self, Point};
 use crate::launch::{is_disconnect, read_frame, write_frame};
@@ -22,6 +24,8 @@ pub struct Control {
     pub streams_connected: watch::Receiver<bool>,
     /// Whether the microVM's process has ended.
     pub gone: watch::Receiver<bool>,
+    /// Notified when a container's program has begun.
+    pub started: Arc<Notify>,
     /// Where events go.
     pub notices: mpsc::Sender<Notice>,
 }
@@ -33,6 +37,7 @@ pub async fn serve(control: Control) -> bool {
         messages,
         streams_connected,
         mut gone,
+        started,
         notices,
     } = control;
     let accepted = tokio::select! {
@@ -49,6 +54,7 @@ pub async fn serve(control: Control) -> bool {
                 reader: BufReader::new(reader),
                 streams_connected,
                 gone,
+                started,
                 notices,
                 has_answered: false,
             };
@@ -83,6 +89,7 @@ struct Inbound<R> {
     reader: R,
     streams_connected: watch::Receiver<bool>,
     gone: watch::Receiver<bool>,
+    started: Arc<Notify>,
     notices: mpsc::Sender<Notice>,
     has_answered: bool,
 }
@@ -137,6 +144,7 @@ impl<R: AsyncRead + Unpin> Inbound<R> {
             }
             ToHost::Started { .. } => {
                 self.reached(Point::ProcessStarted, now).await;
+                self.started.notify_one();
                 Event::ContainerStarted
             }
             ToHost::StartFailed { reason, message, .. } => Event::ContainerNotStarted {

@@ -1,10 +1,11 @@
 //! A running microVM: its VMM's process, the guest agent's connections, and the one place where all of them end.
 
+use std::convert::Infallible;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use protocol::guest::{Stream, ToGuest};
-use protocol::vmm::{self, ExitCode};
+use protocol::vmm::{self, ExitCode, Request};
 use tokio::net::unix::OwnedWriteHalf;
 use tokio::process::ChildStderr;
 use tokio::sync::mpsc::error::TrySendError;
@@ -15,7 +16,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::shape::{Files, shape};
 use super::{Input, Plan, guest, streams};
 use crate::clock::Point;
-use crate::launch::{Events, Held, Vmm, VmmProcess, ending, last_lines, read_frame};
+use crate::launch::{Events, Held, Vmm, VmmProcess, ending, last_lines, read_frame, write_frame};
 use crate::lifecycle::Event;
 use crate::output::Outlets;
 use crate::task::Notice;
@@ -127,11 +128,13 @@ pub async fn start(parts: Parts<'_>) -> Microvm {
     let (connected, streams_connected) = watch::channel(false);
     let (gone, is_gone) = watch::channel(false);
     let (fate, fate_known) = watch::channel(None);
+    let started = Arc::new(Notify::new());
     let control = guest::Control {
         listener: vmm.doors.control,
         messages: outbound,
         streams_connected,
         gone: is_gone,
+        started: started.clone(),
         notices: parts.notices.clone(),
     };
     let streams = streams::Streams {
@@ -151,7 +154,8 @@ pub async fn start(parts: Parts<'_>) -> Microvm {
         events: vmm.events,
         requests: vmm.requests,
         stderr: vmm.stderr,
-        is_clone: parts.template.is_some(),
+        template: parts.template.clone(),
+        started,
         kill: kill.clone(),
         gone,
         fate,
@@ -173,10 +177,11 @@ pub async fn start(parts: Parts<'_>) -> Microvm {
 struct Supervision {
     process: VmmProcess,
     events: Events,
-    // Nothing more is said over it, but the connection stays open for as long as the process lives.
+    // The connection stays open for as long as the process lives.
     requests: OwnedWriteHalf,
     stderr: ChildStderr,
-    is_clone: bool,
+    template: Option<Arc<Template>>,
+    started: Arc<Notify>,
     kill: Arc<Notify>,
     gone: watch::Sender<bool>,
     fate: watch::Sender<Option<Fate>>,
@@ -204,15 +209,21 @@ impl Supervision {
             status
         };
         // The process's end closes all its connections; what is in them still counts, so all are read to their ends.
+        let template = self.template.as_deref();
         let (status, ended, stderr, has_answered) = tokio::join!(
             wait,
-            follow(&mut self.events, &self.notices),
+            follow(&mut self.events, &self.notices, template),
             last_lines(&mut self.stderr),
-            guest::serve(control),
+            async {
+                tokio::select! {
+                    has_answered = guest::serve(control) => has_answered,
+                    never = observe(&mut self.requests, &self.started, template) => match never {},
+                }
+            },
         );
         drop(self.requests);
         let message = ending(&status, ended, &stderr);
-        let fate = if self.is_clone && !has_answered {
+        let fate = if self.template.is_some() && !has_answered {
             Fate::CloneFailed
         } else {
             Fate::Ended
@@ -235,8 +246,22 @@ impl Supervision {
     }
 }
 
+/// Asks a clone whose program has begun which pages it has written, if its template has not learned that yet. Then there is nothing more to ask.
+async fn observe(requests: &mut OwnedWriteHalf, started: &Notify, template: Option<&Template>) -> Infallible {
+    started.notified().await;
+    if template.is_some_and(Template::learns) {
+        // A VMM that takes no request is at its end.
+        let _ = write_frame(requests, &Request::Observe).await;
+    }
+    std::future::pending().await
+}
+
 /// Follows the events of a VMM until its control connection ends; what it said of its end.
-async fn follow(events: &mut Events, notices: &mpsc::Sender<Notice>) -> Option<(ExitCode, String)> {
+async fn follow(
+    events: &mut Events,
+    notices: &mpsc::Sender<Notice>,
+    template: Option<&Template>,
+) -> Option<(ExitCode, String)> {
     let mut ended = None;
     // The VMM's end is told by its process, so a connection that fails tells nothing.
     while let Ok(Some(event)) = read_frame::<vmm::Event>(events).await {
@@ -244,6 +269,12 @@ async fn follow(events: &mut Events, notices: &mpsc::Sender<Notice>) -> Option<(
             vmm::Event::Waiting { .. } => continue,
             vmm::Event::VcpuRunnable { monotonic_ns } => (Point::VcpuRunnable, monotonic_ns),
             vmm::Event::GuestBooted { monotonic_ns } => (Point::GuestBooted, monotonic_ns),
+            vmm::Event::Touched { ranges } => {
+                if let Some(template) = template {
+                    template.learn(&ranges);
+                }
+                continue;
+            }
             vmm::Event::Ended { exit, message } => {
                 ended = Some((exit, message));
                 continue;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use protocol::vmm::{BASE_MEMORY_MIB, Boot, Device, ExitCode, Origin, Shape, standing};
+use protocol::vmm::{BASE_MEMORY_MIB, Boot, Device, ExitCode, Origin, Shape, TOUCHED_FILE, standing};
 use tokio::sync::watch;
 
 use super::key::{Ingredients, KEY_LEN, key};
@@ -68,6 +68,9 @@ pub enum BuildError {
     #[error("the work was interrupted")]
     Interrupted(#[from] tokio::task::JoinError),
 }
+
+/// What the name of a file ends with that is being written.
+const UNFINISHED: &str = "new";
 
 /// A finished template's files.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -271,6 +274,18 @@ pub fn seal(made: &Made) -> Result<(), ManifestError> {
     };
     read_only(&made.guest())?;
     read_only(&made.directory)
+}
+
+/// Keeps which pages clones write when they start, for the VMMs of those that follow.
+pub fn keep_touched(made: &Made, bytes: &[u8]) -> Result<(), BuildError> {
+    let path = made.guest().join(TOUCHED_FILE);
+    let unfinished = path.with_extension(UNFINISHED);
+    let kept = fs::write(&unfinished, bytes).and_then(|()| fs::rename(&unfinished, &path));
+    kept.map_err(|source| BuildError::Io {
+        attempted: "write",
+        path,
+        source,
+    })
 }
 
 /// Whether `path` is named as templates are, finished or not: somebody may have named a directory that has other things in it.

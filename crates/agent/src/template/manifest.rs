@@ -8,6 +8,7 @@ use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
+use protocol::vmm::TOUCHED_FILE;
 use rustix::fs::SeekFrom;
 use rustix::io::Errno;
 use sha2::{Digest, Sha256};
@@ -103,7 +104,8 @@ fn describe(directory: &Path) -> Result<String, ManifestError> {
     Ok(lines.concat())
 }
 
-/// The files below `directory` but the manifest itself, by their paths in it.
+/// The files below `directory` by their paths in it, but the manifest itself and what is learned after it was written, which only says what is to be
+/// copied early.
 fn files(directory: &Path, below: &Path) -> io::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(directory.join(below))? {
@@ -111,7 +113,7 @@ fn files(directory: &Path, below: &Path) -> io::Result<Vec<PathBuf>> {
         let name = below.join(entry.file_name());
         if entry.file_type()?.is_dir() {
             found.extend(files(directory, &name)?);
-        } else if name != Path::new(NAME) {
+        } else if name != Path::new(NAME) && !name.ends_with(TOUCHED_FILE) {
             found.push(name);
         }
     }

@@ -10,6 +10,7 @@ mod manifest;
 mod mount;
 mod saved;
 mod scratch;
+mod touched;
 mod trouble;
 
 use std::collections::BTreeSet;

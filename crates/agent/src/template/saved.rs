@@ -1,12 +1,13 @@
 //! A template as it is given out.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use protocol::vmm::Origin;
+use protocol::vmm::{Origin, TOUCHED_FILE};
 
 use super::build::{self, Made};
+use super::touched::{self, Range, Touched};
 use crate::sentence::sentence;
 
 /// A template. Its files go with this value where it was replaced.
@@ -17,11 +18,15 @@ pub struct Template {
     pub(super) fallbacks: AtomicU64,
     pub(super) failures_in_a_row: AtomicU32,
     is_retired: AtomicBool,
+    // Shared by the clones that tell what they wrote; locked for moments.
+    touched: Mutex<Touched>,
 }
 
 impl Template {
     pub(super) fn new(made: Made) -> Arc<Self> {
+        let is_known = made.guest().join(TOUCHED_FILE).exists();
         Arc::new(Self {
+            touched: Mutex::new(if is_known { Touched::Known } else { Touched::Unknown }),
             made,
             clones: AtomicU64::new(0),
             fallbacks: AtomicU64::new(0),
@@ -46,6 +51,29 @@ impl Template {
     /// A clone's guest answered: the template is good.
     pub fn clone_succeeded(&self) {
         self.failures_in_a_row.store(0, Ordering::Relaxed);
+    }
+
+    /// Whether it does not know yet which pages every clone writes when it starts.
+    #[must_use]
+    pub fn learns(&self) -> bool {
+        !matches!(*self.touched(), Touched::Known)
+    }
+
+    /// A clone has started and has written these pages. What two have in common is kept for all that follow.
+    pub fn learn(&self, ranges: &[Range]) {
+        let mut touched = self.touched();
+        let common = touched.add(ranges);
+        // While the lock is held: nobody else writes the file.
+        if let Some(common) = common
+            && let Err(error) = build::keep_touched(&self.made, &touched::encode(&common))
+        {
+            tracing::warn!("clones will copy pages one by one: {}", sentence(&error));
+        }
+    }
+
+    fn touched(&self) -> MutexGuard<'_, Touched> {
+        // Nothing that holds the lock leaves a change half-done.
+        self.touched.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Has its files go with it.

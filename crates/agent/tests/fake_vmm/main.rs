@@ -117,7 +117,7 @@ fn main() -> Result<()> {
         None => match frame::read(&mut vmm.events)? {
             Some(Request::Run(shape)) => *shape,
             Some(Request::Stop) => std::process::exit(ExitCode::Stopped.into()),
-            None => return Err("nobody said what to be".into()),
+            Some(Request::Observe) | None => return Err("nobody said what to be".into()),
         },
     };
     let Some(Device::Vsock { socket, .. }) = shape.slots.get(&standing::VSOCK) else {
