@@ -3,15 +3,15 @@
 use std::process::Command;
 
 use tests::host::Host;
-use tests::leftovers::Held;
+use tests::leftovers::{Held, processes};
 
 /// Runs `work` against a host agent of its own; what is held before and after must be the same.
 fn check(work: impl Fn(&Host)) {
-    let host = Host::start(&[]).unwrap();
+    let host = Host::start(&["--pool", "0"]).unwrap();
     host.load("busybox").unwrap();
     let _ = host.run(&[], "busybox", &["true"]).ended_with(0);
     let before = Held::now(&host.runtime()).unwrap();
-    assert!(before.vmms.is_empty() && before.files.is_empty(), "{before:?}");
+    assert!(before.processes.is_empty() && before.files.is_empty(), "{before:?}");
     work(&host);
     assert_eq!(Held::now(&host.runtime()).unwrap(), before);
 }
@@ -44,13 +44,10 @@ fn after_the_vmm_was_killed() {
             .unwrap();
         let mut first = [0; 6];
         std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut first).unwrap();
-        assert!(
-            Command::new("pkill")
-                .args(["-KILL", "-x", "mote-vmm"])
-                .status()
-                .unwrap()
-                .success()
-        );
+        let vmms = processes(&host.runtime()).unwrap();
+        assert_eq!(vmms.len(), 1);
+        let killed = Command::new("kill").args(["-KILL", &vmms[0].to_string()]).status();
+        assert!(killed.unwrap().success());
         let output = child.wait_with_output().unwrap();
         assert_eq!(output.status.code(), Some(125));
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -82,8 +79,5 @@ fn after_the_host_agent_ended() {
     assert_eq!(host.stop().unwrap(), Some(0));
     assert!(!child.wait().unwrap().success());
     let held = Held::now(&runtime).unwrap();
-    assert!(
-        held.vmms.is_empty() && held.cgroups.is_empty() && held.files.is_empty(),
-        "{held:?}"
-    );
+    assert!(held.is_nothing(), "{held:?}");
 }

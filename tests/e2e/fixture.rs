@@ -39,6 +39,11 @@ pub fn installed(path: &str) -> String {
     prefix().unwrap().join(path).display().to_string()
 }
 
+/// A command that starts a host agent.
+pub fn agent() -> Command {
+    Command::new(installed("bin/mote-agent"))
+}
+
 /// A command that starts a host agent where `/dev` lacks `missing`.
 pub fn agent_without_device(missing: &str) -> Command {
     let script = format!(

@@ -64,7 +64,7 @@ fn removing_the_last_image_frees_the_layers() {
 }
 
 /// The files of the snapshot of an archive's only image, in the order in which they are one disk.
-fn snapshot_parts(store: &Path, archive: &Path) -> Vec<PathBuf> {
+pub fn snapshot_parts(store: &Path, archive: &Path) -> Vec<PathBuf> {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
         let store = Store::open(store, StoreOptions::default()).unwrap();

@@ -6,11 +6,20 @@
 
 mod bad_input;
 mod cleanup;
+mod clones;
+mod devices;
 mod exit;
+mod fallback;
 mod fixture;
 mod images;
 mod kernel;
+mod late_rootfs;
+mod pool;
 mod process;
 mod registry;
+mod rootfs;
+mod sharing;
 mod size;
 mod streams;
+mod templates;
+mod vmm;

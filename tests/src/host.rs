@@ -15,8 +15,35 @@ pub const HUNG_SECONDS: &str = "600";
 
 /// A running host agent; it is ended in good order when dropped.
 pub struct Host {
+    // Goes first: what it has mounted lies in the directory.
+    agent: Process,
     directory: TempDir,
-    agent: Child,
+}
+
+/// A process that gets a termination signal when dropped.
+struct Process(Child);
+
+impl Process {
+    fn signal(&self, signal: Signal) -> Result<()> {
+        let pid = i32::try_from(self.0.id())
+            .ok()
+            .and_then(Pid::from_raw)
+            .context("mote-agent has no process id")?;
+        kill_process(pid, signal).context("cannot signal mote-agent")
+    }
+
+    fn wait(&mut self) -> Result<Option<i32>> {
+        Ok(self.0.wait().context("cannot wait for mote-agent")?.code())
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Already ended where a test ended it; one that failed must not leave it behind.
+        if self.0.try_wait().is_ok_and(|status| status.is_none()) && self.signal(Signal::TERM).is_ok() {
+            let _ = self.wait();
+        }
+    }
 }
 
 /// Where the installation under test is.
@@ -53,8 +80,16 @@ impl Host {
     ///
     /// # Errors
     /// Where it does not come up.
-    pub fn start_by(mut command: Command, options: &[&str]) -> Result<Self> {
+    pub fn start_by(command: Command, options: &[&str]) -> Result<Self> {
         let directory = TempDir::new().context("cannot make a directory for the host agent")?;
+        Self::start_in(directory, command, options)
+    }
+
+    /// Starts a host agent in the directory of an earlier one, by `command`.
+    ///
+    /// # Errors
+    /// Where it does not come up.
+    pub fn start_in(directory: TempDir, mut command: Command, options: &[&str]) -> Result<Self> {
         let at = |name: &str| directory.path().join(name);
         command
             .arg("--socket")
@@ -63,25 +98,23 @@ impl Host {
             .arg(at("state"))
             .arg("--runtime")
             .arg(at("run"));
-        let mut agent = command
+        let agent = command
             .args(options)
             .env("MOTE_LOG", "warn")
             .stdout(Stdio::piped())
             .spawn()
             .context("cannot run mote-agent")?;
+        let mut agent = Process(agent);
         let mut line = String::new();
-        if let Some(stdout) = agent.stdout.take() {
+        if let Some(stdout) = agent.0.stdout.take() {
             BufReader::new(stdout)
                 .read_line(&mut line)
                 .context("cannot read from mote-agent")?;
         }
         if line.trim() != "ready" {
-            bail!(
-                "mote-agent did not come up: {}",
-                agent.wait().context("cannot wait for mote-agent")?
-            );
+            bail!("mote-agent did not come up: {:?}", agent.wait()?);
         }
-        Ok(Self { directory, agent })
+        Ok(Self { agent, directory })
     }
 
     /// The directory of the host agent's image store.
@@ -94,6 +127,12 @@ impl Host {
     #[must_use]
     pub fn runtime(&self) -> PathBuf {
         self.directory.path().join("run")
+    }
+
+    /// The directory of its templates.
+    #[must_use]
+    pub fn templates(&self) -> PathBuf {
+        self.runtime().join("templates")
     }
 
     /// The socket.
@@ -153,25 +192,19 @@ impl Host {
     /// # Errors
     /// Where it cannot be told or waited for.
     pub fn stop(mut self) -> Result<Option<i32>> {
-        self.terminate()?;
-        Ok(self.agent.wait().context("cannot wait for mote-agent")?.code())
+        self.agent.signal(Signal::TERM)?;
+        self.agent.wait()
     }
 
-    fn terminate(&self) -> Result<()> {
-        let pid = i32::try_from(self.agent.id())
-            .ok()
-            .and_then(Pid::from_raw)
-            .context("mote-agent has no process id")?;
-        kill_process(pid, Signal::TERM).context("cannot end mote-agent")
-    }
-}
-
-impl Drop for Host {
-    fn drop(&mut self) {
-        // Already ended where `stop` was called; a test that failed must not leave it behind.
-        if self.agent.try_wait().is_ok_and(|status| status.is_none()) && self.terminate().is_ok() {
-            let _ = self.agent.wait();
-        }
+    /// Kills the host agent; its directory, with all that it left behind.
+    ///
+    /// # Errors
+    /// Where it cannot be killed or waited for.
+    pub fn kill(self) -> Result<TempDir> {
+        let Self { mut agent, directory } = self;
+        agent.signal(Signal::KILL)?;
+        agent.wait()?;
+        Ok(directory)
     }
 }
 

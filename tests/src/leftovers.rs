@@ -1,21 +1,23 @@
-//! What tasks may leave behind, counted: nothing.
+//! What microVMs may leave behind, counted: nothing.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-/// What is there right now of the things that tasks hold.
+/// What is there right now of the things that the microVMs of one host agent hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Held {
-    /// Processes of VMMs.
-    pub vmms: Vec<String>,
-    /// Control groups of tasks.
+    /// Processes.
+    pub processes: Vec<u32>,
+    /// Control groups.
     pub cgroups: Vec<String>,
-    /// Mount points.
-    pub mounts: usize,
-    /// Files and directories of tasks in the runtime directory.
+    /// Mount points in the runtime directory.
+    pub mounts: Vec<String>,
+    /// Files and directories of microVMs in the runtime directory.
     pub files: Vec<String>,
+    /// Bound sockets in the runtime directory.
+    pub sockets: Vec<String>,
 }
 
 impl Held {
@@ -24,31 +26,58 @@ impl Held {
     /// # Errors
     /// Where `/proc` or `/sys` cannot be read.
     pub fn now(runtime: &Path) -> Result<Self> {
-        let mounts = fs::read_to_string("/proc/self/mountinfo")
-            .context("cannot read the mounts")?
-            .lines()
-            .count();
-        let cgroups = names(Path::new("/sys/fs/cgroup/mote"), |entry| entry.is_dir())?;
+        let below = |path: &str| path.starts_with(&format!("{}/", runtime.display()));
+        let mentioned = |file: &str, column: usize| -> Result<Vec<String>> {
+            let text = fs::read_to_string(file).with_context(|| format!("cannot read {file}"))?;
+            let words = text.lines().filter_map(|line| line.split_whitespace().nth(column));
+            let mut found: Vec<String> = words.filter(|path| below(path)).map(str::to_owned).collect();
+            found.sort();
+            Ok(found)
+        };
         Ok(Self {
-            vmms: vmms()?,
-            cgroups,
-            mounts,
-            files: names(&runtime.join("tasks"), |_| true)?,
+            processes: processes(runtime)?,
+            cgroups: names(&cgroup(runtime), |entry| entry.is_dir())?,
+            mounts: mentioned("/proc/self/mountinfo", 4)?,
+            files: names(&runtime.join("microvms"), |_| true)?,
+            sockets: mentioned("/proc/net/unix", 7)?,
         })
+    }
+
+    /// Whether there is nothing at all.
+    #[must_use]
+    pub fn is_nothing(&self) -> bool {
+        *self == Self::default()
     }
 }
 
-/// The processes that are VMMs, by their command names.
-fn vmms() -> Result<Vec<String>> {
+/// The processes of the microVMs of the host agent whose runtime directory is `runtime`.
+///
+/// # Errors
+/// Where `/proc` cannot be listed.
+pub fn processes(runtime: &Path) -> Result<Vec<u32>> {
+    let group = format!("/{}/", cgroup_name(runtime));
     let mut found = Vec::new();
     for entry in fs::read_dir("/proc").context("cannot list /proc")? {
         let path = entry.context("cannot list /proc")?.path();
+        let number = path.file_name().and_then(|name| name.to_str()?.parse().ok());
         // A process may be gone by now.
-        if fs::read_to_string(path.join("comm")).is_ok_and(|name| name.trim() == "mote-vmm") {
-            found.push(path.display().to_string());
+        if let (Some(number), Ok(text)) = (number, fs::read_to_string(path.join("cgroup")))
+            && text.contains(&group)
+        {
+            found.push(number);
         }
     }
+    found.sort_unstable();
     Ok(found)
+}
+
+/// The parent of the control groups of that host agent.
+fn cgroup(runtime: &Path) -> PathBuf {
+    Path::new("/sys/fs/cgroup").join(cgroup_name(runtime))
+}
+
+fn cgroup_name(runtime: &Path) -> String {
+    format!("mote{}", runtime.display().to_string().replace('/', "-"))
 }
 
 /// The names in `directory` that `counted` takes; none where it does not exist.

@@ -7,4 +7,7 @@
 pub mod command;
 pub mod host;
 pub mod leftovers;
+pub mod patience;
 pub mod registry;
+pub mod running;
+pub mod state;

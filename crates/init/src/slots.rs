@@ -137,7 +137,11 @@ fn content_of(window: &Path) -> io::Result<Content> {
             fs::read(bus.join("wait_probe"))?;
             let region = child(&bus, |name| is_numbered(name, "region"))?;
             let namespace = match region {
-                Some(region) => child(&region, |name| name.starts_with("namespace"))?,
+                // Beside `namespace0.0` there are files such as `namespace_seed`.
+                Some(region) => child(&region, |name| {
+                    name.strip_prefix("namespace")
+                        .is_some_and(|rest| rest.starts_with(|first: char| first.is_ascii_digit()))
+                })?,
                 None => None,
             };
             match namespace {
@@ -221,6 +225,9 @@ mod tests {
         let platform = platform(&["virtio-mmio.2/virtio0/ndbus0/region0/namespace0.0/block/pmem0"]);
         let bus = platform.path().join("devices/virtio-mmio.2/virtio0/ndbus0");
         fs::write(bus.join("wait_probe"), "1").unwrap();
+        for name in ["namespace_seed", "namespaces"] {
+            fs::write(bus.join("region0").join(name), "").unwrap();
+        }
         let slots = Slots::survey(platform.path()).unwrap();
         let device = slots.block_device(2).unwrap();
         assert_eq!((device.node.to_str(), device.is_memory), (Some("/dev/pmem0"), true));

@@ -4,6 +4,9 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
+use protocol::guest::DOORBELL_VCPUS;
+
+use crate::system::Doorbell;
 use crate::{Outcome, Report};
 
 const VIRTIO_DRIVERS: &[&str] = &[
@@ -49,7 +52,7 @@ const ABSENT: &[&str] = &[
 
 /// A file and a word in it.
 const WORDS: &[(&str, &str)] = &[
-    ("/sys/devices/system/memory/auto_online_blocks", "online_movable"),
+    ("/sys/devices/system/memory/auto_online_blocks", "online_kernel"),
     ("/proc/sys/kernel/dmesg_restrict", "1"),
     ("/proc/sys/kernel/panic", "-1"),
     ("/proc/sys/kernel/panic_on_oops", "1"),
@@ -106,8 +109,10 @@ fn huge_pages() -> Outcome {
     says(path, "[madvise]")
 }
 
-/// Takes CPU 1 out and in again, or in and out if it was out, as on a machine started with `maxcpus=1`.
+/// Takes CPU 1 in and out again, for the kernel is started with `maxcpus=1`; the VMM makes it when it is told.
 fn cpu_cycle() -> Outcome {
+    let doorbell = Doorbell::open().map_err(|error| format!("cannot open the doorbell: {error}"))?;
+    doorbell.ring(DOORBELL_VCPUS);
     let path = "/sys/devices/system/cpu/cpu1/online";
     let before = fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))?;
     let other = if before.trim() == "1" { "0" } else { "1" };

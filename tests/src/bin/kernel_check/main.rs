@@ -1,7 +1,8 @@
 //! Asks a guest kernel, from inside, for everything that containers and the guest agent need of it.
 //!
 //! Runs as PID 1 of a microVM: one line per check on the console, then a summary, then the machine is reset. Linked
-//! statically, since nothing else is in that microVM. Changes nothing outside the machine that it ends.
+//! statically, since nothing else is in that microVM. Changes nothing outside the machine that it ends. With the argument `late-devices` it
+//! plays the guest agent of a clone instead, and uses what was plugged late.
 
 use std::io::{self, Write};
 
@@ -9,6 +10,7 @@ mod calls;
 mod containers;
 mod devices;
 mod filesystems;
+mod late;
 mod netlink;
 mod network;
 mod system;
@@ -53,8 +55,10 @@ fn run(report: &mut Report) -> io::Result<()> {
 }
 
 fn main() -> io::Result<()> {
-    if std::env::args().nth(1).as_deref() == Some(containers::UNSHARE_USER) {
-        return system::unshare(libc::CLONE_NEWUSER);
+    match std::env::args().nth(1).as_deref() {
+        Some(containers::UNSHARE_USER) => return system::unshare(libc::CLONE_NEWUSER),
+        Some(late::LATE_DEVICES) => return late::run(),
+        _ => {}
     }
     run(&mut Report::default())?;
     io::stdout().flush()?;

@@ -1,8 +1,11 @@
 //! The system calls that the checks make, each behind a function that cannot be misused.
 
+use std::arch::asm;
 use std::ffi::{CStr, c_char, c_int, c_long, c_void};
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+
+use protocol::guest::DOORBELL_PORT;
 
 fn result(returned: c_long) -> io::Result<c_long> {
     if returned < 0 {
@@ -124,6 +127,51 @@ pub fn message_queue(name: &CStr) -> io::Result<OwnedFd> {
     let flags = libc::O_CREAT | libc::O_RDWR;
     // SAFETY: a string that lives through the call, and no attributes.
     descriptor(unsafe { libc::syscall(libc::SYS_mq_open, name.as_ptr(), flags, 0o600, attributes) })
+}
+
+/// Connects to the host over vsock.
+pub fn connect_to_host(port: u32) -> io::Result<OwnedFd> {
+    let socket = socket(libc::AF_VSOCK, libc::SOCK_STREAM, 0)?;
+    // SAFETY: a structure of plain numbers, for which zero is a value.
+    let mut address: libc::sockaddr_vm = unsafe { std::mem::zeroed() };
+    address.svm_family = libc::sa_family_t::try_from(libc::AF_VSOCK).map_err(io::Error::other)?;
+    address.svm_cid = libc::VMADDR_CID_HOST;
+    address.svm_port = port;
+    let length = libc::socklen_t::try_from(size_of_val(&address)).map_err(io::Error::other)?;
+    // SAFETY: an address and its own length; the kernel copies it.
+    result(unsafe { libc::connect(socket.as_raw_fd(), (&raw const address).cast(), length) }.into())?;
+    Ok(socket)
+}
+
+/// The right to ring the doorbell.
+pub struct Doorbell(());
+
+impl Doorbell {
+    /// Asks the kernel for access to the doorbell's port.
+    pub fn open() -> io::Result<Self> {
+        const PORT_LEN: libc::c_ulong = 4;
+        // SAFETY: changes which port accesses fault, and touches no memory.
+        result(unsafe { libc::ioperm(DOORBELL_PORT.into(), PORT_LEN, 1) }.into())?;
+        Ok(Self(()))
+    }
+
+    /// Tells the VMM that `act` happened.
+    pub fn ring(&self, act: u32) {
+        // SAFETY: the VMM changes no memory for it; `open` made the access legal.
+        unsafe {
+            asm!("out dx, eax", in("dx") DOORBELL_PORT, in("eax") act, options(nomem, nostack, preserves_flags));
+        }
+    }
+
+    /// The bitmap of the plugged slots.
+    pub fn plugged_slots(&self) -> u32 {
+        let bitmap: u32;
+        // SAFETY: as for `ring`; nothing but the register changes.
+        unsafe {
+            asm!("in eax, dx", in("dx") DOORBELL_PORT, out("eax") bitmap, options(nomem, nostack, preserves_flags));
+        }
+        bitmap
+    }
 }
 
 /// Ends the machine: its monitor sees a reset.

@@ -1,0 +1,199 @@
+//! Each kind of device, plugged into an empty slot of a clone that was resumed, and used there.
+//!
+//! The VMM is driven without a host agent; the guest's first process is `kernel-check`, which binds what is plugged and tells what it found.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::FileExt;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+
+use protocol::guest::CONTROL_PORT;
+use protocol::vmm::{Device, ExitCode, GUEST_CID, Shape, standing};
+use tempfile::TempDir;
+use tests::patience::until;
+
+use crate::fixture::installed;
+use crate::vmm::{Vmm, boot, initramfs, template};
+
+/// The context id of the guest at its late vsock device: another than a template's.
+const LATE_CID: u32 = 77;
+
+/// What a late memory device gives, in MiB: a block of Linux's.
+const LATE_MEMORY_MIB: u32 = 128;
+
+/// What the guest fills of it, in KiB.
+const FILLED_KIB: u64 = 96 << 10;
+
+/// The size of a writable disk, in bytes.
+const DISK_LEN: u64 = 1 << 20;
+
+/// The slots of the late devices.
+mod late {
+    pub const VSOCK: u8 = 6;
+    pub const RNG: u8 = 7;
+    pub const FILE: u8 = 8;
+    pub const CONCATENATION: u8 = 9;
+    pub const COPY: u8 = 10;
+    pub const PMEM: u8 = 11;
+    pub const MEMORY: u8 = 12;
+    pub const BALLOON: u8 = 15;
+}
+
+/// What the guest tells: values by slot and name.
+type Facts = BTreeMap<(u8, String), String>;
+
+/// A clone with a device of each kind in a slot that its template knows nothing of.
+struct Clone {
+    vmm: Vmm,
+    directory: TempDir,
+    guest: BufReader<UnixStream>,
+}
+
+/// A file of `len` bytes that begins with `text`.
+fn file(directory: &Path, name: &str, text: &str, len: u64) -> PathBuf {
+    let path = directory.join(name);
+    let mut file = File::create_new(&path).unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+    file.set_len(len).unwrap();
+    path
+}
+
+fn shape(directory: &Path) -> Shape {
+    let file = |name, text, len| file(directory, name, text, len);
+    let vsock = |guest_cid, name| Device::Vsock {
+        guest_cid,
+        socket: directory.join(name),
+    };
+    let slots = [
+        (standing::VSOCK, vsock(GUEST_CID, "standing")),
+        (late::VSOCK, vsock(LATE_CID, "late")),
+        (late::RNG, Device::Rng),
+        (
+            late::FILE,
+            Device::BlockFile {
+                path: file("file", "raw file", DISK_LEN),
+            },
+        ),
+        (
+            late::CONCATENATION,
+            Device::BlockConcatenation {
+                parts: vec![file("one", "part one", 100), file("two", "part two", 4096)],
+            },
+        ),
+        (
+            late::COPY,
+            Device::BlockCopyOnWrite {
+                base: file("base", "the base", DISK_LEN),
+                directory: directory.to_owned(),
+            },
+        ),
+        (
+            late::PMEM,
+            Device::Pmem {
+                parts: vec![file("three", "window 1", 4096), file("four", "window 2", 50_000)],
+            },
+        ),
+        (late::MEMORY, Device::Memory { mib: LATE_MEMORY_MIB }),
+        (late::BALLOON, Device::Balloon),
+    ];
+    Shape {
+        vcpus: 1,
+        growth_mib: 0,
+        slots: slots.into(),
+    }
+}
+
+impl Clone {
+    fn start() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let initramfs = initramfs(directory.path(), &installed("bin/kernel-check"));
+        let template = template(directory.path(), boot(initramfs, "-- late-devices"));
+        let listener = UnixListener::bind(directory.path().join(format!("late_{CONTROL_PORT}"))).unwrap();
+        let vmm = Vmm::clone_of(template, shape(directory.path()), directory.path());
+        let guest = BufReader::new(listener.accept().unwrap().0);
+        Self { vmm, directory, guest }
+    }
+
+    /// Reads facts up to the one with this name.
+    fn facts_up_to(&mut self, last: &str) -> Facts {
+        let mut facts = Facts::new();
+        loop {
+            let mut line = String::new();
+            assert!(
+                self.guest.read_line(&mut line).unwrap() > 0,
+                "the guest is silent after {facts:#?}"
+            );
+            let mut words = line.trim_end().splitn(3, ' ');
+            let slot = words.next().unwrap().parse().unwrap();
+            let (name, value) = (words.next().unwrap(), words.next().unwrap());
+            assert_ne!(name, "failed", "{line}{facts:#?}");
+            facts.insert((slot, name.to_owned()), value.to_owned());
+            if name == last {
+                return facts;
+            }
+        }
+    }
+
+    fn go_on(&mut self) {
+        self.guest.get_mut().write_all(b"\n").unwrap();
+    }
+}
+
+#[track_caller]
+fn check(facts: &Facts, slot: u8, name: &str, expected: &str) {
+    assert_eq!(
+        facts.get(&(slot, name.to_owned())).map(String::as_str),
+        Some(expected),
+        "{facts:#?}"
+    );
+}
+
+fn check_disks(facts: &Facts, directory: &Path) {
+    for (slot, first) in [(late::FILE, "raw file"), (late::COPY, "the base")] {
+        check(facts, slot, "driver", "virtio_blk");
+        check(facts, slot, "first", first);
+        check(facts, slot, "sectors", &(DISK_LEN / 512).to_string());
+        check(facts, slot, "written", "from the guest!");
+    }
+    let on_host = |name: &str| {
+        let mut bytes = [0; 15];
+        let file = File::open(directory.join(name)).unwrap();
+        file.read_exact_at(&mut bytes, 16 << 10).unwrap();
+        bytes
+    };
+    assert_eq!(&on_host("file"), b"from the guest!");
+    assert_eq!(on_host("base"), [0; 15]);
+    check(facts, late::CONCATENATION, "first", "part one");
+    check(facts, late::CONCATENATION, "second", "part two");
+    check(facts, late::CONCATENATION, "sectors", "16");
+    assert!(!facts.contains_key(&(late::CONCATENATION, "written".to_owned())));
+}
+
+#[test]
+fn every_kind_of_device_works_in_a_slot_that_was_empty_in_the_template() {
+    let mut clone = Clone::start();
+    let facts = clone.facts_up_to("filled");
+    check(&facts, late::VSOCK, "driver", "vmw_vsock_virtio_transport");
+    let random = &facts[&(late::RNG, "bytes".to_owned())];
+    assert!(random.len() == 32 && random.trim_matches('0').len() > 8, "{random}");
+    check_disks(&facts, clone.directory.path());
+    check(&facts, late::PMEM, "driver", "virtio_pmem");
+    check(&facts, late::PMEM, "first", "window 1");
+    check(&facts, late::PMEM, "second", "window 2");
+    check(&facts, late::MEMORY, "driver", "virtio_mem");
+    let grown: u32 = facts[&(late::MEMORY, "grown".to_owned())].parse().unwrap();
+    assert!(grown <= LATE_MEMORY_MIB && grown > LATE_MEMORY_MIB * 9 / 10, "{grown}");
+    assert!(clone.vmm.private_kib() > FILLED_KIB);
+    // The guest frees what it has filled, and then the balloon, bound late as well, tells which pages are free.
+    clone.go_on();
+    let facts = clone.facts_up_to("driver");
+    check(&facts, late::BALLOON, "driver", "virtio_balloon");
+    until("freed memory comes back", || {
+        (clone.vmm.private_kib() < FILLED_KIB / 2).then_some(())
+    });
+    clone.go_on();
+    let status = clone.vmm.wait();
+    assert_eq!(status.code(), Some(ExitCode::GuestShutdown.into()));
+}
