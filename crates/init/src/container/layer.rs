@@ -18,27 +18,30 @@ pub const FILES: [&str; 2] = ["hostname", "hosts"];
 /// The owner, group and mode of everything that is made here.
 const MADE: (u32, u32, u32) = (0, 0, 0o755);
 
-/// Makes an empty layer at `layer`.
+/// Makes an empty layer at `layer`; `false` where there is one already, which is then gone on with.
 ///
 /// # Errors
 /// The first step that failed.
-pub fn prepare(layer: &Path) -> Result<(), StepError> {
-    let prepared = || -> io::Result<()> {
+pub fn prepare(layer: &Path) -> Result<bool, StepError> {
+    let prepared = || -> io::Result<bool> {
         let upper = layer.join("upper");
-        fs::create_dir_all(&upper)?;
-        fs::create_dir(layer.join("work"))?;
+        fs::create_dir_all(layer.join("work"))?;
+        if upper.exists() {
+            return Ok(false);
+        }
+        fs::create_dir(&upper)?;
         for directory in DIRECTORIES {
             fs::create_dir(upper.join(directory))?;
         }
         for file in FILES {
             File::create_new(upper.join("etc").join(file))?;
         }
-        Ok(())
+        Ok(true)
     };
     prepared().attempting(|| format!("make a writable layer at {}", layer.display()))
 }
 
-/// Makes what was made at `layer` look as if it came from the image at `image`.
+/// Makes the empty layer at `layer` look as if it came from the image at `image`.
 ///
 /// # Errors
 /// The first step that failed.
@@ -64,8 +67,9 @@ pub fn adapt(layer: &Path, image: &Path) -> Result<(), StepError> {
 /// meaning to: they consist of our own names and of numbers.
 pub fn options(image: &Path, layer: &Path) -> CString {
     let [image, layer] = [image, layer].map(|path| path.as_os_str().as_bytes());
+    // Nobody looks for the file system's identity, which would be written to the layer.
     let parts = [
-        b"lowerdir=",
+        b"uuid=null,lowerdir=",
         image,
         b",upperdir=",
         layer,
@@ -89,7 +93,7 @@ mod tests {
     fn the_overlay_has_the_image_below_and_the_layer_above() {
         assert_eq!(
             options(Path::new("/disks/1"), Path::new("/disks/3/0")).as_c_str(),
-            c"lowerdir=/disks/1,upperdir=/disks/3/0/upper,workdir=/disks/3/0/work"
+            c"uuid=null,lowerdir=/disks/1,upperdir=/disks/3/0/upper,workdir=/disks/3/0/work"
         );
     }
 
@@ -113,6 +117,13 @@ mod tests {
     fn make_directory(path: &Path) {
         fs::create_dir(path).unwrap();
         fs::set_permissions(path, Permissions::from_mode(0o755)).unwrap();
+    }
+
+    #[test]
+    fn a_layer_is_made_once() {
+        let directory = tempfile::tempdir().unwrap();
+        assert!(prepare(&directory.path().join("0")).unwrap());
+        assert!(!prepare(&directory.path().join("0")).unwrap());
     }
 
     #[test]

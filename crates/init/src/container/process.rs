@@ -215,10 +215,9 @@ fn prepare(order: Order, readiness: Readiness) -> Result<Program, ContainerError
         fs::create_dir(MEMORY).attempting(|| format!("create {MEMORY}"))?;
         mount("tmpfs", MEMORY, "tmpfs", MountFlags::empty(), None).attempting(|| format!("mount tmpfs at {MEMORY}"))?;
     }
-    if !(has_layer && container.scratch_slot == Some(standing::SCRATCH)) {
-        layer::prepare(&layer)?;
+    if (has_layer && container.scratch_slot == Some(standing::SCRATCH)) || layer::prepare(&layer)? {
+        layer::adapt(&layer, &image)?;
     }
-    layer::adapt(&layer, &image)?;
     stage.enter(&image, &layer, &hostname)?;
     let identity = Databases::read()?.resolve(&container.user)?;
     take_streams(&container, terminal, stdin, &identity)?;

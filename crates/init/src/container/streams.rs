@@ -42,6 +42,7 @@ pub struct Ends {
 #[derive(Debug)]
 pub struct Connections {
     lines: Vec<Line>,
+    greeted: bool,
     /// The terminal's master, for changes of its window.
     pub terminal: Option<OwnedFd>,
     /// The path of the terminal's other end, as the process sees it.
@@ -95,6 +96,7 @@ impl Streams {
         let [first, second] = self.sockets;
         let mut connections = Connections {
             lines: Vec::with_capacity(3),
+            greeted: false,
             terminal: None,
             terminal_path: None,
         };
@@ -126,11 +128,14 @@ impl Connections {
         Ok(())
     }
 
-    /// Says on each connection which stream of which container it carries, once the host has accepted it.
+    /// Says on each connection which stream of which container it carries, once the host has accepted it; does it once.
     ///
     /// # Errors
     /// The host's refusal.
-    pub fn greet(&self, container: &str) -> Result<(), StepError> {
+    pub fn greet(&mut self, container: &str) -> Result<(), StepError> {
+        if std::mem::replace(&mut self.greeted, true) {
+            return Ok(());
+        }
         for Line { stream, host, .. } in &self.lines {
             let greeted = || -> io::Result<()> {
                 let hello = frame::encode(&StreamHello {

@@ -136,7 +136,9 @@ impl<'a> Task<'a> {
     pub fn run(&mut self) -> Result<(), TaskError> {
         let mut awaited = EventFlags::IN;
         // Behind the bootstrap message there may be others.
-        self.obey()?;
+        if self.obey()? {
+            return Ok(());
+        }
         loop {
             let needed = if self.ready.control.wants_to_send() {
                 EventFlags::IN | EventFlags::OUT
@@ -248,7 +250,7 @@ impl<'a> Task<'a> {
             match report {
                 Report::Ready => {}
                 Report::Prepared => {
-                    let container = &self.containers[index];
+                    let container = &mut self.containers[index];
                     let event = match container.connections.greet(&container.name) {
                         Ok(()) => Event::Prepared,
                         Err(error) => Event::StartFailed {
@@ -332,6 +334,8 @@ impl<'a> Task<'a> {
     /// Lets go of the process and the streams of a container that could not be started: both end then, where they have not yet.
     fn abandon(&mut self, index: usize) -> Result<(), TaskError> {
         let container = &mut self.containers[index];
+        // The host hears of each stream before its end, if it still can.
+        let _ = container.connections.greet(&container.name);
         drop(container.connections.take_directions()?);
         if let Some(socket) = container.socket.take() {
             self.ready.poller.remove(&socket).map_err(TaskError::Events)?;
