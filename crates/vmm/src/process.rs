@@ -71,6 +71,8 @@ struct Begun {
     runnable_ns: u64,
     /// When a clone had come to the read of its doorbell.
     at_doorbell_ns: Option<u64>,
+    /// What a clone has written to its devices before.
+    writes: vcpu::Writes,
 }
 
 /// Boots or clones the guest; a clone runs up to its doorbell.
@@ -80,17 +82,18 @@ fn begin(origin: &Origin) -> anyhow::Result<Begun> {
         Origin::Template(directory) => Microvm::clone_of(directory)?,
     };
     let runnable_ns = monotonic_ns();
-    let at_doorbell_ns = match origin {
-        Origin::Boot(_) => None,
+    let (at_doorbell_ns, writes) = match origin {
+        Origin::Boot(_) => (None, vcpu::Writes::new()),
         Origin::Template(_) => {
-            vcpu::run_to_doorbell(&mut microvm.first)?;
-            Some(monotonic_ns())
+            let writes = vcpu::run_to_doorbell(&mut microvm.first)?;
+            (Some(monotonic_ns()), writes)
         }
     };
     Ok(Begun {
         microvm,
         runnable_ns,
         at_doorbell_ns,
+        writes,
     })
 }
 
@@ -175,6 +178,9 @@ fn start(
     let reporter = event_loop.reporter();
     let wiring = Wiring::of(microvm.vm.clone());
     let bus = Bus::new(slots, bitmap, wiring, microvm.serial, reporter.clone());
+    for (address, data) in &begun.writes {
+        bus.write_memory(*address, data);
+    }
     let answer = begun.at_doorbell_ns.map(|monotonic_ns| {
         bus.tell_booted(monotonic_ns);
         bus.answer()

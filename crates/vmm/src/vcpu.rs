@@ -76,15 +76,26 @@ fn grant(wish: Wish, vcpu: &mut RunningVcpu, surroundings: &impl Surroundings) -
     }
 }
 
-/// Runs the clone on `vcpu` up to the read of its doorbell, which is the first that it does.
+/// The most that a clone writes to devices before it reads its doorbell: a timer that expires can have its kernel notify one.
+const WRITES_MAX: usize = 16;
+
+/// What a clone has written to its devices before it had any: where, and what.
+pub type Writes = Vec<(u64, Vec<u8>)>;
+
+/// Runs the clone on `vcpu` up to the read of its doorbell, which is the first that it does. What it writes to devices before is for them, once
+/// it has them.
 ///
 /// # Errors
 /// Where it does something else.
-pub fn run_to_doorbell(vcpu: &mut VcpuFd) -> anyhow::Result<()> {
+pub fn run_to_doorbell(vcpu: &mut VcpuFd) -> anyhow::Result<Writes> {
+    let mut writes = Writes::new();
     loop {
         match vcpu.run() {
-            Ok(VcpuExit::IoIn(DOORBELL_PORT, data)) if data.len() == size_of::<u32>() => return Ok(()),
+            Ok(VcpuExit::IoIn(DOORBELL_PORT, data)) if data.len() == size_of::<u32>() => return Ok(writes),
             Ok(VcpuExit::Intr) => {}
+            Ok(VcpuExit::MmioWrite(address, data)) if writes.len() < WRITES_MAX => {
+                writes.push((address, data.to_vec()));
+            }
             Ok(exit) => anyhow::bail!("a clone does not read its doorbell but leaves its vCPU with {exit:?}"),
             Err(error) if error.errno() == libc::EINTR => {}
             Err(error) => return Err(anyhow::Error::new(error).context("cannot run a clone's vCPU")),
