@@ -12,7 +12,7 @@ set -Eeuo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 fragment=$here/config.fragment
 cache=${MOTE_CACHE:-$HOME/.cache/mote}/kernel
-recipe=2 # counts the changes of this script that change its result
+recipe=3 # counts the changes of this script that change its result
 
 say() {
     printf 'guest-kernel: %s\n' "$1" >&2
@@ -93,6 +93,15 @@ join_entry_code() {
         fail "the linker script is not as it was: join_entry_code finds no alignment to remove"
 }
 
+# Read-only data shares its last 2 MiB page with whatever the kernel puts into the rest of it, which it gives to its allocator. Without
+# writes beside it, a clone reads all of it through one mapping of the template's.
+round_read_only_data() {
+    local script=$build/arch/x86/kernel/vmlinux.lds
+    sed -i 's/\. = ALIGN(((1 << 12))); __end_rodata = \.;/. = ALIGN((1 << 21)); __end_rodata = .;/' "$script"
+    grep -q 'ALIGN((1 << 21)); __end_rodata = ' "$script" ||
+        fail "the linker script is not as it was: round_read_only_data finds no end of the read-only data"
+}
+
 compile() {
     say "compiling (log: $log)"
     local TIMEFORMAT='compiled in %R s (%U s user, %S s system)'
@@ -149,6 +158,7 @@ if [[ ! -d $source ]]; then
 fi
 configure
 join_entry_code
+round_read_only_data
 compile
 collect
 publish
