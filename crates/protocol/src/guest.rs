@@ -36,6 +36,12 @@ pub const DOORBELL_VCPUS: u32 = 3;
 /// Written to the doorbell when memory may grow: the VMM then tells the virtio-mem driver how much.
 pub const DOORBELL_MEMORY: u32 = 4;
 
+/// Written to the doorbell when the first program of a container has begun, where the bitmap had [`WANTS_STARTED`].
+pub const DOORBELL_STARTED: u32 = 5;
+
+/// In the doorbell's bitmap, above the slots: the VMM wants to hear [`DOORBELL_STARTED`].
+pub const WANTS_STARTED: u32 = 1 << 16;
+
 /// From the host agent to the guest agent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "snake_case")]

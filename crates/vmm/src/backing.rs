@@ -12,12 +12,16 @@ use devices::block::backend::{
 use devices::rng::Rng;
 use devices::serial::Serial;
 use devices::vsock::Vsock;
+use nix::sys::memfd::{MFdFlags, memfd_create};
 
 use crate::host_side::NeighbouringSockets;
 use crate::socket::{self, BoundPath, SocketError};
 
 /// The most that a guest can write to its serial port, in bytes, so that it cannot fill the host's disk.
 pub const SERIAL_BYTES_MAX: u64 = 64 << 20;
+
+/// The length of a disk that stands for one to come, in bytes: the guest agent knows by it that nothing is there yet.
+const PLACEHOLDER_BYTES: u64 = 4096;
 
 /// The host's entropy.
 const ENTROPY: &str = "/dev/urandom";
@@ -83,7 +87,32 @@ pub fn vsock(guest_cid: u32, socket: &Path) -> Result<(Vsock, BoundPath), Backin
     Ok((vsock, bound))
 }
 
-/// A read-only disk of these parts; without any a disk of no length.
+/// A read-only disk of one block of zeros, for a driver that is told of the true one later. Linux tells nobody of a disk's growth from no length
+/// at all (`set_capacity_and_notify`).
+///
+/// # Errors
+/// Where the system has no memory for it.
+pub fn placeholder() -> Result<Block, BackingError> {
+    let made = memfd_create(c"placeholder", MFdFlags::MFD_CLOEXEC).map_err(io::Error::from);
+    let file = made
+        .map(File::from)
+        .and_then(|file| file.set_len(PLACEHOLDER_BYTES).map(|()| file));
+    let file = file.map_err(|source| BackingError::Device {
+        what: "disk without contents",
+        source,
+    })?;
+    let parts = vec![Part {
+        file,
+        bytes: PLACEHOLDER_BYTES,
+    }];
+    let disk = Concatenation::new(parts).map_err(|source| BackingError::Concatenation {
+        parts: Vec::new(),
+        source,
+    })?;
+    Ok(Block::new(Backend::Concatenation(disk), ""))
+}
+
+/// A read-only disk of these parts.
 ///
 /// # Errors
 /// Where a file cannot be read, or the parts make no disk.

@@ -8,7 +8,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use devices::serial::Serial;
 use devices::slots::{QUEUE_NOTIFY_OFFSET, SavedSlot, SlotIndex, Slots};
-use protocol::guest::{DOORBELL_BOOTED, DOORBELL_MEMORY, DOORBELL_PORT, DOORBELL_SHUTDOWN, DOORBELL_VCPUS};
+use protocol::guest::{
+    DOORBELL_BOOTED, DOORBELL_MEMORY, DOORBELL_PORT, DOORBELL_SHUTDOWN, DOORBELL_STARTED, DOORBELL_VCPUS, WANTS_STARTED,
+};
 use protocol::vmm::{Event, ExitCode, standing};
 
 use crate::clock::monotonic_ns;
@@ -21,8 +23,8 @@ use crate::x86_64::layout::{SERIAL_PORT, SERIAL_PORTS, slot_at};
 pub struct Bus {
     // The vCPU threads share them: a device sees one access at a time, whichever vCPU makes it.
     slots: Mutex<Slots>,
-    /// What the guest is told of the slots.
-    bitmap: u16,
+    /// What the guest is told at its doorbell.
+    answer: u32,
     wiring: Wiring,
     serial: Option<Mutex<Serial>>,
     booted: AtomicBool,
@@ -38,16 +40,26 @@ pub enum Wish {
     Save,
     /// That its other vCPUs can be started.
     Vcpus,
+    /// To have it known that its first program has begun.
+    Started,
     /// To end.
     End(Ending),
 }
 
 impl Bus {
-    /// A bus with these devices, of which the guest is told those in `bitmap`; what the guest tells of itself goes to `reporter`.
-    pub fn new(slots: Slots, bitmap: u16, wiring: Wiring, serial: Option<Serial>, reporter: Reporter) -> Self {
+    /// A bus with these devices, of which the guest is told `bitmap`, and whether somebody wants to hear when its first program has begun; what the guest
+    /// tells of itself goes to `reporter`.
+    pub fn new(
+        slots: Slots,
+        bitmap: u16,
+        is_observed: bool,
+        wiring: Wiring,
+        serial: Option<Serial>,
+        reporter: Reporter,
+    ) -> Self {
         Self {
             slots: Mutex::new(slots),
-            bitmap,
+            answer: u32::from(bitmap) | if is_observed { WANTS_STARTED } else { 0 },
             wiring,
             serial: serial.map(Mutex::new),
             booted: AtomicBool::new(false),
@@ -81,7 +93,7 @@ impl Bus {
 
     /// What a read of the doorbell gives: the plugged slots.
     pub fn answer(&self) -> u32 {
-        self.bitmap.into()
+        self.answer
     }
 
     /// Tells that the guest agent runs. Only the first time: a guest must not be able to make us remember more and more.
@@ -123,6 +135,7 @@ impl Bus {
         match value {
             DOORBELL_BOOTED => Wish::Save,
             DOORBELL_VCPUS => Wish::Vcpus,
+            DOORBELL_STARTED => Wish::Started,
             DOORBELL_MEMORY => {
                 if let Some(slot) = SlotIndex::new(standing::MEMORY.into()) {
                     self.slots().raise_config(slot);
@@ -180,7 +193,10 @@ mod tests {
         slots.plug(Box::new(Rng::new(io::empty()))).unwrap();
         slots.plug(Box::new(Rng::new(io::empty()))).unwrap();
         let serial = Serial::new(Box::new(io::sink())).unwrap();
-        (Bus::new(slots, 3, Wiring::none(), Some(serial), reporter), reports)
+        (
+            Bus::new(slots, 3, false, Wiring::none(), Some(serial), reporter),
+            reports,
+        )
     }
 
     fn read_port(bus: &Bus, port: u16) -> [u8; 4] {

@@ -187,7 +187,7 @@ fn unnamed(named: &[Made], space: &mut Space<'_>) -> Result<Vec<Made>, FurnishEr
         made.push(Made::new(standing::PMEM, Box::new(window)));
     }
     if is_missing(standing::DISK) {
-        made.push(Made::new(standing::DISK, Box::new(backing::concatenation(&[])?)));
+        made.push(Made::new(standing::DISK, Box::new(backing::placeholder()?)));
     }
     Ok(made)
 }
@@ -208,7 +208,7 @@ impl Furniture {
         match saved {
             Some((_, saved)) => {
                 self.slots.restore_at(slot, device, saved).map_err(failed)?;
-                // The driver has seen a disk of no length.
+                // The driver has seen the one that stood for it.
                 if slot.get() == usize::from(standing::DISK) {
                     self.slots.raise_config(slot);
                 }

@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use protocol::vmm::{Config, Event, ExitCode, Origin, Shape};
-use vm_memory::GuestRegionMmap;
 
 use crate::bus::Bus;
 use crate::clock::monotonic_ns;
@@ -20,7 +19,7 @@ use crate::microvm::Microvm;
 use crate::reports::Report;
 use crate::signals::Signals;
 use crate::socket::BoundPath;
-use crate::touched;
+use crate::touched::{self, Start};
 use crate::vcpu;
 use crate::vcpus::{Saving, Shared, Vcpus};
 use crate::wiring::Wiring;
@@ -48,7 +47,7 @@ fn live(path: &Path) -> anyhow::Result<Ending> {
     let run = begun.and_then(|begun| run_in(config, begun, &mut event_loop, &mut sockets));
     let (ending, vcpus) = match run {
         Ok(Running::Stopped(ending)) => (ending, None),
-        Ok(Running::Vcpus(vcpus, base)) => (event_loop.run_to_the_end(|| touched(&base)), Some(vcpus)),
+        Ok(Running::Vcpus(vcpus, start)) => (event_loop.run_to_the_end(|| touched(&start)), Some(vcpus)),
         Err(error) => (Ending::failure(error), None),
     };
     // First the loop, then the vCPUs: one of their threads may be waiting for it.
@@ -99,8 +98,8 @@ fn begin(origin: &Origin) -> anyhow::Result<Begun> {
 
 /// What became of a microVM.
 enum Running {
-    /// It runs, with this base memory.
-    Vcpus(Vcpus, Arc<GuestRegionMmap>),
+    /// It runs, and this is learned of its start.
+    Vcpus(Vcpus, Arc<Start>),
     /// It was stopped while it waited for its shape.
     Stopped(Ending),
 }
@@ -113,9 +112,10 @@ fn run_in(
     sockets: &mut Vec<BoundPath>,
 ) -> anyhow::Result<Running> {
     kick::install().context("cannot handle the signal that stops vCPUs")?;
-    if let Origin::Template(directory) = &config.origin {
-        touched::copy_in_advance(directory, &begun.microvm.base);
-    }
+    let is_observed = match &config.origin {
+        Origin::Template(directory) => touched::copy_in_advance(directory, &begun.microvm.base).is_empty(),
+        Origin::Boot(_) => false,
+    };
     let shape = match config.shape {
         Some(shape) => shape,
         None => match wait_for_shape(event_loop) {
@@ -139,8 +139,16 @@ fn run_in(
         Origin::Boot(boot) => boot.save.as_deref(),
         Origin::Template(_) => None,
     };
-    let base = begun.microvm.base.clone();
-    Ok(Running::Vcpus(start(begun, &shape, save, event_loop, sockets)?, base))
+    let observed = Arc::new(Start::of(begun.microvm.base.clone()));
+    let purpose = Purpose {
+        save,
+        observed: observed.clone(),
+        is_observed,
+    };
+    Ok(Running::Vcpus(
+        start(begun, &shape, &purpose, event_loop, sockets)?,
+        observed,
+    ))
 }
 
 /// Waits to be told what to be, or to end.
@@ -157,16 +165,26 @@ fn wait_for_shape(event_loop: &mut EventLoop) -> Result<Shape, Ending> {
     }
 }
 
+/// What is to be done with the guest beside running it.
+struct Purpose<'a> {
+    /// Where it is to be saved.
+    save: Option<&'a Path>,
+    /// What is learned of its start.
+    observed: Arc<Start>,
+    /// Whether it is to tell of its start.
+    is_observed: bool,
+}
+
 /// Gives the microVM its devices and lets it run.
 fn start(
     begun: Begun,
     shape: &Shape,
-    save: Option<&Path>,
+    purpose: &Purpose<'_>,
     event_loop: &EventLoop,
     sockets: &mut Vec<BoundPath>,
 ) -> anyhow::Result<Vcpus> {
     let microvm = begun.microvm;
-    let drivers = microvm.drivers(save);
+    let drivers = microvm.drivers(purpose.save);
     let furniture = furnish(&microvm.vm, microvm.base.clone(), shape, drivers, event_loop.workers())?;
     let Furniture {
         slots,
@@ -177,7 +195,14 @@ fn start(
     sockets.extend(bound);
     let reporter = event_loop.reporter();
     let wiring = Wiring::of(microvm.vm.clone());
-    let bus = Bus::new(slots, bitmap, wiring, microvm.serial, reporter.clone());
+    let bus = Bus::new(
+        slots,
+        bitmap,
+        purpose.is_observed,
+        wiring,
+        microvm.serial,
+        reporter.clone(),
+    );
     for (address, data) in &begun.writes {
         bus.write_memory(*address, data);
     }
@@ -185,7 +210,7 @@ fn start(
         bus.tell_booted(monotonic_ns);
         bus.answer()
     });
-    let saving = match save {
+    let saving = match purpose.save {
         Some(directory) => Some(Saving {
             directory: directory.to_owned(),
             reference: Reference::new(&microvm.kvm, microvm.leaves.of(0))?,
@@ -199,15 +224,16 @@ fn start(
         bus,
         vcpus: shape.vcpus,
         saving,
+        start: purpose.observed.clone(),
         reporter,
     };
     Ok(Vcpus::start(shared, microvm.first, answer))
 }
 
-/// The event that tells which pages the guest with this base memory has written.
-fn touched(base: &GuestRegionMmap) -> Option<Event> {
-    let ranges = touched::own_pages(base).ok()?;
-    Some(Event::Touched { ranges })
+/// The event that tells which pages the guest had written at its `start`.
+fn touched(start: &Start) -> Option<Event> {
+    let ranges = start.written().to_vec();
+    (!ranges.is_empty()).then_some(Event::Touched { ranges })
 }
 
 fn tell(event_loop: &EventLoop, event: Event) {

@@ -7,6 +7,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::sync::{Arc, OnceLock};
 
 use protocol::vmm::{PAGE_BYTES, TOUCHED_FILE, TOUCHED_RANGES_MAX};
 use vm_memory::{GuestMemoryRegion, GuestRegionMmap};
@@ -25,6 +26,34 @@ const PRESENT: u64 = 1 << 63;
 
 /// Pages of base memory: the number of the first, and how many.
 pub type Range = (u32, u32);
+
+/// The pages that a guest had written when its first program began.
+pub struct Start {
+    base: Arc<GuestRegionMmap>,
+    // Set by a vCPU, read by the main thread.
+    written: OnceLock<Vec<Range>>,
+}
+
+impl Start {
+    /// The start of the guest with this base memory.
+    pub fn of(base: Arc<GuestRegionMmap>) -> Self {
+        Self {
+            base,
+            written: OnceLock::new(),
+        }
+    }
+
+    /// The first program begins now.
+    pub fn note(&self) {
+        self.written();
+    }
+
+    /// The pages that were written until the program began, or until now.
+    pub fn written(&self) -> &[Range] {
+        // A system that does not tell teaches nothing.
+        self.written.get_or_init(|| own_pages(&self.base).unwrap_or_default())
+    }
+}
 
 /// Copies what the file in the template at `directory` names; gives the ranges. Where there is no such file, nothing is copied.
 pub fn copy_in_advance(directory: &Path, base: &GuestRegionMmap) -> Vec<Range> {
@@ -54,7 +83,7 @@ fn parse(bytes: &[u8]) -> Vec<Range> {
 ///
 /// # Errors
 /// Where the system does not tell.
-pub fn own_pages(base: &GuestRegionMmap) -> io::Result<Vec<Range>> {
+fn own_pages(base: &GuestRegionMmap) -> io::Result<Vec<Range>> {
     let page = usize::try_from(PAGE_BYTES).unwrap_or(usize::MAX);
     let pages = usize::try_from(base.len()).unwrap_or_default() / page;
     let first = base.as_ptr() as usize / page;
@@ -115,6 +144,10 @@ mod tests {
         guest.write_slice(&[1; 5000], GuestAddress(8192)).unwrap();
         let written = own_pages(&first).unwrap();
         assert_eq!(written, [(2, 2)]);
+        let start = Start::of(first);
+        start.note();
+        guest.write_obj(1_u8, GuestAddress(0)).unwrap();
+        assert_eq!(start.written(), [(2, 2)]);
 
         let bytes: Vec<u8> = written
             .iter()

@@ -24,6 +24,9 @@ pub trait Surroundings {
     /// Where they cannot be had.
     fn start_others(&self) -> anyhow::Result<()>;
 
+    /// Notes that the guest's first program has begun.
+    fn note_start(&self);
+
     /// Saves the guest, which has left for this on `vcpu`; nothing where it is not to be saved.
     fn save(&self, vcpu: &mut RunningVcpu) -> Option<anyhow::Result<()>>;
 }
@@ -68,6 +71,10 @@ fn grant(wish: Wish, vcpu: &mut RunningVcpu, surroundings: &impl Surroundings) -
     match wish {
         Wish::None => None,
         Wish::End(ending) => Some(ending),
+        Wish::Started => {
+            surroundings.note_start();
+            None
+        }
         Wish::Vcpus => surroundings.start_others().err().map(Ending::failure),
         Wish::Save => surroundings.save(vcpu).map(|saved| match saved {
             Ok(()) => Ending::new(ExitCode::Saved, "the guest was saved as a template"),

@@ -16,6 +16,7 @@ use crate::kick::{self, RunningVcpu};
 use crate::reports::{Report, Reporter};
 use crate::template::save::save;
 use crate::template::state::State;
+use crate::touched::Start;
 use crate::vcpu;
 use crate::x86_64::{self, Leaves, Reference};
 
@@ -31,6 +32,8 @@ pub struct Shared {
     pub vcpus: u8,
     /// How the guest is saved when it wants to be.
     pub saving: Option<Saving>,
+    /// What is learned of the guest's start.
+    pub start: Arc<Start>,
     /// Where the end of the guest is told.
     pub reporter: Reporter,
 }
@@ -136,6 +139,10 @@ impl vcpu::Surroundings for Control<'_> {
             self.0.spawn(vcpu, fd, None);
         }
         Ok(())
+    }
+
+    fn note_start(&self) {
+        self.0.shared.start.note();
     }
 
     fn save(&self, vcpu: &mut RunningVcpu) -> Option<anyhow::Result<()>> {

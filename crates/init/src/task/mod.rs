@@ -8,7 +8,7 @@ mod late;
 use std::io;
 use std::os::fd::AsFd;
 
-use protocol::guest::{self, ExitStatus, Start, StartFailure, ToGuest, ToHost};
+use protocol::guest::{self, DOORBELL_STARTED, ExitStatus, Start, StartFailure, ToGuest, ToHost, WANTS_STARTED};
 use rustix::event::epoll::EventFlags;
 use rustix::io::Errno;
 use rustix::process::{Pid, WaitOptions, WaitStatus, wait};
@@ -57,6 +57,8 @@ pub struct Task<'a> {
     containers: Vec<Container>,
     carriers: Carriers,
     late: Late,
+    /// Whether the VMM wants to hear that the first program has begun.
+    tells_started: bool,
 }
 
 impl<'a> Task<'a> {
@@ -77,6 +79,7 @@ impl<'a> Task<'a> {
             containers: Vec::with_capacity(start.containers.len()),
             carriers: Carriers::default(),
             late: Late::new(start.vcpus, start.growth_mib, start.waits_for_vcpus),
+            tells_started: plugged & WANTS_STARTED != 0,
         };
         task.begin_what_is_waited_for()?;
         task.start_all(start)?;
@@ -318,6 +321,9 @@ impl<'a> Task<'a> {
                 },
             };
             self.ready.control.send(&message)?;
+            if matches!(message, ToHost::Started { .. }) && std::mem::take(&mut self.tells_started) {
+                self.ready.doorbell.ring(DOORBELL_STARTED);
+            }
         }
         Ok(())
     }
