@@ -22,6 +22,10 @@ impl Bundle {
             serde_json::from_slice(&text).context("the bundle's configuration is no JSON")?;
         config["process"]["args"] = serde_json::json!(arguments);
         config["process"]["terminal"] = serde_json::json!(false);
+        // The sixth namespace that containers have: as Docker has it.
+        if let Some(namespaces) = config["linux"]["namespaces"].as_array_mut() {
+            namespaces.push(serde_json::json!({"type": "cgroup"}));
+        }
         std::fs::write(&path, config.to_string()).context("cannot write the bundle's configuration")?;
         Ok(Self(bundle))
     }

@@ -16,8 +16,8 @@ use tokio::runtime::Runtime;
 /// What a host agent is told besides where its files are.
 pub const NO_POOL: &[&str] = &["--pool", "0"];
 
-/// The same for one that boots every guest in full.
-pub const NO_TEMPLATE: &[&str] = &["--no-template"];
+/// The same for one that boots every guest in full: there, nothing can be made.
+pub const NO_TEMPLATE: &[&str] = &["--pool", "0", "--templates", "/proc/templates"];
 
 /// How long to wait between looks at what nobody tells. Nothing that is measured waits so.
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);

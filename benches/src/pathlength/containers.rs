@@ -27,6 +27,12 @@ struct Marked {
     has_hosts_clock: bool,
 }
 
+/// What the subjects are called.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    let runtimes = RUNTIMES.iter().map(|(name, ..)| *name);
+    std::iter::once(judge::FLOOR).chain(runtimes)
+}
+
 /// The floor, and every runtime that is installed; `notes` say which are not.
 pub fn subjects(
     installation: &Installation,

@@ -1,10 +1,13 @@
 //! Firecracker with our guest kernel: a cold boot to the first process's first byte, and a loaded snapshot to the guest's first sign of life.
 
 use std::io::Read;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 use anyhow::{Context, Result, bail};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use serde_json::json;
 
 use super::http::Connection;
@@ -76,7 +79,7 @@ impl Guest {
             .arg(&self.config);
         let mut source = Vmm::start(command)?;
         source.wait_for_heartbeat()?;
-        let mut api = Connection::open(&socket, || source.is_alive())?;
+        let mut api = Connection::open(&socket)?;
         api.send("PATCH", "/vm", &json!({"state": "Paused"}))?;
         let snapshot = json!({
             "snapshot_type": "Full",
@@ -108,10 +111,6 @@ impl Vmm {
         Ok(Self { child, stdout })
     }
 
-    fn is_alive(&mut self) -> bool {
-        self.child.try_wait().is_ok_and(|status| status.is_none())
-    }
-
     /// Reads up to the first heartbeat.
     fn wait_for_heartbeat(&mut self) -> Result<()> {
         let mut seen = Vec::new();
@@ -122,6 +121,31 @@ impl Vmm {
                 bail!("it ended, after {:?}", String::from_utf8_lossy(&seen));
             }
             seen.extend_from_slice(&bytes[..len]);
+        }
+        Ok(())
+    }
+}
+
+/// Waits for a socket that a program makes in a directory.
+struct Arrival(OwnedFd);
+
+impl Arrival {
+    fn watch(directory: &Path) -> Result<Self> {
+        let watch = inotify::init(CreateFlags::CLOEXEC).context("cannot watch directories")?;
+        let watched = inotify::add_watch(&watch, directory, WatchFlags::CREATE);
+        watched.with_context(|| format!("cannot watch {}", directory.display()))?;
+        Ok(Self(watch))
+    }
+
+    /// Until something comes to be, or the program ends.
+    fn wait(&self, vmm: &Vmm) -> Result<()> {
+        let mut events = [
+            PollFd::new(&self.0, PollFlags::IN),
+            PollFd::new(&vmm.stdout, PollFlags::HUP),
+        ];
+        poll(&mut events, None).context("cannot wait for its socket")?;
+        if events[1].revents().contains(PollFlags::HUP) {
+            bail!("it ended too early");
         }
         Ok(())
     }
@@ -164,9 +188,11 @@ impl Subject for SnapshotLoad {
             "mem_backend": {"backend_path": self.directory.join("memory"), "backend_type": "File"},
             "resume_vm": true,
         });
+        let arrival = Arrival::watch(&self.directory)?;
         let begun = monotonic_ns();
         let mut vmm = Vmm::start(command)?;
-        let mut api = Connection::open(&socket, || vmm.is_alive())?;
+        arrival.wait(&vmm)?;
+        let mut api = Connection::open(&socket)?;
         let accepted = monotonic_ns();
         api.send("PUT", "/snapshot/load", &load)?;
         let answered = monotonic_ns();

@@ -1,6 +1,6 @@
 //! As much of HTTP as Firecracker's API takes: one request after the other over a unix socket.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
@@ -13,13 +13,13 @@ const ANSWER_LEN_MAX: u64 = 64 << 10;
 pub struct Connection(BufReader<UnixStream>);
 
 impl Connection {
-    /// Connects to the socket at `path`, which a program that has just been started is about to make.
-    pub fn open(path: &Path, mut is_alive: impl FnMut() -> bool) -> Result<Self> {
+    /// Connects to the socket at `path`, which has just been made.
+    pub fn open(path: &Path) -> Result<Self> {
         loop {
             match UnixStream::connect(path) {
                 Ok(stream) => return Ok(Self(BufReader::new(stream))),
-                // The one CPU is the program's until it sleeps.
-                Err(_) if is_alive() => std::thread::yield_now(),
+                // The file is there a moment before its owner listens.
+                Err(error) if error.kind() == ErrorKind::ConnectionRefused => std::thread::yield_now(),
                 Err(error) => return Err(error).with_context(|| format!("cannot connect to {}", path.display())),
             }
         }

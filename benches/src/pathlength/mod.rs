@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use api::task::Origin;
 
-use crate::host::{Host, Installation, NO_POOL, NO_TEMPLATE, Scratch};
+use crate::host::{Host, Installation, NO_TEMPLATE, Scratch};
 use crate::report::Outcome;
 use crate::unit::Unit;
 use crate::warm;
@@ -51,15 +51,34 @@ pub fn measure(options: &Options, unit: Unit) -> Result<Outcome> {
     warm::keep_in_memory(programs.iter().chain(&files).map(PathBuf::as_path))?;
 
     let mut series = Vec::new();
-    for (name, agent, origin) in TASKS {
-        if !options.wants(name) {
+    let templates = vmm::Templates::new()?;
+    let agents: [(&str, &[&str], Origin); 3] = [
+        (
+            judge::CLONE,
+            &["--pool", "0", "--templates", templates.path()],
+            Origin::Clone,
+        ),
+        (judge::POOL, POOL, Origin::Pool),
+        (judge::BOOT, NO_TEMPLATE, Origin::Boot),
+    ];
+    for (name, agent, origin) in agents {
+        let measures_vmm =
+            origin == Origin::Clone && (options.wants(judge::VMM_CLONE) || options.wants(judge::VMM_BOOT));
+        if !options.wants(name) && !measures_vmm {
             continue;
         }
         let host = Host::start(&installation, agent)?;
-        if agent != NO_TEMPLATE {
+        if origin != Origin::Boot {
             host.prepare()?;
         }
-        series.push(runs(&mut tasks::Tasks::new(name, &host, origin), options.runs)?);
+        // In any case: the first clones of a template teach what the next ones do better.
+        let tasks = runs(&mut tasks::Tasks::new(name, &host, origin), options.runs)?;
+        series.extend(options.wants(name).then_some(tasks));
+        if measures_vmm {
+            for mut vmm in vmm::subjects(&installation, &templates)? {
+                series.push(runs(&mut vmm, options.runs)?);
+            }
+        }
     }
     let scratch = Scratch::new("peers")?;
     let mut notes = Vec::new();
@@ -70,20 +89,13 @@ pub fn measure(options: &Options, unit: Unit) -> Result<Outcome> {
     Ok(judge::outcome(&series, unit, notes))
 }
 
-/// The ways of a task: the name in figures, what the host agent is told, and where its microVMs come from.
-const TASKS: [(&str, &[&str], Origin); 3] = [
-    (judge::CLONE, NO_POOL, Origin::Clone),
-    (judge::POOL, POOL, Origin::Pool),
-    (judge::BOOT, NO_TEMPLATE, Origin::Boot),
-];
-
 impl Options {
     fn wants(&self, name: &str) -> bool {
         self.only.as_ref().is_none_or(|part| name.contains(part.as_str()))
     }
 }
 
-/// The VMM on its own and every peer that is there, ready to be run; `notes` say which are not.
+/// Every peer that is there, ready to be run; `notes` say which are not.
 fn peers(
     options: &Options,
     installation: &Installation,
@@ -91,10 +103,9 @@ fn peers(
     notes: &mut Vec<String>,
 ) -> Result<Vec<Box<dyn Subject>>> {
     let mut peers: Vec<Box<dyn Subject>> = Vec::new();
-    if options.wants(judge::VMM_CLONE) || options.wants(judge::VMM_BOOT) {
-        peers.extend(vmm::subjects(installation, directory)?);
+    if containers::names().any(|name| options.wants(name)) {
+        peers.extend(containers::subjects(installation, directory, notes)?);
     }
-    peers.extend(containers::subjects(installation, directory, notes)?);
     match &options.microsandbox {
         Some(_) if !options.wants(microsandbox::NAME) => {}
         Some(files) => peers.push(Box::new(microsandbox::Microsandbox::prepare(

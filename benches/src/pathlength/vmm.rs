@@ -1,31 +1,78 @@
 //! The VMM on its own, without a host agent: from just before its `exec` to the guest's first instruction.
 
 use std::collections::BTreeMap;
+use std::fs::{create_dir, read_dir};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 use protocol::frame;
-use protocol::vmm::{Boot, Config, Control, Device, Event, ExitCode, GUEST_CID, Origin, Request, Shape, standing};
+use protocol::vmm::{Boot, Config, Control, Device, Event, GUEST_CID, Origin, Request, Shape, standing};
 use rustix::io::{FdFlags, fcntl_setfd};
 
 use super::judge;
 use super::subject::{Point, Subject};
 use crate::bundle::succeed;
 use crate::clock::monotonic_ns;
-use crate::host::Installation;
+use crate::host::{Installation, Scratch};
 
-/// The size of the scratch file system, in MiB.
-const SCRATCH_MIB: u32 = 64;
+/// Where in a template the host agent has what its guest was saved to.
+const GUEST: &str = "guest";
+
+/// Where it has the guest's scratch disk.
+const SCRATCH: &str = "scratch.ext4";
+
+/// A place for a host agent's templates: in memory, with huge pages.
+pub struct Templates {
+    place: Scratch,
+    path: String,
+}
+
+impl Templates {
+    /// An empty one.
+    pub fn new() -> Result<Self> {
+        let place = Scratch::new("templates")?;
+        let options = ["-t", "tmpfs", "-o", "huge=always", "tmpfs"];
+        succeed(Command::new("mount").args(options).arg(place.path()))?;
+        let path = place.path().to_str().context("the path is no text")?.to_owned();
+        Ok(Self { place, path })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// The template that is there.
+    fn find(&self) -> Result<PathBuf> {
+        let entries = read_dir(self.place.path()).context("cannot list the templates")?;
+        let mut found = entries
+            .flatten()
+            .map(|entry| entry.path())
+            .filter(|path| path.join(GUEST).is_dir());
+        found.next().context("there is no template")
+    }
+}
+
+impl Drop for Templates {
+    fn drop(&mut self) {
+        // The machine around the benchmark goes as well.
+        let _ = succeed(Command::new("umount").arg(self.place.path()));
+    }
+}
 
 /// One way to start the VMM.
 pub struct Vmm {
     name: &'static str,
     program: PathBuf,
-    directory: PathBuf,
     origin: Origin,
+    /// The scratch disk, as clones have it in the beginning.
+    scratch: PathBuf,
+    /// What stands for a rootfs snapshot.
+    rootfs: PathBuf,
+    directory: PathBuf,
 }
 
 /// A VMM that runs, killed when dropped.
@@ -34,49 +81,33 @@ struct Running {
     control: UnixStream,
 }
 
-/// Saves a template below `directory`; a clone of it, and a full boot.
-pub fn subjects(installation: &Installation, directory: &Path) -> Result<[Box<dyn Subject>; 2]> {
-    let directory = &directory.join("vmm");
+/// A clone of the host agent's template, and a full boot.
+pub fn subjects(installation: &Installation, templates: &Templates) -> Result<[Vmm; 2]> {
+    let template = templates.find()?;
+    let directory = templates.place.path().join("vmm");
+    create_dir(&directory).context("cannot make a directory for the VMM")?;
+    // Of the size that it has as a snapshot: nothing is compressed.
+    let rootfs = directory.join("rootfs");
+    std::fs::copy(&installation.archive, &rootfs).context("cannot copy the image")?;
     let vmm = |name, origin| Vmm {
         name,
         program: installation.program("mote-vmm"),
-        directory: directory.to_owned(),
         origin,
+        scratch: template.join(SCRATCH),
+        rootfs: rootfs.clone(),
+        directory: directory.clone(),
     };
-    let boot = |save| Boot {
+    let boot = Boot {
         kernel: installation.share("vmlinux"),
         initramfs: installation.share("initramfs.cpio"),
         command_line: String::new(),
         serial: None,
-        save,
+        save: None,
     };
-    let template = directory.join("template");
-    prepare_directory(directory, &template)?;
-    let saving = vmm(judge::VMM_BOOT, Origin::Boot(boot(Some(template.clone()))));
-    let status = saving.start("save")?.child.wait().context("cannot wait for the VMM")?;
-    if status.code() != Some(ExitCode::Saved.into()) {
-        bail!("no template was saved: {status}");
-    }
-    let clone = vmm(judge::VMM_CLONE, Origin::Template(template));
     Ok([
-        Box::new(clone),
-        Box::new(vmm(judge::VMM_BOOT, Origin::Boot(boot(None)))),
+        vmm(judge::VMM_CLONE, Origin::Template(template.join(GUEST))),
+        vmm(judge::VMM_BOOT, Origin::Boot(boot)),
     ])
-}
-
-/// A file system in memory that prefers huge pages, with a place for the template and a scratch disk.
-fn prepare_directory(directory: &Path, template: &Path) -> Result<()> {
-    std::fs::create_dir(directory).context("cannot make a directory for the VMM")?;
-    let options = ["-t", "tmpfs", "-o", "huge=always", "tmpfs"];
-    succeed(Command::new("mount").args(options).arg(directory))?;
-    std::fs::create_dir(template).context("cannot make a place for the template")?;
-    let scratch = directory.join("scratch");
-    succeed(
-        Command::new("mke2fs")
-            .args(["-q", "-t", "ext4"])
-            .arg(scratch)
-            .arg(format!("{SCRATCH_MIB}M")),
-    )
 }
 
 impl Vmm {
@@ -101,24 +132,27 @@ impl Vmm {
         Ok(Running { child, control })
     }
 
-    /// The way to the guest agent, and a scratch disk.
+    /// What a container has: the way to the guest agent, a rootfs snapshot, and a scratch disk.
     fn shape(&self, name: &str) -> Shape {
-        let scratch = self.directory.join("scratch");
-        let disk = match self.origin {
-            Origin::Boot(_) => Device::BlockFile { path: scratch },
-            Origin::Template(_) => Device::BlockCopyOnWrite {
-                base: scratch,
-                directory: self.directory.clone(),
-            },
-        };
         let vsock = Device::Vsock {
             guest_cid: GUEST_CID,
             socket: self.directory.join(format!("{name}.vsock")),
         };
+        let rootfs = Device::Pmem {
+            parts: vec![self.rootfs.clone()],
+        };
+        let scratch = Device::BlockCopyOnWrite {
+            base: self.scratch.clone(),
+            directory: self.directory.clone(),
+        };
         Shape {
             vcpus: 1,
             growth_mib: 0,
-            slots: BTreeMap::from([(standing::VSOCK, vsock), (standing::SCRATCH, disk)]),
+            slots: BTreeMap::from([
+                (standing::VSOCK, vsock),
+                (standing::PMEM, rootfs),
+                (standing::SCRATCH, scratch),
+            ]),
         }
     }
 }
@@ -139,7 +173,7 @@ impl Subject for Vmm {
                 Event::VcpuRunnable { monotonic_ns } => points.push((Point::VcpuRunnable, monotonic_ns - begun)),
                 Event::GuestBooted { monotonic_ns } => points.push((Point::GuestRuns, monotonic_ns - begun)),
                 Event::Ended { message, .. } => bail!("the VMM ended: {message}"),
-                Event::Waiting { .. } => {}
+                _ => {}
             }
         }
         frame::write(&mut running.control, &Request::Stop).context("the VMM cannot be told to stop")?;
