@@ -2,7 +2,7 @@
 
 export MOTE_CACHE ?= $(HOME)/.cache/mote
 
-.PHONY: help setup run test build kernel e2e deny tidy install clean
+.PHONY: help setup run test build kernel e2e bench deny tidy install clean
 
 help:  ## Show the targets
 	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed 's/:[^#]*## /	/' | expand -t 12
@@ -28,6 +28,10 @@ kernel:  ## Build the guest kernel
 e2e: setup  ## Run the end-to-end tests whose names hold NAME
 	@scripts/setup.sh run kernel images machine test
 	@cargo xtask e2e $(NAME)
+
+bench: setup  ## Run the benchmark NAME beside its peers
+	@scripts/setup.sh run kernel images machine bench
+	@cargo xtask bench $(NAME)
 
 deny:  ## Check the dependencies' licences and sources
 	@cargo deny --version >/dev/null 2>&1 || cargo install --locked cargo-deny
