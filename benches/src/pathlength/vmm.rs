@@ -121,13 +121,15 @@ impl Vmm {
         let config = Config {
             origin: self.origin.clone(),
             shape: Some(self.shape(name)),
+            is_spare: false,
             control: Control::Descriptor(listener.as_raw_fd()),
         };
         let path = self.directory.join(format!("{name}.json"));
         let text = serde_json::to_vec(&config).context("cannot write the VMM's configuration")?;
         std::fs::write(&path, text).context("cannot write the VMM's configuration")?;
         let mut command = Command::new(&self.program);
-        command.arg(&path).stdin(Stdio::null());
+        // Its guest finds nobody who would tell it what to do, and ends; so it says.
+        command.arg(&path).stdin(Stdio::null()).stderr(Stdio::null());
         let child = command.spawn().with_context(|| format!("cannot run {command:?}"))?;
         Ok(Running { child, control })
     }

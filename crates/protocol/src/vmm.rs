@@ -59,6 +59,9 @@ pub struct Config {
     /// What the microVM is to be. Without it, the VMM prepares all that needs no shape, and waits for one [`Request::Run`].
     #[serde(default)]
     pub shape: Option<Shape>,
+    /// Whether this VMM is to wait for its shape for a while: then it does in advance what costs a clone time later, and memory now.
+    #[serde(default)]
+    pub is_spare: bool,
     /// The socket on which the VMM takes control connections.
     pub control: Control,
 }
@@ -99,7 +102,10 @@ pub struct Boot {
 /// that would copy them one by one.
 pub const TOUCHED_FILE: &str = "touched";
 
-/// The size of the pages that [`TOUCHED_FILE`] counts, in bytes.
+/// The file beside [`TOUCHED_FILE`], in the same form, that names the pages which every start of a clone reads or writes. A spare clone has them mapped at once.
+pub const MAPPED_FILE: &str = "mapped";
+
+/// The size of the pages that [`TOUCHED_FILE`] and [`MAPPED_FILE`] count, in bytes.
 pub const PAGE_BYTES: u64 = 4096;
 
 /// The most ranges in [`TOUCHED_FILE`] and [`Event::Touched`].
@@ -206,8 +212,10 @@ pub enum Event {
     },
     /// What [`Request::Observe`] asked for.
     Touched {
-        /// Ranges of pages of base memory: the number of the first, and how many; at most [`TOUCHED_RANGES_MAX`].
-        ranges: Vec<(u32, u32)>,
+        /// What was written. Ranges of pages of base memory: the number of the first, and how many; at most [`TOUCHED_RANGES_MAX`].
+        written: Vec<(u32, u32)>,
+        /// What was written or read, in the same form.
+        mapped: Vec<(u32, u32)>,
     },
     /// The microVM ended; the process is about to exit with this code.
     Ended {

@@ -9,8 +9,9 @@ use std::ptr;
 use std::sync::Arc;
 
 use devices::discard::Discard;
+use kvm_bindings::KVMIO;
 use kvm_bindings::{KVM_MEM_READONLY, kvm_userspace_memory_region};
-use kvm_ioctls::VmFd;
+use kvm_ioctls::{VcpuFd, VmFd};
 use libc::{
     MADV_DONTNEED, MADV_HUGEPAGE, MADV_POPULATE_WRITE, MAP_ANONYMOUS, MAP_FIXED, MAP_NORESERVE, MAP_PRIVATE,
     MAP_SHARED, PROT_NONE, PROT_READ, PROT_WRITE,
@@ -20,12 +21,25 @@ use vm_memory::{
     Address, GuestAddress, GuestMemoryBackend, GuestMemoryMmap, GuestMemoryRegion, GuestRegionCollectionError,
     GuestRegionMmap, MmapRegion,
 };
-use vmm_sys_util::errno;
+use vmm_sys_util::ioctl::ioctl_with_mut_ref;
+use vmm_sys_util::{errno, ioctl_iowr_nr};
 
 use crate::x86_64::layout::Range;
 
 /// The size of a huge page. The host can back guest memory with them only where both addresses are multiples of it.
 const HUGE_PAGE_BYTES: usize = 2 << 20;
+
+/// `struct kvm_pre_fault_memory` (Linux, `include/uapi/linux/kvm.h`).
+#[repr(C)]
+#[derive(Default)]
+struct PreFault {
+    address: u64,
+    bytes: u64,
+    flags: u64,
+    padding: [u64; 5],
+}
+
+ioctl_iowr_nr!(KVM_PRE_FAULT_MEMORY, KVMIO, 0xd5, PreFault);
 
 const PROTECTION: i32 = PROT_READ | PROT_WRITE;
 const PRIVATE: i32 = MAP_PRIVATE | MAP_NORESERVE;
@@ -188,6 +202,18 @@ pub fn copy_pages(region: &GuestRegionMmap, offset: u64, bytes: u64) {
     // SAFETY: the pages lie inside the region's mapping, and are written with what they hold.
     // A host that does not do it in advance does it when the guest writes: the answer does not matter.
     let _ = unsafe { libc::madvise(place.cast(), len, MADV_POPULATE_WRITE) };
+}
+
+/// Shows what the host has mapped at `address` to the guest of `vcpu`, before the guest asks for it (Linux, `virt/kvm/api.rst`, 4.143).
+pub fn map_pages(vcpu: &VcpuFd, address: u64, bytes: u64) {
+    let mut range = PreFault {
+        address,
+        bytes,
+        ..PreFault::default()
+    };
+    // SAFETY: the structure is the call's, and outlives it. A KVM that cannot do it, or not now, maps the pages when they are asked for:
+    // the answer does not matter.
+    let _ = unsafe { ioctl_with_mut_ref(vcpu, KVM_PRE_FAULT_MEMORY(), &mut range) };
 }
 
 /// Shows `region` to the guest of `vm`, as number `slot` of KVM's memory slots.

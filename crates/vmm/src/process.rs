@@ -19,7 +19,7 @@ use crate::microvm::Microvm;
 use crate::reports::Report;
 use crate::signals::Signals;
 use crate::socket::BoundPath;
-use crate::touched::{self, Start};
+use crate::touched::{self, Pages, Start};
 use crate::vcpu;
 use crate::vcpus::{Saving, Shared, Vcpus};
 use crate::wiring::Wiring;
@@ -113,7 +113,13 @@ fn run_in(
 ) -> anyhow::Result<Running> {
     kick::install().context("cannot handle the signal that stops vCPUs")?;
     let is_observed = match &config.origin {
-        Origin::Template(directory) => touched::copy_in_advance(directory, &begun.microvm.base).is_empty(),
+        Origin::Template(directory) => {
+            let is_observed = touched::copy_in_advance(directory, &begun.microvm.base) == 0;
+            if config.is_spare {
+                touched::map_in_advance(directory, &begun.microvm.first);
+            }
+            is_observed
+        }
         Origin::Boot(_) => false,
     };
     let shape = match config.shape {
@@ -232,8 +238,8 @@ fn start(
 
 /// The event that tells which pages the guest had written at its `start`.
 fn touched(start: &Start) -> Option<Event> {
-    let ranges = start.written().to_vec();
-    (!ranges.is_empty()).then_some(Event::Touched { ranges })
+    let Pages { written, mapped } = start.pages().clone();
+    (!written.is_empty()).then_some(Event::Touched { written, mapped })
 }
 
 fn tell(event_loop: &EventLoop, event: Event) {

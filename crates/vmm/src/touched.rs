@@ -9,7 +9,8 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
-use protocol::vmm::{PAGE_BYTES, TOUCHED_FILE, TOUCHED_RANGES_MAX};
+use kvm_ioctls::VcpuFd;
+use protocol::vmm::{MAPPED_FILE, PAGE_BYTES, TOUCHED_FILE, TOUCHED_RANGES_MAX};
 use vm_memory::{GuestMemoryRegion, GuestRegionMmap};
 
 use crate::memory;
@@ -31,7 +32,16 @@ pub type Range = (u32, u32);
 pub struct Start {
     base: Arc<GuestRegionMmap>,
     // Set by a vCPU, read by the main thread.
-    written: OnceLock<Vec<Range>>,
+    pages: OnceLock<Pages>,
+}
+
+/// Pages of base memory.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pages {
+    /// What is the guest's own, since it has written it.
+    pub written: Vec<Range>,
+    /// What is mapped.
+    pub mapped: Vec<Range>,
 }
 
 impl Start {
@@ -39,29 +49,40 @@ impl Start {
     pub fn of(base: Arc<GuestRegionMmap>) -> Self {
         Self {
             base,
-            written: OnceLock::new(),
+            pages: OnceLock::new(),
         }
     }
 
     /// The first program begins now.
     pub fn note(&self) {
-        self.written();
+        self.pages();
     }
 
-    /// The pages that were written until the program began, or until now.
-    pub fn written(&self) -> &[Range] {
+    /// The pages that were touched until the program began, or until now.
+    pub fn pages(&self) -> &Pages {
         // A system that does not tell teaches nothing.
-        self.written.get_or_init(|| own_pages(&self.base).unwrap_or_default())
+        self.pages.get_or_init(|| look_at(&self.base).unwrap_or_default())
     }
 }
 
-/// Copies what the file in the template at `directory` names; gives the ranges. Where there is no such file, nothing is copied.
-pub fn copy_in_advance(directory: &Path, base: &GuestRegionMmap) -> Vec<Range> {
-    let ranges = std::fs::read(directory.join(TOUCHED_FILE)).map_or_else(|_| Vec::new(), |bytes| parse(&bytes));
+/// Copies the pages that clones of the template at `directory` write; the number of ranges. Where nothing is known, nothing is copied.
+pub fn copy_in_advance(directory: &Path, base: &GuestRegionMmap) -> usize {
+    let ranges = read(&directory.join(TOUCHED_FILE));
     for (first, count) in &ranges {
         memory::copy_pages(base, u64::from(*first) * PAGE_BYTES, u64::from(*count) * PAGE_BYTES);
     }
-    ranges
+    ranges.len()
+}
+
+/// Shows the pages that clones of the template at `directory` touch to the guest of `vcpu`, which does not run.
+pub fn map_in_advance(directory: &Path, vcpu: &VcpuFd) {
+    for (first, count) in read(&directory.join(MAPPED_FILE)) {
+        memory::map_pages(vcpu, u64::from(first) * PAGE_BYTES, u64::from(count) * PAGE_BYTES);
+    }
+}
+
+fn read(path: &Path) -> Vec<Range> {
+    std::fs::read(path).map_or_else(|_| Vec::new(), |bytes| parse(&bytes))
 }
 
 /// The ranges in a file. What is left over at its end, or too much, is ignored: a page that is not copied now is copied later.
@@ -79,11 +100,11 @@ fn parse(bytes: &[u8]) -> Vec<Range> {
         .collect()
 }
 
-/// The pages of `base` that are this clone's own by now.
+/// The pages of `base` that were touched by now.
 ///
 /// # Errors
 /// Where the system does not tell.
-fn own_pages(base: &GuestRegionMmap) -> io::Result<Vec<Range>> {
+fn look_at(base: &GuestRegionMmap) -> io::Result<Pages> {
     let page = usize::try_from(PAGE_BYTES).unwrap_or(usize::MAX);
     let pages = usize::try_from(base.len()).unwrap_or_default() / page;
     let first = base.as_ptr() as usize / page;
@@ -91,10 +112,11 @@ fn own_pages(base: &GuestRegionMmap) -> io::Result<Vec<Range>> {
     let offset = u64::try_from(first * ENTRY_LEN).map_err(io::Error::other)?;
     File::open("/proc/self/pagemap")?.read_exact_at(&mut entries, offset)?;
     let (entries, _) = entries.as_chunks::<ENTRY_LEN>();
-    Ok(ranges(entries.iter().map(|entry| {
-        let entry = u64::from_ne_bytes(*entry);
-        entry & PRESENT != 0 && entry & OF_FILE == 0
-    })))
+    let entries = entries.iter().map(|entry| u64::from_ne_bytes(*entry));
+    Ok(Pages {
+        written: ranges(entries.clone().map(|entry| entry & (PRESENT | OF_FILE) == PRESENT)),
+        mapped: ranges(entries.map(|entry| entry & PRESENT != 0)),
+    })
 }
 
 /// The ranges of what is marked.
@@ -140,14 +162,15 @@ mod tests {
         let first = memory::copy_of(&file, BASE).unwrap();
         let guest = memory::guest(vec![first.clone()]).unwrap();
         assert_eq!(guest.read_obj::<u8>(GuestAddress(8192)).unwrap(), 5);
-        assert_eq!(own_pages(&first).unwrap(), []);
+        assert_eq!(look_at(&first).unwrap().written, []);
         guest.write_slice(&[1; 5000], GuestAddress(8192)).unwrap();
-        let written = own_pages(&first).unwrap();
+        let Pages { written, mapped } = look_at(&first).unwrap();
         assert_eq!(written, [(2, 2)]);
+        assert!(mapped.iter().any(|(page, count)| (*page..page + count).contains(&3)));
         let start = Start::of(first);
         start.note();
         guest.write_obj(1_u8, GuestAddress(0)).unwrap();
-        assert_eq!(start.written(), [(2, 2)]);
+        assert_eq!(start.pages().written, [(2, 2)]);
 
         let bytes: Vec<u8> = written
             .iter()
@@ -156,8 +179,8 @@ mod tests {
             .collect();
         std::fs::write(folder.path().join(TOUCHED_FILE), bytes).unwrap();
         let second = memory::copy_of(&file, BASE).unwrap();
-        assert_eq!(copy_in_advance(folder.path(), &second).len(), 2);
-        assert_eq!(own_pages(&second).unwrap(), [(2, 2)]);
+        assert_eq!(copy_in_advance(folder.path(), &second), 2);
+        assert_eq!(look_at(&second).unwrap().written, [(2, 2)]);
         let guest = memory::guest(vec![second]).unwrap();
         assert_eq!(guest.read_obj::<u8>(GuestAddress(8192)).unwrap(), 5);
     }

@@ -269,9 +269,9 @@ async fn follow(
             vmm::Event::Waiting { .. } => continue,
             vmm::Event::VcpuRunnable { monotonic_ns } => (Point::VcpuRunnable, monotonic_ns),
             vmm::Event::GuestBooted { monotonic_ns } => (Point::GuestBooted, monotonic_ns),
-            vmm::Event::Touched { ranges } => {
+            vmm::Event::Touched { written, mapped } => {
                 if let Some(template) = template {
-                    template.learn(&ranges);
+                    template.learn(&written, &mapped);
                 }
                 continue;
             }

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 
 use super::microvm::{self, Parts};
 use super::{Held, Input, TaskHost};
-use crate::launch::{LaunchError, Vmm};
+use crate::launch::{Launch, LaunchError, Vmm};
 use crate::lifecycle::Event;
 use crate::pool::Member;
 use crate::sentence::sentence;
@@ -91,7 +91,12 @@ impl TaskHost {
 
     fn launch(&self, origin: vmm::Origin) -> Result<Vmm, LaunchError> {
         let memory_bytes_max = self.plan.sizing.vmm_memory_bytes;
-        self.shared.launcher.launch(origin, None, memory_bytes_max)
+        self.shared.launcher.launch(Launch {
+            origin,
+            shape: None,
+            is_spare: false,
+            memory_bytes_max,
+        })
     }
 
     /// Starts a VMM that boots the guest kernel.

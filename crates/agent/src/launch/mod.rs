@@ -35,6 +35,19 @@ use directory::{DirectoryError, RuntimeDirectory};
 /// comes over standard input.
 const CONTROL_DESCRIPTOR: i32 = 1;
 
+/// What a VMM is started for.
+#[derive(Clone, Debug)]
+pub struct Launch {
+    /// Where its guest comes from.
+    pub origin: Origin,
+    /// What it is to be, where it is not told later.
+    pub shape: Option<Shape>,
+    /// Whether it is to wait until somebody needs it.
+    pub is_spare: bool,
+    /// What it may use of the host's memory.
+    pub memory_bytes_max: u64,
+}
+
 /// Why a VMM could not be started.
 #[derive(Debug, thiserror::Error)]
 pub enum LaunchError {
@@ -156,7 +169,13 @@ impl Launcher {
     ///
     /// # Errors
     /// [`LaunchError`]; nothing is left of it then.
-    pub fn launch(&self, origin: Origin, shape: Option<Shape>, memory_bytes_max: u64) -> Result<Vmm, LaunchError> {
+    pub fn launch(&self, launch: Launch) -> Result<Vmm, LaunchError> {
+        let Launch {
+            origin,
+            shape,
+            is_spare,
+            memory_bytes_max,
+        } = launch;
         let id = self.next.fetch_add(1, Ordering::Relaxed).to_string();
         let directory = RuntimeDirectory::create(&self.directory.join(&id))?;
         let cgroup = self.cgroups.create(&id, memory_bytes_max)?;
@@ -176,6 +195,7 @@ impl Launcher {
         let config = Config {
             origin,
             shape,
+            is_spare,
             control: Control::Descriptor(CONTROL_DESCRIPTOR),
         };
         let document = serde_json::to_vec(&config).map_err(|error| failed(error.into()))?;

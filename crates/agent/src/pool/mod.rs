@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 
 pub use pressure::listen as listen_for_pressure;
 
-use crate::launch::{LaunchError, Launcher, Vmm};
+use crate::launch::{Launch, LaunchError, Launcher, Vmm};
 use crate::sentence::sentence;
 use crate::sizing;
 use crate::template::{Template, Templates};
@@ -204,7 +204,12 @@ impl Pool {
         };
         let origin = template.origin();
         let started = async {
-            let mut vmm = self.shared.launcher.launch(origin, None, sizing::vmm_memory_bytes(0))?;
+            let mut vmm = self.shared.launcher.launch(Launch {
+                origin,
+                shape: None,
+                is_spare: true,
+                memory_bytes_max: sizing::vmm_memory_bytes(0),
+            })?;
             vmm.waiting().await?;
             Ok::<_, LaunchError>(vmm)
         };

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use protocol::vmm::{BASE_MEMORY_MIB, Boot, Device, ExitCode, Origin, Shape, TOUCHED_FILE, standing};
+use protocol::vmm::{BASE_MEMORY_MIB, Boot, Device, ExitCode, Origin, Shape, standing};
 use tokio::sync::watch;
 
 use super::key::{Ingredients, KEY_LEN, key};
@@ -17,7 +17,7 @@ use super::mount::{self, MountError};
 use super::scratch::{ScratchDisk, ScratchError};
 use crate::clock;
 use crate::config::Config;
-use crate::launch::{LaunchError, Launcher};
+use crate::launch::{Launch, LaunchError, Launcher};
 use crate::sentence::sentence;
 use crate::sizing;
 
@@ -222,9 +222,12 @@ impl Workshop {
         };
         // What is saved to a tmpfs counts as memory of who saves it: as much again as the guest has.
         let memory_bytes_max = sizing::vmm_memory_bytes(BASE_MEMORY_MIB);
-        let mut vmm = self
-            .launcher
-            .launch(Origin::Boot(boot), Some(shape), memory_bytes_max)?;
+        let mut vmm = self.launcher.launch(Launch {
+            origin: Origin::Boot(boot),
+            shape: Some(shape),
+            is_spare: false,
+            memory_bytes_max,
+        })?;
         let mut closing = self.closing.clone();
         let result = tokio::select! {
             (status, message) = vmm.ended() => match status {
@@ -276,9 +279,9 @@ pub fn seal(made: &Made) -> Result<(), ManifestError> {
     read_only(&made.directory)
 }
 
-/// Keeps which pages clones write when they start, for the VMMs of those that follow.
-pub fn keep_touched(made: &Made, bytes: &[u8]) -> Result<(), BuildError> {
-    let path = made.guest().join(TOUCHED_FILE);
+/// Keeps the file `name` beside the guest's: what is learned from clones, for the VMMs of those that follow.
+pub fn keep_beside(made: &Made, name: &str, bytes: &[u8]) -> Result<(), BuildError> {
+    let path = made.guest().join(name);
     let unfinished = path.with_extension(UNFINISHED);
     let kept = fs::write(&unfinished, bytes).and_then(|()| fs::rename(&unfinished, &path));
     kept.map_err(|source| BuildError::Io {

@@ -8,7 +8,7 @@ use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use protocol::vmm::TOUCHED_FILE;
+use protocol::vmm::{MAPPED_FILE, TOUCHED_FILE};
 use rustix::fs::SeekFrom;
 use rustix::io::Errno;
 use sha2::{Digest, Sha256};
@@ -85,6 +85,9 @@ pub fn size_bytes(directory: &Path) -> u64 {
     blocks.map(|metadata| metadata.blocks() * 512).sum()
 }
 
+/// The files that are written after the manifest, which only say what is to be done early.
+const LEARNED: [&str; 2] = [TOUCHED_FILE, MAPPED_FILE];
+
 /// The manifest of `directory` as it is now: a line per file, sorted.
 fn describe(directory: &Path) -> Result<String, ManifestError> {
     let failed = |path: PathBuf| {
@@ -113,7 +116,7 @@ fn files(directory: &Path, below: &Path) -> io::Result<Vec<PathBuf>> {
         let name = below.join(entry.file_name());
         if entry.file_type()?.is_dir() {
             found.extend(files(directory, &name)?);
-        } else if name != Path::new(NAME) && !name.ends_with(TOUCHED_FILE) {
+        } else if name != Path::new(NAME) && !LEARNED.iter().any(|learned| name.ends_with(learned)) {
             found.push(name);
         }
     }

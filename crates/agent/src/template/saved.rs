@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use protocol::vmm::{Origin, TOUCHED_FILE};
+use protocol::vmm::{MAPPED_FILE, Origin, TOUCHED_FILE};
 
 use super::build::{self, Made};
 use super::touched::{self, Range, Touched};
@@ -59,14 +59,17 @@ impl Template {
         !matches!(*self.touched(), Touched::Known)
     }
 
-    /// A clone has started and has written these pages. What two have in common is kept for all that follow.
-    pub fn learn(&self, ranges: &[Range]) {
+    /// A clone has started, and has `written` these pages and `mapped` those. What two have in common is kept for all that follow.
+    pub fn learn(&self, written: &[Range], mapped: &[Range]) {
         let mut touched = self.touched();
-        let common = touched.add(ranges);
-        // While the lock is held: nobody else writes the file.
-        if let Some(common) = common
-            && let Err(error) = build::keep_touched(&self.made, &touched::encode(&common))
-        {
+        let Some(common) = touched.add(written, mapped) else {
+            return;
+        };
+        // While the lock is held: nobody else writes the files.
+        let kept = [(MAPPED_FILE, &common.mapped), (TOUCHED_FILE, &common.written)]
+            .into_iter()
+            .try_for_each(|(name, ranges)| build::keep_beside(&self.made, name, &touched::encode(ranges)));
+        if let Err(error) = kept {
             tracing::warn!("clones will copy pages one by one: {}", sentence(&error));
         }
     }

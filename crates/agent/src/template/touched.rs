@@ -6,31 +6,49 @@ use protocol::vmm::TOUCHED_RANGES_MAX;
 pub type Range = (u32, u32);
 
 /// The most pages that are copied in advance: 8 MiB. A start that writes more is none that others are like.
-const PAGES_MAX: u32 = 2048;
+const WRITTEN_MAX: u32 = 2048;
+
+/// The most pages that are mapped in advance. They cost no memory but their entries in page tables.
+const MAPPED_MAX: u32 = 8192;
 
 /// Pages between two ranges that are copied with them: fewer calls for a few pages more.
 const GAP_MAX: u32 = 1;
+
+/// Pages that clones touch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pages {
+    /// What they write.
+    pub written: Vec<Range>,
+    /// What they write or read.
+    pub mapped: Vec<Range>,
+}
 
 /// What is known.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Touched {
     /// Nothing.
     Unknown,
-    /// What one clone has written.
-    Once(Vec<Range>),
+    /// What one clone has touched.
+    Once(Pages),
     /// It was kept.
     Known,
 }
 
 impl Touched {
-    /// Adds what another clone has written; gives what is to be kept, once that is known.
-    pub fn add(&mut self, ranges: &[Range]) -> Option<Vec<Range>> {
+    /// Adds what another clone has `written` and `mapped`; gives what is to be kept, once that is known.
+    pub fn add(&mut self, written: &[Range], mapped: &[Range]) -> Option<Pages> {
         match std::mem::replace(self, Self::Known) {
             Self::Unknown => {
-                *self = Self::Once(ranges.to_vec());
+                *self = Self::Once(Pages {
+                    written: written.to_vec(),
+                    mapped: mapped.to_vec(),
+                });
                 None
             }
-            Self::Once(first) => Some(bounded(&joined(&common(&first, ranges)))),
+            Self::Once(first) => Some(Pages {
+                written: bounded(&joined(&common(&first.written, written)), WRITTEN_MAX),
+                mapped: bounded(&joined(&common(&first.mapped, mapped)), MAPPED_MAX),
+            }),
             Self::Known => None,
         }
     }
@@ -69,11 +87,11 @@ fn joined(ranges: &[Range]) -> Vec<Range> {
 }
 
 /// As many of the ranges as may be kept.
-fn bounded(ranges: &[Range]) -> Vec<Range> {
+fn bounded(ranges: &[Range], pages_max: u32) -> Vec<Range> {
     let mut pages = 0_u32;
     let fits = |range: &&Range| {
         pages = pages.saturating_add(range.1);
-        pages <= PAGES_MAX
+        pages <= pages_max
     };
     ranges
         .iter()
@@ -101,9 +119,13 @@ mod tests {
     #[test]
     fn two_clones_teach_what_they_have_in_common() {
         let mut touched = Touched::Unknown;
-        assert_eq!(touched.add(&[(1, 3), (10, 1)]), None);
-        assert_eq!(touched.add(&[(2, 5)]), Some(vec![(2, 2)]));
-        assert_eq!(touched.add(&[(2, 5)]), None);
+        assert_eq!(touched.add(&[(1, 3), (10, 1)], &[(0, 20)]), None);
+        let common = Pages {
+            written: vec![(2, 2)],
+            mapped: vec![(2, 9)],
+        };
+        assert_eq!(touched.add(&[(2, 5)], &[(2, 9)]), Some(common));
+        assert_eq!(touched.add(&[(2, 5)], &[(2, 5)]), None);
         assert_eq!(touched, Touched::Known);
     }
 
@@ -114,7 +136,10 @@ mod tests {
 
     #[test]
     fn too_much_is_left_out() {
-        assert_eq!(bounded(&[(0, 2000), (3000, 40), (4000, 9)]), [(0, 2000), (3000, 40)]);
+        assert_eq!(
+            bounded(&[(0, 2000), (3000, 40), (4000, 9)], 2048),
+            [(0, 2000), (3000, 40)]
+        );
     }
 
     #[test]
