@@ -30,6 +30,10 @@ const HUGE_PAGE_DEFAULTS: &[(&str, &str)] = &[
 /// Where sysfs has the settings of huge pages.
 const HUGE_PAGES: &str = "/sys/kernel/mm/transparent_hugepage";
 
+/// What the kernel keeps free, in KiB. With huge pages on it keeps some ten times as much, to have whole ones free (`set_recommended_min_free_kbytes`):
+/// so much that containers could not have all that they were given.
+const KEPT_FREE: &str = "/proc/sys/vm/min_free_kbytes";
+
 /// The guest's memory, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Memory {
@@ -96,11 +100,12 @@ impl Growth {
         if self.before.total >= HUGE_PAGES_BYTES_MIN || total < HUGE_PAGES_BYTES_MIN {
             return Ok(());
         }
+        let kept_free = fs::read_to_string(KEPT_FREE).attempting(|| format!("read {KEPT_FREE}"))?;
         for (file, value) in HUGE_PAGE_DEFAULTS {
             let written = fs::write(format!("{HUGE_PAGES}/{file}"), value);
             written.attempting(|| format!("write {value} to {HUGE_PAGES}/{file}"))?;
         }
-        Ok(())
+        fs::write(KEPT_FREE, kept_free.trim()).attempting(|| format!("write to {KEPT_FREE}"))
     }
 }
 
