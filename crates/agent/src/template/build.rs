@@ -69,9 +69,6 @@ pub enum BuildError {
     Interrupted(#[from] tokio::task::JoinError),
 }
 
-/// What the name of a file ends with that is being written.
-const UNFINISHED: &str = "new";
-
 /// A finished template's files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Made {
@@ -277,18 +274,6 @@ pub fn seal(made: &Made) -> Result<(), ManifestError> {
     };
     read_only(&made.guest())?;
     read_only(&made.directory)
-}
-
-/// Keeps the file `name` beside the guest's: what is learned from clones, for the VMMs of those that follow.
-pub fn keep_beside(made: &Made, name: &str, bytes: &[u8]) -> Result<(), BuildError> {
-    let path = made.guest().join(name);
-    let unfinished = path.with_extension(UNFINISHED);
-    let kept = fs::write(&unfinished, bytes).and_then(|()| fs::rename(&unfinished, &path));
-    kept.map_err(|source| BuildError::Io {
-        attempted: "write",
-        path,
-        source,
-    })
 }
 
 /// Whether `path` is named as templates are, finished or not: somebody may have named a directory that has other things in it.

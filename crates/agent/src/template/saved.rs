@@ -68,9 +68,9 @@ impl Template {
         // While the lock is held: nobody else writes the files.
         let kept = [(MAPPED_FILE, &common.mapped), (TOUCHED_FILE, &common.written)]
             .into_iter()
-            .try_for_each(|(name, ranges)| build::keep_beside(&self.made, name, &touched::encode(ranges)));
+            .try_for_each(|(name, ranges)| touched::keep(&self.made.guest().join(name), ranges));
         if let Err(error) = kept {
-            tracing::warn!("clones will copy pages one by one: {}", sentence(&error));
+            tracing::warn!("clones will copy pages one by one: cannot keep which: {error}");
         }
     }
 

@@ -1,5 +1,8 @@
 //! Which pages every clone of a template writes when it starts, learned from the first ones.
 
+use std::path::Path;
+use std::{fs, io};
+
 use protocol::vmm::TOUCHED_RANGES_MAX;
 
 /// Pages of base memory: the number of the first, and how many.
@@ -10,6 +13,9 @@ const WRITTEN_MAX: u32 = 2048;
 
 /// The most pages that are mapped in advance. They cost no memory but their entries in page tables.
 const MAPPED_MAX: u32 = 8192;
+
+/// What the name of a file ends with that is being written.
+const UNFINISHED: &str = "new";
 
 /// Pages between two ranges that are copied with them: fewer calls for a few pages more.
 const GAP_MAX: u32 = 1;
@@ -101,8 +107,15 @@ fn bounded(ranges: &[Range], pages_max: u32) -> Vec<Range> {
         .collect()
 }
 
+/// Keeps `ranges` in the file at `path`, for the VMMs of clones to come.
+pub fn keep(path: &Path, ranges: &[Range]) -> io::Result<()> {
+    let unfinished = path.with_extension(UNFINISHED);
+    fs::write(&unfinished, encode(ranges))?;
+    fs::rename(&unfinished, path)
+}
+
 /// The ranges as a VMM reads them.
-pub fn encode(ranges: &[Range]) -> Vec<u8> {
+fn encode(ranges: &[Range]) -> Vec<u8> {
     ranges
         .iter()
         .flat_map(|(first, count)| [first.to_le_bytes(), count.to_le_bytes()])
