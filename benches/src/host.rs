@@ -78,7 +78,7 @@ impl Host {
             .args(["--state".as_ref(), directory.join("state").as_os_str()])
             .args(["--runtime".as_ref(), directory.join("run").as_os_str()])
             .args(options)
-            .env("MOTE_LOG", "warn")
+            .env("MOTE_LOG", "error")
             .stdout(Stdio::piped())
             .spawn()
             .context("cannot run mote-agent")?;

@@ -1,13 +1,15 @@
-//! `mote-bench-marker`: what peers are given to run, a static program that tells when it runs.
+//! `mote-bench-marker [PROGRAM [ARGUMENT]]`: what peers are given to run, a static program that tells when it runs.
 //!
-//! In a container, or as a plain process, it prints the clock at its first line, in nanoseconds. As the first process of a guest, whose clock is
+//! With a program, it prints the clock and executes that: so it is known when the program was executed. In a container, or as a plain process, it prints the clock at its first line, in nanoseconds. As the first process of a guest, whose clock is
 //! another one, it writes heartbeats to the first serial port until the guest ends.
 
 #![forbid(unsafe_code)]
 
 use std::fs::File;
 use std::io::{self, Write};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
+use std::process::Command;
 
 use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
 use rustix::time::{ClockId, clock_gettime};
@@ -23,7 +25,12 @@ fn main() -> io::Result<()> {
     if std::process::id() == 1 && Path::new("/dev/console").exists() && !Path::new("/bin").exists() {
         return beat();
     }
-    writeln!(io::stdout(), "{}{:09}", now.tv_sec, now.tv_nsec)
+    writeln!(io::stdout(), "{}{:09}", now.tv_sec, now.tv_nsec)?;
+    let mut arguments = std::env::args_os().skip(1);
+    match arguments.next() {
+        Some(program) => Err(Command::new(program).args(arguments).exec()),
+        None => Ok(()),
+    }
 }
 
 /// Heartbeats for ever: the first process of a guest must not end.

@@ -1,7 +1,8 @@
-//! The VMM on its own, without a host agent: from just before its `exec` to the guest's first instruction.
+//! The VMM on its own, without a host agent: from its `exec` to the guest's first instruction.
 
 use std::collections::BTreeMap;
 use std::fs::{create_dir, read_dir};
+use std::io::{BufRead, BufReader};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
@@ -15,7 +16,6 @@ use rustix::io::{FdFlags, fcntl_setfd};
 use super::judge;
 use super::subject::{Point, Subject};
 use crate::bundle::succeed;
-use crate::clock::monotonic_ns;
 use crate::host::{Installation, Scratch};
 
 /// Where in a template the host agent has what its guest was saved to.
@@ -66,6 +66,8 @@ impl Drop for Templates {
 /// One way to start the VMM.
 pub struct Vmm {
     name: &'static str,
+    /// Tells when it executes the program.
+    marker: PathBuf,
     program: PathBuf,
     origin: Origin,
     /// The scratch disk, as clones have it in the beginning.
@@ -79,6 +81,8 @@ pub struct Vmm {
 struct Running {
     child: Child,
     control: UnixStream,
+    /// When it was executed, on `CLOCK_MONOTONIC` in nanoseconds.
+    begun: u64,
 }
 
 /// A clone of the host agent's template, and a full boot.
@@ -91,6 +95,7 @@ pub fn subjects(installation: &Installation, templates: &Templates) -> Result<[V
     std::fs::copy(&installation.archive, &rootfs).context("cannot copy the image")?;
     let vmm = |name, origin| Vmm {
         name,
+        marker: installation.program("mote-bench-marker"),
         program: installation.program("mote-vmm"),
         origin,
         scratch: template.join(SCRATCH),
@@ -127,11 +132,21 @@ impl Vmm {
         let path = self.directory.join(format!("{name}.json"));
         let text = serde_json::to_vec(&config).context("cannot write the VMM's configuration")?;
         std::fs::write(&path, text).context("cannot write the VMM's configuration")?;
-        let mut command = Command::new(&self.program);
+        let mut command = Command::new(&self.marker);
         // Its guest finds nobody who would tell it what to do, and ends; so it says.
-        command.arg(&path).stdin(Stdio::null()).stderr(Stdio::null());
-        let child = command.spawn().with_context(|| format!("cannot run {command:?}"))?;
-        Ok(Running { child, control })
+        command.arg(&self.program).arg(&path);
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null());
+        let mut child = command.spawn().with_context(|| format!("cannot run {command:?}"))?;
+        let stdout = child.stdout.take().context("the marker has no standard output")?;
+        let mut line = String::new();
+        BufReader::new(stdout)
+            .read_line(&mut line)
+            .context("the marker says nothing")?;
+        let begun = line.trim().parse().context("the marker says no time")?;
+        Ok(Running { child, control, begun })
     }
 
     /// What a container has: the way to the guest agent, a rootfs snapshot, and a scratch disk.
@@ -166,8 +181,8 @@ impl Subject for Vmm {
 
     fn run(&mut self, run: u32) -> Result<Vec<(Point, u64)>> {
         let name = format!("{}-{run}", self.name.replace(' ', "-"));
-        let begun = monotonic_ns();
         let mut running = self.start(&name)?;
+        let begun = running.begun;
         let mut points = Vec::new();
         while points.last().is_none_or(|(point, _)| *point != Point::GuestRuns) {
             let event: Option<Event> = frame::read(&mut running.control).context("the VMM cannot be heard")?;
