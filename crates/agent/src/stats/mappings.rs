@@ -115,6 +115,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use std::io::{Read, Write};
+    use std::process::Stdio;
 
     /// A mapping as the kernel writes it, in KiB.
     fn mapping(
@@ -227,7 +229,11 @@ mod tests {
 
     #[test]
     fn every_resident_page_of_a_real_process_is_either_private_or_shared() {
-        let mut child = std::process::Command::new("sleep").arg("infinity").spawn().unwrap();
+        let mut cat = std::process::Command::new("cat");
+        let mut child = cat.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        // Once it has answered, it waits, and maps nothing more.
+        child.stdin.as_mut().unwrap().write_all(b"x").unwrap();
+        child.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
         let read = |name: &str| std::fs::read_to_string(format!("/proc/{}/{name}", child.id())).unwrap();
         let (smaps, rollup) = (read("smaps"), read("smaps_rollup"));
         child.kill().unwrap();
