@@ -1,6 +1,7 @@
 //! The process: its socket and lock, its signals, its orderly end.
 
 mod claim;
+mod descriptors;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -53,6 +54,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
 }
 
 fn try_run(arguments: Arguments) -> anyhow::Result<()> {
+    descriptors::raise_limit();
     let program = std::env::current_exe().context("cannot tell where this program lies")?;
     let config = arguments.into_config(program.parent().unwrap_or(&program));
     let runtime = tokio::runtime::Runtime::new().context("cannot start threads")?;
