@@ -19,6 +19,7 @@ mod pathlength;
 mod bundle;
 mod clock;
 mod host;
+mod marked;
 mod memory;
 mod plot;
 mod report;

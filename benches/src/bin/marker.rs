@@ -1,7 +1,8 @@
 //! `mote-bench-marker [PROGRAM [ARGUMENT]]`: what peers are given to run, a static program that tells when it runs.
 //!
-//! With a program, it prints the clock and executes that: so it is known when the program was executed. In a container, or as a plain process, it prints the clock at its first line, in nanoseconds. As the first process of a guest, whose clock is
-//! another one, it writes heartbeats to the first serial port until the guest ends.
+//! With a program, it prints the clock and executes that: so it is known when the program was executed. In a container, or as a plain process, it
+//! prints the clock at its first line, in nanoseconds. As the first process of a guest, whose clock is another one, it writes heartbeats to the first
+//! serial port until the guest ends.
 
 #![forbid(unsafe_code)]
 

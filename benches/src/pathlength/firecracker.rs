@@ -1,9 +1,9 @@
 //! Firecracker with our guest kernel: a cold boot to the first process's first byte, and a loaded snapshot to the guest's first sign of life.
 
+use std::ffi::OsStr;
 use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 use rustix::event::{PollFd, PollFlags, poll};
@@ -14,6 +14,7 @@ use super::http::Connection;
 use super::judge;
 use super::subject::{Point, Subject};
 use crate::clock::monotonic_ns;
+use crate::marked::Marked;
 use crate::warm;
 
 /// What the guest's kernel is told: no console, which would cost a VM exit for each byte.
@@ -25,35 +26,41 @@ const MEMORY_MIB: u32 = 128;
 /// The byte that the marker writes as the first process of a guest.
 const HEARTBEAT: u8 = b'~';
 
+/// Firecracker, and what tells when it is executed.
+#[derive(Clone)]
+pub struct Programs {
+    /// Firecracker's program.
+    pub firecracker: PathBuf,
+    /// The marker.
+    pub marker: PathBuf,
+}
+
 /// What a guest is made of.
 pub struct Guest {
-    program: PathBuf,
+    programs: Programs,
     config: PathBuf,
     directory: PathBuf,
 }
 
-/// A running Firecracker, killed when dropped.
-struct Vmm {
-    child: Child,
-    stdout: ChildStdout,
-}
+/// A running Firecracker.
+struct Vmm(Marked);
 
 /// The guest boots.
 struct ColdBoot {
-    program: PathBuf,
+    programs: Programs,
     config: PathBuf,
 }
 
 /// The guest goes on where a snapshot was taken.
 struct SnapshotLoad {
-    program: PathBuf,
+    programs: Programs,
     directory: PathBuf,
 }
 
 impl Guest {
     /// Brings everything into memory and writes the guest's description below `directory`.
-    pub fn prepare(program: &Path, kernel: &Path, initramfs: &Path, directory: &Path) -> Result<Self> {
-        warm::keep_in_memory([program, kernel, initramfs])?;
+    pub fn prepare(programs: Programs, kernel: &Path, initramfs: &Path, directory: &Path) -> Result<Self> {
+        warm::keep_in_memory([&programs.firecracker, kernel, initramfs])?;
         let config = directory.join("firecracker.json");
         let document = json!({
             "boot-source": {"kernel_image_path": kernel, "initrd_path": initramfs, "boot_args": COMMAND_LINE},
@@ -62,7 +69,7 @@ impl Guest {
         });
         std::fs::write(&config, document.to_string()).context("cannot write Firecracker's configuration")?;
         Ok(Self {
-            program: program.to_owned(),
+            programs,
             config,
             directory: directory.to_owned(),
         })
@@ -71,13 +78,13 @@ impl Guest {
     /// Takes a snapshot; both ways to start.
     pub fn subjects(self) -> Result<Vec<Box<dyn Subject>>> {
         let socket = self.directory.join("source.sock");
-        let mut command = Command::new(&self.program);
-        command
-            .arg("--api-sock")
-            .arg(&socket)
-            .arg("--config-file")
-            .arg(&self.config);
-        let mut source = Vmm::start(command)?;
+        let arguments = [
+            "--api-sock".as_ref(),
+            socket.as_os_str(),
+            "--config-file".as_ref(),
+            self.config.as_os_str(),
+        ];
+        let mut source = Vmm::start(&self.programs, &arguments)?;
         source.wait_for_heartbeat()?;
         let mut api = Connection::open(&socket)?;
         api.send("PATCH", "/vm", &json!({"state": "Paused"}))?;
@@ -89,11 +96,11 @@ impl Guest {
         api.send("PUT", "/snapshot/create", &snapshot)?;
         drop(source);
         let cold = ColdBoot {
-            program: self.program.clone(),
+            programs: self.programs.clone(),
             config: self.config,
         };
         let load = SnapshotLoad {
-            program: self.program,
+            programs: self.programs,
             directory: self.directory,
         };
         Ok(vec![Box::new(cold), Box::new(load)])
@@ -101,14 +108,10 @@ impl Guest {
 }
 
 impl Vmm {
-    fn start(mut command: Command) -> Result<Self> {
-        command
-            .args(["--level", "Off"])
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped());
-        let mut child = command.spawn().with_context(|| format!("cannot run {command:?}"))?;
-        let stdout = child.stdout.take().context("there is no standard output")?;
-        Ok(Self { child, stdout })
+    fn start(programs: &Programs, arguments: &[&OsStr]) -> Result<Self> {
+        let quiet = ["--level", "Off"].map(OsStr::new);
+        let marked = Marked::start(&programs.marker, &programs.firecracker, &[&quiet, arguments].concat());
+        marked.map(Self)
     }
 
     /// Reads up to the first heartbeat.
@@ -116,7 +119,7 @@ impl Vmm {
         let mut seen = Vec::new();
         let mut bytes = [0; 4096];
         while !seen.contains(&HEARTBEAT) {
-            let len = self.stdout.read(&mut bytes).context("cannot read its output")?;
+            let len = self.0.stdout.read(&mut bytes).context("cannot read its output")?;
             if len == 0 {
                 bail!("it ended, after {:?}", String::from_utf8_lossy(&seen));
             }
@@ -141,7 +144,7 @@ impl Arrival {
     fn wait(&self, vmm: &Vmm) -> Result<()> {
         let mut events = [
             PollFd::new(&self.0, PollFlags::IN),
-            PollFd::new(&vmm.stdout, PollFlags::HUP),
+            PollFd::new(&vmm.0.stdout, PollFlags::HUP),
         ];
         poll(&mut events, None).context("cannot wait for its socket")?;
         if events[1].revents().contains(PollFlags::HUP) {
@@ -151,26 +154,16 @@ impl Arrival {
     }
 }
 
-impl Drop for Vmm {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 impl Subject for ColdBoot {
     fn name(&self) -> &'static str {
         judge::FIRECRACKER_BOOT
     }
 
     fn run(&mut self, _: u32) -> Result<Vec<(Point, u64)>> {
-        let mut command = Command::new(&self.program);
-        command.arg("--no-api").arg("--config-file").arg(&self.config);
-        let begun = monotonic_ns();
-        let mut vmm = Vmm::start(command)?;
+        let arguments = ["--no-api".as_ref(), "--config-file".as_ref(), self.config.as_os_str()];
+        let mut vmm = Vmm::start(&self.programs, &arguments)?;
         vmm.wait_for_heartbeat()?;
-        Ok(vec![(Point::GuestRuns, monotonic_ns() - begun)])
+        Ok(vec![(Point::GuestRuns, monotonic_ns() - vmm.0.begun)])
     }
 }
 
@@ -181,23 +174,20 @@ impl Subject for SnapshotLoad {
 
     fn run(&mut self, run: u32) -> Result<Vec<(Point, u64)>> {
         let socket = self.directory.join(format!("load-{run}.sock"));
-        let mut command = Command::new(&self.program);
-        command.arg("--api-sock").arg(&socket);
         let load = json!({
             "snapshot_path": self.directory.join("snapshot"),
             "mem_backend": {"backend_path": self.directory.join("memory"), "backend_type": "File"},
             "resume_vm": true,
         });
         let arrival = Arrival::watch(&self.directory)?;
-        let begun = monotonic_ns();
-        let mut vmm = Vmm::start(command)?;
+        let mut vmm = Vmm::start(&self.programs, &["--api-sock".as_ref(), socket.as_os_str()])?;
         arrival.wait(&vmm)?;
         let mut api = Connection::open(&socket)?;
         let accepted = monotonic_ns();
         api.send("PUT", "/snapshot/load", &load)?;
         let answered = monotonic_ns();
         vmm.wait_for_heartbeat()?;
-        let runs = monotonic_ns();
+        let (runs, begun) = (monotonic_ns(), vmm.0.begun);
         Ok(vec![
             (Point::Accepted, accepted - begun),
             (Point::VcpuRunnable, answered - begun),

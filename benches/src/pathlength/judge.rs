@@ -62,13 +62,8 @@ const STRETCHES: &[Stretch] = &[
     stretch(FIRECRACKER_LOAD, None, Point::GuestRuns, None),
 ];
 
-/// The most that one stretch may be of another, both by their places in [`STRETCHES`].
-const RATIOS: &[(usize, usize, f64)] = &[
-    (0, 14, 1.0 / 6.0),
-    (2, 9, 1.0 / 5.0),
-    (2, 13, 1.0 / 12.0),
-    (3, 9, 1.0 / 5.0),
-];
+/// The most that one stretch may be of another, both by their places in [`STRETCHES`]: a sixth, a fifth, a twelfth.
+const RATIOS: &[(usize, usize, f64)] = &[(0, 14, 0.167), (2, 9, 0.2), (2, 13, 0.083), (3, 9, 0.2)];
 
 /// The starts whose phases are drawn.
 const DRAWN: [&str; 3] = [POOL, CLONE, BOOT];
@@ -119,18 +114,13 @@ pub fn outcome(series: &[Series], unit: Unit, notes: Vec<String>) -> Outcome {
     Outcome { results, notes, plots }
 }
 
-/// The median of one stretch by the median of another.
+/// The median of one stretch by the median of another, whose figure stands for itself.
 fn compared(&(ours, theirs, target): &(usize, usize, f64), series: &[Series], unit: Unit) -> Option<Figure> {
     let (ours, theirs) = (&STRETCHES[ours], &STRETCHES[theirs]);
     let median = |stretch: &Stretch| Some(unit.of(stretch.sample(series)?.median()));
     let (value, baseline) = (median(ours)?, median(theirs)?);
-    let name = format!("{} by {}", ours.name(), theirs.name());
-    let figure = Figure::new(name, "ratio", value / baseline).at_most(target);
-    Some(Figure {
-        baseline: Some(baseline),
-        baseline_name: Some(theirs.subject.to_owned()),
-        ..figure
-    })
+    let name = format!("{}, by {}", ours.name(), theirs.subject);
+    Some(Figure::new(name, "ratio", value / baseline).at_most(target))
 }
 
 /// The median of each clock point, from the acceptance of the request.
@@ -236,7 +226,7 @@ mod tests {
         let find = |name: &str| outcome.results.iter().find(|figure| figure.name == name).unwrap();
         let ours = find("mote clone: request accepted to container's first instruction, median");
         assert_eq!((ours.value, ours.holds), (7.0, Some(true)));
-        let name = "mote clone: request accepted to container's first instruction by crun run: exec to container's first instruction";
+        let name = "mote clone: request accepted to container's first instruction, by crun run";
         assert_eq!((find(name).value, find(name).holds), (0.25, Some(false)));
     }
 

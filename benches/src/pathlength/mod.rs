@@ -118,7 +118,11 @@ fn peers(
     match (&options.firecracker, &options.firecracker_initramfs) {
         (Some(_), _) if !options.wants(judge::FIRECRACKER_BOOT) && !options.wants(judge::FIRECRACKER_LOAD) => {}
         (Some(program), Some(initramfs)) => {
-            let guest = firecracker::Guest::prepare(program, &installation.share("vmlinux"), initramfs, directory)?;
+            let programs = firecracker::Programs {
+                firecracker: program.clone(),
+                marker: installation.program("mote-bench-marker"),
+            };
+            let guest = firecracker::Guest::prepare(programs, &installation.share("vmlinux"), initramfs, directory)?;
             peers.extend(guest.subjects()?);
         }
         _ => notes.push("Firecracker is left out: --firecracker PATH names it".into()),

@@ -2,11 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::fs::{create_dir, read_dir};
-use std::io::{BufRead, BufReader};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 use protocol::frame;
@@ -17,6 +16,7 @@ use super::judge;
 use super::subject::{Point, Subject};
 use crate::bundle::succeed;
 use crate::host::{Installation, Scratch};
+use crate::marked::Marked;
 
 /// Where in a template the host agent has what its guest was saved to.
 const GUEST: &str = "guest";
@@ -77,12 +77,10 @@ pub struct Vmm {
     directory: PathBuf,
 }
 
-/// A VMM that runs, killed when dropped.
+/// A VMM that runs.
 struct Running {
-    child: Child,
+    vmm: Marked,
     control: UnixStream,
-    /// When it was executed, on `CLOCK_MONOTONIC` in nanoseconds.
-    begun: u64,
 }
 
 /// A clone of the host agent's template, and a full boot.
@@ -132,21 +130,9 @@ impl Vmm {
         let path = self.directory.join(format!("{name}.json"));
         let text = serde_json::to_vec(&config).context("cannot write the VMM's configuration")?;
         std::fs::write(&path, text).context("cannot write the VMM's configuration")?;
-        let mut command = Command::new(&self.marker);
-        // Its guest finds nobody who would tell it what to do, and ends; so it says.
-        command.arg(&self.program).arg(&path);
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null());
-        let mut child = command.spawn().with_context(|| format!("cannot run {command:?}"))?;
-        let stdout = child.stdout.take().context("the marker has no standard output")?;
-        let mut line = String::new();
-        BufReader::new(stdout)
-            .read_line(&mut line)
-            .context("the marker says nothing")?;
-        let begun = line.trim().parse().context("the marker says no time")?;
-        Ok(Running { child, control, begun })
+        // Its guest finds nobody who would tell it what to do, and ends; so it says, to nobody.
+        let vmm = Marked::start(&self.marker, &self.program, &[path.as_os_str()])?;
+        Ok(Running { vmm, control })
     }
 
     /// What a container has: the way to the guest agent, a rootfs snapshot, and a scratch disk.
@@ -182,7 +168,7 @@ impl Subject for Vmm {
     fn run(&mut self, run: u32) -> Result<Vec<(Point, u64)>> {
         let name = format!("{}-{run}", self.name.replace(' ', "-"));
         let mut running = self.start(&name)?;
-        let begun = running.begun;
+        let begun = running.vmm.begun;
         let mut points = Vec::new();
         while points.last().is_none_or(|(point, _)| *point != Point::GuestRuns) {
             let event: Option<Event> = frame::read(&mut running.control).context("the VMM cannot be heard")?;
@@ -194,15 +180,7 @@ impl Subject for Vmm {
             }
         }
         frame::write(&mut running.control, &Request::Stop).context("the VMM cannot be told to stop")?;
-        running.child.wait().context("cannot wait for the VMM")?;
+        running.vmm.child.wait().context("cannot wait for the VMM")?;
         Ok(points)
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }

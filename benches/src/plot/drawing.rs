@@ -113,24 +113,67 @@ impl Drawing {
         );
     }
 
-    /// The file.
+    /// The file. Colours are written out for both pages: not every program that draws SVG knows variables.
     pub fn finish(self) -> String {
         let Self { width, height, shapes } = self;
-        let (light, dark) = (colours(|pair| pair.0), colours(|pair| pair.1));
+        let (light, dark) = (LIGHT.rules(|pair| pair.0), DARK.rules(|pair| pair.1));
         format!(
             r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" font-family="system-ui, sans-serif" font-size="12">
 <style>
-svg {{ --page: #fcfcfb; --ink: #1f1e1c; --soft: #5f5d58; --grid: #e3e1dc; {light}}}
-@media (prefers-color-scheme: dark) {{ svg {{ --page: #191918; --ink: #efeeea; --soft: #a9a69f; --grid: #393834; {dark}}} }}
-text {{ fill: var(--soft); }} .title {{ fill: var(--ink); font-size: 15px; font-weight: 600; }} .name {{ fill: var(--ink); }}
-.grid {{ stroke: var(--grid); }} .axis {{ stroke: var(--soft); }} .target {{ stroke: var(--ink); stroke-dasharray: 2 4; }}
-.curve {{ fill: none; stroke-width: 2; stroke-linejoin: round; }} .mark {{ stroke: var(--page); stroke-width: 2; }} .dashed {{ stroke-dasharray: 5 4; }}
-{}</style>
-<rect width="100%" height="100%" fill="var(--page)"/>
+{light}.title {{ font-size: 15px; font-weight: 600; }}
+.curve {{ fill: none; stroke-width: 2; stroke-linejoin: round; }}
+.mark {{ stroke-width: 2; }}
+.dashed {{ stroke-dasharray: 5 4; }}
+.target {{ stroke-dasharray: 2 4; }}
+@media (prefers-color-scheme: dark) {{
+{dark}}}
+</style>
+<rect width="100%" height="100%" class="page"/>
 {shapes}</svg>
-"#,
-            rules()
+"#
         )
+    }
+}
+
+/// The colours of a page beside those of series.
+struct Page {
+    paper: &'static str,
+    ink: &'static str,
+    soft: &'static str,
+    grid: &'static str,
+}
+
+const LIGHT: Page = Page {
+    paper: "#fcfcfb",
+    ink: "#1f1e1c",
+    soft: "#5f5d58",
+    grid: "#e3e1dc",
+};
+
+const DARK: Page = Page {
+    paper: "#191918",
+    ink: "#efeeea",
+    soft: "#a9a69f",
+    grid: "#393834",
+};
+
+impl Page {
+    /// The rules that colour what lies on it.
+    fn rules(&self, of: impl Fn(&(&'static str, &'static str)) -> &'static str) -> String {
+        let Self { paper, ink, soft, grid } = self;
+        let mut rules = format!(
+            "text {{ fill: {soft}; }}\n.title, .name {{ fill: {ink}; }}\n.page {{ fill: {paper}; }}\n.mark {{ stroke: {paper}; }}\n\
+             .grid {{ stroke: {grid}; }}\n.axis {{ stroke: {soft}; }}\n.target {{ stroke: {ink}; }}\n"
+        );
+        for (series, pair) in SERIES.iter().enumerate() {
+            let colour = of(pair);
+            // Writing to a String cannot fail.
+            let _ = writeln!(
+                rules,
+                ".curve.s{series} {{ stroke: {colour}; }}\n.mark.s{series}, .bar.s{series} {{ fill: {colour}; }}"
+            );
+        }
+        rules
     }
 }
 
@@ -138,25 +181,6 @@ text {{ fill: var(--soft); }} .title {{ fill: var(--ink); font-size: 15px; font-
 pub fn class(series: usize) -> String {
     let dashed = if series < COLOURS { "" } else { " dashed" };
     format!("s{}{dashed}", series % COLOURS)
-}
-
-fn colours(of: impl Fn(&(&'static str, &'static str)) -> &'static str) -> String {
-    let mut text = String::new();
-    for (series, pair) in SERIES.iter().enumerate() {
-        let _ = write!(text, "--s{series}: {}; ", of(pair));
-    }
-    text
-}
-
-fn rules() -> String {
-    let mut text = String::new();
-    for series in 0..COLOURS {
-        let _ = writeln!(
-            text,
-            ".curve.s{series} {{ stroke: var(--s{series}); }} .mark.s{series}, .bar.s{series} {{ fill: var(--s{series}); }}"
-        );
-    }
-    text
 }
 
 fn escaped(text: &str) -> String {

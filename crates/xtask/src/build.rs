@@ -35,6 +35,11 @@ const STATIC: &[Static] = &[
         profile: "static",
     },
     Static {
+        package: "benches",
+        binary: "mote-bench-marker",
+        profile: "release",
+    },
+    Static {
         package: "machine",
         binary: "mote-machine-init",
         profile: "release",
