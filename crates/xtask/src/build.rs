@@ -40,6 +40,11 @@ const STATIC: &[Static] = &[
         profile: "release",
     },
     Static {
+        package: "cli",
+        binary: "mote",
+        profile: "release",
+    },
+    Static {
         package: "machine",
         binary: "mote-machine-init",
         profile: "release",
@@ -172,4 +177,25 @@ fn install(from: &Path, to: &Path) -> Result<bool> {
     fs::copy(from, &staged).with_context(|| format!("cannot copy {} to {}", from.display(), staged.display()))?;
     fs::rename(&staged, to).with_context(|| format!("cannot replace {}", to.display()))?;
     Ok(existed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_program_that_is_installed_is_built() {
+        let makefile = concat!(env!("CARGO_MANIFEST_DIR"), "/../../Makefile");
+        let makefile = fs::read_to_string(makefile).unwrap();
+        let (_, list) = makefile.split_once("$(addprefix target/mote/bin/,").unwrap();
+        let (list, _) = list.split_once(')').unwrap();
+        let built: Vec<_> = STATIC
+            .iter()
+            .map(|program| program.binary)
+            .chain(DYNAMIC.iter().map(|(_, binary)| *binary))
+            .collect();
+        for program in list.split_whitespace() {
+            assert!(built.contains(&program), "{program} is installed and not built");
+        }
+    }
 }
