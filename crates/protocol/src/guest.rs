@@ -1,23 +1,39 @@
-//! Host agent ⇄ guest agent, over vsock.
+//! Host agent ⇄ guest agent, over vsock: one connection, the session.
 //!
-//! The guest agent connects to [`CONTROL_PORT`] on the host and says [`ToHost::Hello`]; the host answers with one
-//! [`ToGuest::Start`], the bootstrap message. For every stream of a container the guest agent opens one further connection to
-//! [`STREAM_PORT`], sends one [`StreamHello`] frame and from then on raw bytes flow, so that each stream has its own flow control and end.
-//! It then says [`ToHost::Prepared`] and waits, right before `execve`, for [`ToGuest::Release`]. The end of the control connection ends
-//! the microVM, as [`ToGuest::Shutdown`] does.
+//! The guest agent connects to [`CONTROL_PORT`] on the host and says [`ToHost::Hello`]; the host answers with one [`ToGuest::Start`], the
+//! bootstrap message. From then on messages and [`Piece`](crate::frame::Piece)s of streams go both ways. Processes are known by numbers that
+//! the host gives: each run of a container is a process, and so is each command that is executed in one. Of a container's process the guest agent says
+//! [`ToHost::Prepared`] and it waits, right before `execve`, for [`ToGuest::Release`].
 //!
-//! Processes of the guest can connect to these ports too: the host takes one control connection, and one per stream that it expects.
+//! Streams have a window: the sender keeps what the receiver has not acknowledged, at most [`WINDOW_LEN`], and sends no more than that. So a stream
+//! never holds up another, and nothing is lost with a session.
+//!
+//! The session may end before the microVM does: the host agent was killed, or is replaced. The containers run on. The guest agent then takes
+//! a connection on [`SESSION_PORT`], says [`ToHost::Hello`] again, and gets one [`ToGuest::Resume`] with what the host has. It tells again, in order,
+//! what became of every container's process so far, then [`ToHost::Resumed`], and goes on with the streams where the host left off. Executed
+//! commands do not outlive the session that asked for them: they are killed. A session that ends before `Start` ends the microVM.
+//!
+//! Processes of the guest can connect to the host's ports too: the host takes one control connection.
 
 use serde::{Deserialize, Serialize};
 
 /// The version of this contract; both ends must have the same.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
-/// The host's vsock port for the control connection.
+/// The host's vsock port for the first session.
 pub const CONTROL_PORT: u32 = 1024;
 
-/// The host's vsock port for the containers' streams.
-pub const STREAM_PORT: u32 = 1025;
+/// The guest's vsock port for all further sessions; the guest agent listens when a session has ended, and takes connections from the host only.
+pub const SESSION_PORT: u32 = 1024;
+
+/// The most bytes of one stream that were sent and not acknowledged.
+pub const WINDOW_LEN: u64 = 64 << 10;
+
+/// The first number for a process that is executed in a container; containers' own have lower ones.
+pub const EXECUTED_FIRST: u32 = 1 << 16;
+
+/// The most containers of a microVM.
+pub const CONTAINERS_MAX: usize = 10;
 
 /// The I/O port of the doorbell. Four-byte writes tell the VMM what the guest agent did or wants. A four-byte read gives the bitmap of
 /// the plugged slots, bit 0 for slot 0; it is answered when the microVM has its shape, and a standing device counts as plugged only
@@ -48,24 +64,45 @@ pub const WANTS_STARTED: u32 = 1 << 16;
 pub enum ToGuest {
     /// The bootstrap message: everything that the guest agent is to do.
     Start(Box<Start>),
-    /// Let the prepared container's process begin.
-    Release {
-        /// The container's name.
-        container: String,
+    /// The answer to a [`ToHost::Hello`] of any session but the first.
+    Resume {
+        /// How much of each stream the host has, of those of which it has anything. A stream that has ended counts one byte more.
+        received: Vec<Received>,
     },
-    /// Send a signal to the container's first process.
-    Signal {
+    /// Let the prepared process begin.
+    Release {
+        /// The process.
+        process: u32,
+    },
+    /// Run a container whose process has ended once more: its file systems stay as they are.
+    Restart {
         /// The container's name.
         container: String,
+        /// The number of the new process.
+        process: u32,
+    },
+    /// Run a further process in a container that runs.
+    Execute(Box<Execute>),
+    /// Send a signal to a process; for an executed one, to all that it started and did not leave.
+    Signal {
+        /// The process.
+        process: u32,
         /// The signal's number, as Linux x86-64 has it.
         signal: u8,
     },
     /// The terminal's window changed.
     Resize {
-        /// The container's name.
-        container: String,
+        /// The process.
+        process: u32,
         /// The new size.
         size: TerminalSize,
+    },
+    /// The host has this much of an output stream, for good: the guest agent need not keep it.
+    Acknowledge(Received),
+    /// Tell what the containers use, with [`ToHost::Measured`].
+    Measure {
+        /// Comes back with the answer.
+        request: u32,
     },
     /// Unmount, then end the microVM.
     Shutdown,
@@ -75,44 +112,121 @@ pub enum ToGuest {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "snake_case")]
 pub enum ToHost {
-    /// The first message: the guest agent answers.
+    /// The first message of every session: the guest agent answers.
     Hello {
         /// The [`VERSION`] it speaks.
         version: u32,
     },
-    /// The container's file systems are mounted and its streams connected; its process waits right before `execve`.
+    /// All that happened before this session has been told again.
+    Resumed,
+    /// The container's file systems are mounted; its process waits right before `execve`.
     Prepared {
-        /// The container's name.
-        container: String,
+        /// The process.
+        process: u32,
     },
     /// `execve` succeeded.
     Started {
-        /// The container's name.
-        container: String,
+        /// The process.
+        process: u32,
     },
-    /// The container's process could not be started; nothing of it runs.
+    /// The process could not be started; nothing of it runs.
     StartFailed {
-        /// The container's name.
-        container: String,
+        /// The process.
+        process: u32,
         /// What kind of failure this was.
         reason: StartFailure,
         /// What was attempted, on what, and why it failed: one sentence for a person.
         message: String,
     },
-    /// The container's first process ended. Told at once: output may still be on its way, and each stream ends by its own end.
+    /// The process ended. Told at once: output may still be on its way, and each stream ends by its own end.
     Exited {
-        /// The container's name.
-        container: String,
+        /// The process.
+        process: u32,
         /// How.
         status: ExitStatus,
         /// Whether the container's memory limit killed a process of it.
         out_of_memory: bool,
+    },
+    /// The guest agent has passed this much of an input stream on.
+    Acknowledge(Received),
+    /// What [`ToGuest::Measure`] asked for.
+    Measured {
+        /// As it was asked.
+        request: u32,
+        /// What each container uses, by name.
+        containers: Vec<Usage>,
     },
     /// The guest agent cannot go on: the whole task has failed.
     Failed {
         /// What was attempted, on what, and why it failed: one sentence for a person.
         message: String,
     },
+}
+
+/// How much of a stream has arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Received {
+    /// The process.
+    pub process: u32,
+    /// Which of its streams.
+    pub stream: Stream,
+    /// Bytes since its beginning; one more where its end has arrived too.
+    pub offset: u64,
+}
+
+/// What a container uses (cgroup-v2.rst).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Usage {
+    /// The container's name.
+    pub container: String,
+    /// CPU time, in microseconds: user and kernel.
+    pub cpu_user_us: u64,
+    /// CPU time in the kernel, in microseconds.
+    pub cpu_system_us: u64,
+    /// `memory.current`, in bytes.
+    pub memory_bytes: u64,
+    /// Of these, what the kernel can drop at once: `inactive_file`.
+    pub memory_inactive_file_bytes: u64,
+    /// `memory.peak`, in bytes.
+    pub memory_peak_bytes: u64,
+    /// `pids.current`.
+    pub pids: u64,
+    /// Bytes read from disks.
+    pub read_bytes: u64,
+    /// Bytes written to disks.
+    pub written_bytes: u64,
+    /// Bytes that the guest's network interface received; the same for all containers.
+    pub network_received_bytes: u64,
+    /// Bytes that it sent.
+    pub network_sent_bytes: u64,
+    /// Packets that it received.
+    pub network_received_packets: u64,
+    /// Packets that it sent.
+    pub network_sent_packets: u64,
+}
+
+/// A process to be run in a container that runs: it gets the container's namespaces, cgroup, capabilities and limits.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Execute {
+    /// Its number, [`EXECUTED_FIRST`] or above.
+    pub process: u32,
+    /// The container's name.
+    pub container: String,
+    /// The program and its arguments, as [`Container::argv`].
+    pub argv: Vec<String>,
+    /// Added to the container's environment, or instead of what has the same name there.
+    pub env: Vec<String>,
+    /// The container's where absent.
+    pub working_directory: Option<String>,
+    /// The container's where absent; as [`Container::user`].
+    pub user: Option<String>,
+    /// The terminal's first size, where the process gets a terminal.
+    pub terminal: Option<TerminalSize>,
+    /// Whether standard input is connected; otherwise it is `/dev/null`.
+    pub stdin: bool,
 }
 
 /// Why a container's process could not be started.
@@ -154,16 +268,46 @@ pub struct Start {
     /// How much memory is plugged after [`DOORBELL_MEMORY`], in MiB. Containers start without it, and are slowed down rather than killed where
     /// they need it before it is there.
     pub growth_mib: u32,
-    /// What to run.
+    /// The network, where the microVM has one.
+    pub network: Option<Network>,
+    /// Kernel settings, path below `/proc/sys` and value, written before any container starts.
+    pub sysctls: Vec<(String, String)>,
+    /// What containers may mount together: directories of the scratch file system, by name.
+    pub volumes: Vec<String>,
+    /// What to run. Each is prepared at once; the host releases them in the order it wants.
     pub containers: Vec<Container>,
+}
+
+/// How the guest reaches others, over the standing network device.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Network {
+    /// The interface's address.
+    pub address: std::net::Ipv4Addr,
+    /// The length of its network's prefix.
+    pub prefix: u8,
+    /// Where everything else is reached.
+    pub gateway: std::net::Ipv4Addr,
+    /// The same for IPv6, where there is any: address, prefix, gateway.
+    pub ipv6: Option<(std::net::Ipv6Addr, u8, std::net::Ipv6Addr)>,
+    /// The largest packet, in bytes.
+    pub mtu: u16,
+    /// Lines of the containers' `/etc/resolv.conf`: name servers.
+    pub name_servers: Vec<std::net::IpAddr>,
+    /// Domains that are tried for short names.
+    pub search_domains: Vec<String>,
+    /// Options of the resolver.
+    pub resolver_options: Vec<String>,
 }
 
 /// One container, described to the last detail: the guest agent adds nothing of its own.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Container {
-    /// The name that later messages use; no other container of the microVM has it.
+    /// Its name; no other container of the microVM has it.
     pub name: String,
+    /// The number of its first process.
+    pub process: u32,
     /// The slot of the block or pmem device that holds its rootfs snapshot, an EROFS file system.
     pub rootfs_slot: u8,
     /// The slot of its scratch disk, an ext4 file system for the overlay's upper layer; none keeps the upper layer in memory. The standing
@@ -193,6 +337,63 @@ pub struct Container {
     pub memory_bytes_max: Option<u64>,
     /// The limit on its number of processes and threads.
     pub pids_max: Option<u64>,
+    /// Memory that is taken from it last, in bytes: `memory.low`.
+    pub memory_bytes_low: Option<u64>,
+    /// Its share of the CPU against the other containers of the microVM: `cpu.weight`, 1 to 10000.
+    pub cpu_weight: Option<u16>,
+    /// Whether it cannot write to its root file system.
+    pub read_only: bool,
+    /// Whether a small first process of the guest agent's reaps orphans and forwards signals, and the program is its child.
+    pub has_init_process: bool,
+    /// The size of `/dev/shm`, in bytes; 64 MiB where absent.
+    pub shared_memory_bytes: Option<u64>,
+    /// What is mounted beside what every container has, in order.
+    pub mounts: Vec<Mount>,
+    /// Resource limits.
+    pub ulimits: Vec<Ulimit>,
+    /// Lines for `/etc/hosts`, address and name, beside those that every container has.
+    pub hosts: Vec<(std::net::IpAddr, String)>,
+}
+
+/// A mount of a container.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Mount {
+    /// What is mounted.
+    pub source: MountSource,
+    /// Where, an absolute path in the container; made where it does not exist. A volume that is still empty gets what the image has there.
+    pub target: String,
+    /// Whether it cannot be written to.
+    pub read_only: bool,
+}
+
+/// What a mount shows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "snake_case")]
+pub enum MountSource {
+    /// One of [`Start::volumes`].
+    Volume(String),
+    /// The read-only EROFS file system in this slot.
+    Disk(u8),
+    /// A file system in memory, which counts towards the container's limit.
+    Tmpfs {
+        /// Its size, in bytes.
+        bytes: u64,
+        /// Mount options of tmpfs and of mount(8), such as `noexec` or `mode=1777`.
+        options: Vec<String>,
+    },
+}
+
+/// A resource limit (getrlimit(2)).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ulimit {
+    /// Its name as in ECS and Docker: `nofile`, `nproc`, `core` and so on.
+    pub name: String,
+    /// The limit in force; none is no limit.
+    pub soft: Option<u64>,
+    /// What it can be raised to; none is no limit.
+    pub hard: Option<u64>,
 }
 
 /// The size of a terminal's window, in characters.
@@ -205,18 +406,8 @@ pub struct TerminalSize {
     pub rows: u16,
 }
 
-/// The first and only frame on a connection to [`STREAM_PORT`].
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct StreamHello {
-    /// The container's name.
-    pub container: String,
-    /// Which of its streams this connection carries.
-    pub stream: Stream,
-}
-
-/// A stream of a container.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+/// A stream of a process. A terminal has two: what it shows is [`Self::Stdout`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Stream {
     /// Host to guest.
@@ -225,6 +416,4 @@ pub enum Stream {
     Stdout,
     /// Guest to host.
     Stderr,
-    /// Both directions: the terminal of a container that has one. What the host sends is read only with [`Container::stdin`].
-    Terminal,
 }

@@ -46,8 +46,10 @@ pub mod standing {
     pub const MEMORY: u8 = 4;
     /// virtio-balloon with free page reporting; is not named in the slots.
     pub const BALLOON: u8 = 5;
+    /// virtio-net: [`super::Device::Network`].
+    pub const NETWORK: u8 = 6;
     /// The first slot that holds no standing device.
-    pub const FIRST_FREE: u8 = 6;
+    pub const FIRST_FREE: u8 = 7;
 }
 
 /// What a VMM is to run: one strict JSON document. Unknown members are refused.
@@ -175,6 +177,13 @@ pub enum Device {
     },
     /// virtio-balloon, for free page reporting: the host gets back what the guest does not use.
     Balloon,
+    /// virtio-net, on a TAP interface that exists.
+    Network {
+        /// The interface's name.
+        tap: String,
+        /// The guest's address.
+        mac: [u8; 6],
+    },
     /// virtio-rng, fed from the host's entropy.
     Rng,
 }
