@@ -1,0 +1,197 @@
+//! What is known of a task, as it is stored: everything that a host agent which was restarted needs to go on with it, and that clients ask for.
+//!
+//! A record is written before what it says is acted on. Times are milliseconds since the Unix epoch.
+
+mod plan;
+
+use api::task::{ClockPoints, Origin, Status};
+use serde::{Deserialize, Serialize};
+
+pub use plan::{
+    Condition, ContainerPlan, Dependency, HealthCheck, Logging, MountPlan, NetworkPlan, Plan, PortPlan, PullPolicy, RestartPolicy, Secret,
+    SecretSource, VolumePlan,
+};
+
+/// A task.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TaskRecord {
+    /// 32 hexadecimal digits.
+    pub id: String,
+    /// The name of its cluster.
+    pub cluster: String,
+    /// The user's name for it, or a made-up one; unique among all tasks that are not forgotten.
+    pub name: String,
+    /// `family:revision`.
+    pub definition: String,
+    /// ECS's `group`: `family:…` or `service:…` unless the request names one.
+    pub group: String,
+    /// ECS's `startedBy`.
+    pub started_by: Option<String>,
+    /// The service and the deployment that wanted it.
+    pub service: Option<ServiceOrigin>,
+    /// Key and value.
+    pub tags: Vec<(String, String)>,
+    /// What the request asked for that is only told again: ECS's members by name.
+    pub echoed: serde_json::Map<String, serde_json::Value>,
+    /// What it is to be.
+    pub plan: Plan,
+    /// Whether it is forgotten as soon as it has stopped.
+    pub is_removed_when_stopped: bool,
+    /// Whether it is to run or to stop.
+    pub is_wanted: bool,
+    /// Where it is on its way.
+    pub status: Status,
+    /// How many changes it went through.
+    pub version: u64,
+    /// When it went through what.
+    pub times: Times,
+    /// Why it stopped or is about to.
+    pub stop: Option<Stop>,
+    /// Its clock points.
+    pub clock: ClockPoints,
+    /// Where its microVM came from.
+    pub origin: Option<Origin>,
+    /// Its network, once it has one.
+    pub network: Option<NetworkRecord>,
+    /// Its containers, in the order of the plan.
+    pub containers: Vec<ContainerRecord>,
+    /// The life cycle's state and what the host needs to find its microVM again: opaque to everybody but the tasks' core.
+    pub core: serde_json::Value,
+}
+
+/// Which service wanted a task.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceOrigin {
+    /// The service's name.
+    pub service: String,
+    /// The deployment's id: `ecs-svc/…`.
+    pub deployment: String,
+}
+
+/// The times of a task.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Times {
+    /// The request was acknowledged.
+    pub created_ms: u64,
+    /// The first image began to be fetched, or was found.
+    pub pull_started_ms: Option<u64>,
+    /// All images are there.
+    pub pull_stopped_ms: Option<u64>,
+    /// The guest agent answered.
+    pub connected_ms: Option<u64>,
+    /// All containers that start without waiting run.
+    pub started_ms: Option<u64>,
+    /// It was decided that it ends.
+    pub stopping_ms: Option<u64>,
+    /// The last container ended.
+    pub execution_stopped_ms: Option<u64>,
+    /// All that it held was released.
+    pub stopped_ms: Option<u64>,
+}
+
+/// Why a task stops.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stop {
+    /// ECS's `stopCode`.
+    pub code: StopCode,
+    /// ECS's `stoppedReason`.
+    pub reason: String,
+}
+
+/// ECS's stop codes, as far as one host can have them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum StopCode {
+    /// No container ran.
+    TaskFailedToStart,
+    /// A container that is essential ended, or its microVM did.
+    EssentialContainerExited,
+    /// A client asked for it.
+    UserInitiated,
+    /// Its service did.
+    ServiceSchedulerInitiated,
+    /// The host agent or the host ended.
+    TerminationNotice,
+}
+
+/// The network of a task.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NetworkRecord {
+    /// A name for the attachment: a UUID.
+    pub attachment: String,
+    /// The TAP interface.
+    pub tap: String,
+    /// The guest's hardware address.
+    pub mac: [u8; 6],
+    /// The guest's address.
+    pub address: std::net::Ipv4Addr,
+    /// The guest's IPv6 address, where the host has any.
+    pub address_ipv6: Option<std::net::Ipv6Addr>,
+    /// What is published.
+    pub ports: Vec<PublishedPort>,
+}
+
+/// A port of the host that leads to one of the guest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PublishedPort {
+    /// The container that named it.
+    pub container: String,
+    /// The host's address; all of them where absent.
+    pub host_address: Option<std::net::IpAddr>,
+    /// The host's port.
+    pub host_port: u16,
+    /// The guest's port.
+    pub port: u16,
+    /// Whether it is UDP and not TCP.
+    pub is_udp: bool,
+}
+
+/// A container of a task.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContainerRecord {
+    /// A UUID.
+    pub id: String,
+    /// ECS's `runtimeId`: the task's id, a hyphen, ten digits.
+    pub runtime_id: String,
+    /// Digest of the image's manifest, once it is resolved.
+    pub image_digest: Option<String>,
+    /// The command line, once it is resolved.
+    pub command: Vec<String>,
+    /// Where it is on its way.
+    pub status: ContainerStatus,
+    /// Its health, where it is checked.
+    pub health: Health,
+    /// How its last process ended.
+    pub exit: Option<api::task::Exit>,
+    /// Why it did not run, or why it ended otherwise than by itself.
+    pub reason: Option<String>,
+    /// How often it was started again.
+    pub restarts: u32,
+    /// When its process was started last.
+    pub started_ms: Option<u64>,
+    /// When its process ended last.
+    pub finished_ms: Option<u64>,
+}
+
+/// ECS's states of a container.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum ContainerStatus {
+    /// It did not run yet.
+    Pending,
+    /// Its process runs.
+    Running,
+    /// It ended, or will never run.
+    Stopped,
+}
+
+/// ECS's health states.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Health {
+    /// It is not checked, or was not yet.
+    Unknown,
+    /// The last check succeeded.
+    Healthy,
+    /// As many checks in a row failed as it may.
+    Unhealthy,
+}
