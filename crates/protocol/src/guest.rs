@@ -282,6 +282,8 @@ pub struct Start {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Network {
+    /// The interface's hardware address, as in [`Device::Network`](crate::vmm::Device::Network): a template's driver knows another one.
+    pub mac: [u8; 6],
     /// The interface's address.
     pub address: std::net::Ipv4Addr,
     /// The length of its network's prefix.
