@@ -8,8 +8,8 @@ use api::task::{ClockPoints, Origin, Status};
 use serde::{Deserialize, Serialize};
 
 pub use plan::{
-    Condition, ContainerPlan, Dependency, HealthCheck, Logging, MountPlan, NetworkPlan, Plan, PortPlan, PullPolicy, RestartPolicy, Secret,
-    SecretSource, VolumePlan,
+    Condition, ContainerPlan, Dependency, HealthCheck, Logging, MountPlan, NetworkPlan, Plan, PortPlan, PullPolicy,
+    RestartPolicy, Secret, SecretSource, VolumePlan,
 };
 
 /// A task.
