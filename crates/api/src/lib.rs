@@ -8,6 +8,7 @@
 
 pub mod attach;
 pub mod client;
+pub mod ecs;
 pub mod error;
 pub mod image;
 pub mod route;

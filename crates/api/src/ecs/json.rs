@@ -32,9 +32,6 @@ mod tests {
     #[test]
     fn absent_members_are_left_out_at_every_depth() {
         let value = serde_json::json!({"a": null, "b": [{"c": null, "d": 1}], "e": {}});
-        assert_eq!(
-            document(&value).unwrap(),
-            serde_json::json!({"b": [{"d": 1}], "e": {}})
-        );
+        assert_eq!(document(&value).unwrap(), serde_json::json!({"b": [{"d": 1}], "e": {}}));
     }
 }

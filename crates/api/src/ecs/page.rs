@@ -26,7 +26,8 @@ pub fn token(list: &str, key: &str) -> String {
 /// # Errors
 /// Where the token is not one of this list.
 pub fn parse(list: &str, token: &str) -> Result<String, EcsError> {
-    try_parse(list, token).ok_or_else(|| EcsError::invalid("Invalid token: nextToken is not from an answer to the same request."))
+    try_parse(list, token)
+        .ok_or_else(|| EcsError::invalid("Invalid token: nextToken is not from an answer to the same request."))
 }
 
 fn try_parse(list: &str, token: &str) -> Option<String> {

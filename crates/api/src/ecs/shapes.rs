@@ -10,7 +10,10 @@ pub struct Timestamp(pub f64);
 impl Timestamp {
     /// The point `unix_ms` milliseconds after the epoch.
     #[must_use]
-    #[expect(clippy::cast_precision_loss, reason = "milliseconds since 1970 fit an f64's 53 bits for 285,000 years")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "milliseconds since 1970 fit an f64's 53 bits for 285,000 years"
+    )]
     pub fn from_unix_ms(unix_ms: u64) -> Self {
         Self(unix_ms as f64 / 1000.0)
     }
