@@ -12,6 +12,7 @@ pub mod agent;
 pub mod arguments;
 pub mod clock;
 pub mod config;
+pub mod core;
 pub mod host;
 pub mod http;
 pub mod images;
