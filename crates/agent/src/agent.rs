@@ -238,8 +238,7 @@ fn new_task(request: &RunRequest, image: &RunnableImage, plan: &Plan, name: Stri
             accepted_ns: Some(accepted_ns),
             ..ClockPoints::default()
         },
-        exit: None,
-        stopped_reason: None,
+        ..Task::default()
     }
 }
 

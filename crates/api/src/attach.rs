@@ -1,10 +1,11 @@
-//! The stream of an attached task, after the HTTP connection was upgraded.
+//! The stream of an attached task or of a process executed in one, after the HTTP connection was upgraded.
 //!
 //! Both directions carry frames: one byte of kind, a `u32` length in big endian, then the payload. The last frame that the host agent
-//! sends is [`Frame::Ended`]; a client that disconnects before leaves the task running.
+//! sends is [`Frame::Ended`] or [`Frame::Exited`]; a client that disconnects before leaves the task or process running.
 
 use serde::{Deserialize, Serialize};
 
+use crate::exec::ExecEnd;
 use crate::task::{Task, TerminalSize};
 
 /// The largest payload, in bytes.
@@ -22,14 +23,18 @@ pub enum Frame {
     StdinEnd,
     /// Client to agent: the terminal's window changed.
     Resize(TerminalSize),
-    /// Client to agent: end the task.
+    /// Client to agent: end the task; of an executed process, only [`Stop::Signal`] and [`Stop::Kill`] are known, and reach that process.
     Stop(Stop),
+    /// Client to agent: the client leaves, and standard input stays open for whoever attaches next. Without it, input ends with the connection.
+    Detach,
     /// Agent to client: bytes of standard output or the terminal.
     Stdout(Vec<u8>),
     /// Agent to client: bytes of standard error.
     Stderr(Vec<u8>),
     /// Agent to client: all output was sent and the task has stopped.
     Ended(Box<Task>),
+    /// Agent to client: all output was sent and the executed process has ended.
+    Exited(ExecEnd),
 }
 
 /// How to end a task.
@@ -82,6 +87,8 @@ pub fn parse(bytes: &[u8]) -> Result<Option<(Frame, usize)>, AttachError> {
         4 => Frame::Resize(serde_json::from_slice(payload)?),
         5 => Frame::Stop(serde_json::from_slice(payload)?),
         6 => Frame::Ended(serde_json::from_slice(payload)?),
+        7 => Frame::Exited(serde_json::from_slice(payload)?),
+        8 => Frame::Detach,
         _ => return Err(AttachError::UnknownKind(kind)),
     };
     Ok(Some((frame, HEADER_LEN + len)))
@@ -100,6 +107,8 @@ pub fn encode(frame: &Frame) -> Result<Vec<u8>, AttachError> {
         Frame::Resize(size) => with_header(4, &serde_json::to_vec(size)?),
         Frame::Stop(stop) => with_header(5, &serde_json::to_vec(stop)?),
         Frame::Ended(task) => with_header(6, &serde_json::to_vec(task)?),
+        Frame::Exited(end) => with_header(7, &serde_json::to_vec(end)?),
+        Frame::Detach => with_header(8, &[]),
     }
 }
 
@@ -123,7 +132,8 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_encoded_is_parsed(bytes in prop::collection::vec(any::<u8>(), 0..512), columns: u16, rows: u16) {
-            for frame in [Frame::Stdin(bytes.clone()), Frame::Stderr(bytes), Frame::Resize(TerminalSize { columns, rows })] {
+            let exited = ExecEnd { exit: crate::task::Exit::Signal(9), reason: None };
+            for frame in [Frame::Stdin(bytes.clone()), Frame::Stderr(bytes), Frame::Resize(TerminalSize { columns, rows }), Frame::Exited(exited), Frame::Detach] {
                 let encoded = encode(&frame).unwrap();
                 let len = encoded.len();
                 prop_assert_eq!(parse(&encoded[..len - 1]).unwrap(), None);

@@ -29,6 +29,10 @@ pub enum ErrorCode {
     TaskNotFound,
     /// No template has that key.
     TemplateNotFound,
+    /// A container, access key or secret of that name does not exist.
+    NotFound,
+    /// The signature is missing or wrong, or the key allows less, or the route is for the unix socket alone.
+    AccessDenied,
     /// The name is taken, or the task is not in a state that allows this.
     Conflict,
     /// The host lacks something: disk space, memory, `/dev/kvm`.
@@ -46,7 +50,10 @@ impl ErrorCode {
         match self {
             Self::InvalidParameter | Self::InvalidImage => 400,
             Self::Unauthorized => 401,
-            Self::ImageNotFound | Self::TaskNotFound | Self::TemplateNotFound | Self::NoSuchRoute => 404,
+            Self::AccessDenied => 403,
+            Self::ImageNotFound | Self::TaskNotFound | Self::TemplateNotFound | Self::NotFound | Self::NoSuchRoute => {
+                404
+            }
             Self::Conflict => 409,
             Self::RegistryUnavailable => 502,
             Self::HostUnable => 507,

@@ -2,7 +2,8 @@
 //!
 //! HTTP/1.1 with JSON bodies over a unix socket that trusts its file mode. This is the small API of mote's own, for what
 //! Amazon ECS's protocol has no word for; the routes are listed in [`route`]. Read [`task`] and [`image`] for the
-//! documents, [`stats`] and [`template`] for what the host says of itself, [`error`] for what a refusal looks like, [`attach`] for the stream of a running task, then [`client`].
+//! documents, [`exec`] and [`output`] for what goes on in a task, [`stats`], [`template`], [`event`] and [`system`] for what the host says of itself,
+//! [`identity`] for who may ask, [`error`] for what a refusal looks like, [`attach`] for the stream of a running task, then [`client`].
 
 #![forbid(unsafe_code)]
 
@@ -10,8 +11,13 @@ pub mod attach;
 pub mod client;
 pub mod ecs;
 pub mod error;
+pub mod event;
+pub mod exec;
+pub mod identity;
 pub mod image;
+pub mod output;
 pub mod route;
 pub mod stats;
+pub mod system;
 pub mod task;
 pub mod template;

@@ -53,3 +53,58 @@ pub const ATTACH_PROTOCOL: &str = "mote-attach";
 
 /// `POST` [`crate::task::StopRequest`]: the stop signal, then, after the time given, a kill. Answers once the task has stopped.
 pub const TASK_STOP: &str = "/v1/tasks/{task}/stop";
+
+/// `POST` [`crate::task::SignalRequest`]: the signal, and nothing else. Answers with 204 once the guest was told.
+pub const TASK_SIGNAL: &str = "/v1/tasks/{task}/signal";
+
+/// `POST` [`crate::exec::ExecRequest`] with `Upgrade: mote-attach`: a further process in a container; the connection turns into a stream of
+/// [`crate::attach`] frames, the last of which is [`crate::attach::Frame::Exited`].
+pub const TASK_EXEC: &str = "/v1/tasks/{task}/exec";
+
+/// `GET`: the [`crate::task::Task`], once it has stopped.
+pub const TASK_WAIT: &str = "/v1/tasks/{task}/wait";
+
+/// `GET`: [`crate::exec::ProcessList`]. `?container=` asks for one container's.
+pub const TASK_PROCESSES: &str = "/v1/tasks/{task}/processes";
+
+/// `GET` with [`crate::output::LogsQuery`]: lines of [`crate::output::LogLine`].
+pub const TASK_LOGS: &str = "/v1/tasks/{task}/logs";
+
+/// `GET` with [`crate::event::EventsQuery`]: lines of [`crate::event::Event`].
+pub const EVENTS: &str = "/v1/events";
+
+/// `GET`: [`crate::system::System`].
+pub const SYSTEM: &str = "/v1/system";
+
+/// `GET`: [`crate::system::DiskUse`].
+pub const SYSTEM_DF: &str = "/v1/system/df";
+
+/// `POST` [`crate::system::PruneRequest`]: [`crate::system::Pruned`].
+pub const SYSTEM_PRUNE: &str = "/v1/system/prune";
+
+/// `GET`: [`crate::identity::AccessKeyList`]. `POST` [`crate::identity::CreateAccessKey`]: the new [`crate::identity::AccessKey`]. On the unix socket alone.
+pub const CREDENTIALS: &str = "/v1/credentials";
+
+/// `DELETE`: the access key of that id is no longer known. On the unix socket alone.
+pub const CREDENTIAL: &str = "/v1/credentials/{id}";
+
+/// `GET`: [`crate::identity::SecretList`]. `POST` [`crate::identity::PutSecret`]: its [`crate::identity::SecretSummary`]. On the unix socket alone.
+pub const SECRETS: &str = "/v1/secrets";
+
+/// `DELETE`: the secret of that name is gone. On the unix socket alone.
+pub const SECRET: &str = "/v1/secrets/{name}";
+
+/// `GET`: metrics in Prometheus' text format.
+pub const METRICS: &str = "/metrics";
+
+/// `GET`: [`crate::system::HealthReport`]: whether the host agent works.
+pub const HEALTHZ: &str = "/healthz";
+
+/// `GET`: [`crate::system::HealthReport`]: whether tasks can be started.
+pub const READYZ: &str = "/readyz";
+
+/// `GET`: all of this as an `OpenAPI` document.
+pub const OPENAPI: &str = "/v1/openapi.json";
+
+/// `POST` with `X-Amz-Target`: the calls of Amazon ECS and `CloudWatch` Logs.
+pub const AWS: &str = "/";

@@ -132,7 +132,10 @@ async fn relay_input(mut reader: impl AsyncRead + Unpin, entry: &Entry) -> Resul
                 Frame::StdinEnd => give(entry, Input::End).await,
                 Frame::Resize(size) => give(entry, Input::Resize(size)).await,
                 Frame::Stop(stop) => entry.ask_to_stop(stop).await,
-                Frame::Stdout(_) | Frame::Stderr(_) | Frame::Ended(_) => return Err(RelayError::Direction),
+                Frame::Detach => return Ok(()),
+                Frame::Stdout(_) | Frame::Stderr(_) | Frame::Ended(_) | Frame::Exited(_) => {
+                    return Err(RelayError::Direction);
+                }
             }
         }
     }

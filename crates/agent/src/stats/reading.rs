@@ -108,8 +108,7 @@ mod tests {
             origin: None,
             created_unix_ms: 0,
             clock: ClockPoints::default(),
-            exit: None,
-            stopped_reason: None,
+            ..Task::default()
         }
     }
 

@@ -65,6 +65,7 @@ fn request(arguments: &Run) -> Result<RunRequest> {
         waits_for_vcpus: !arguments.no_cpu_wait,
         timeout_seconds: arguments.timeout,
         stop_timeout_seconds: arguments.stop_timeout,
+        ..RunRequest::default()
     })
 }
 

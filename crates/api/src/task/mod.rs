@@ -1,72 +1,17 @@
 //! Tasks: what to run, and what became of it.
 
+mod detail;
+mod request;
+
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
-/// What to run: the body of a `POST` to [`crate::route::TASKS`]. The image must be in the store.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RunRequest {
-    /// The image, as Docker parses it, or its digest.
-    pub image: String,
-    /// A name of the user's own for the task: `[a-zA-Z0-9][a-zA-Z0-9_.-]*`; one is made up where absent.
-    #[serde(default)]
-    pub name: Option<String>,
-    /// CPU, in thousandths of a vCPU.
-    pub vcpu_milli: u32,
-    /// Memory of the container, in MiB.
-    pub memory_mib: u32,
-    /// `NAME=value`, on top of the image's.
-    #[serde(default)]
-    pub env: Vec<String>,
-    /// Instead of the image's.
-    #[serde(default)]
-    pub working_directory: Option<String>,
-    /// Instead of the image's: `user[:group]`.
-    #[serde(default)]
-    pub user: Option<String>,
-    /// Instead of the image's; the image's command then does not apply. An empty list removes it.
-    #[serde(default)]
-    pub entrypoint: Option<Vec<String>>,
-    /// Instead of the image's command, where not empty.
-    #[serde(default)]
-    pub command: Vec<String>,
-    /// The microVM's host name; the task's short id where absent.
-    #[serde(default)]
-    pub hostname: Option<String>,
-    /// The size of the terminal, where the container gets one.
-    #[serde(default)]
-    pub terminal: Option<TerminalSize>,
-    /// Whether standard input is connected.
-    #[serde(default)]
-    pub stdin: bool,
-    /// Whether the task is forgotten as soon as it has stopped.
-    #[serde(default)]
-    pub remove: bool,
-    /// Whether `execve` may not raise privileges.
-    #[serde(default)]
-    pub no_new_privileges: bool,
-    /// Whether its process starts only when all its vCPUs are online, so that a program that counts them once counts right.
-    #[serde(default = "waits_for_vcpus")]
-    pub waits_for_vcpus: bool,
-    /// Seconds after which the task is stopped.
-    #[serde(default)]
-    pub timeout_seconds: Option<u32>,
-    /// Seconds between the stop signal and the kill.
-    #[serde(default = "stop_timeout_seconds")]
-    pub stop_timeout_seconds: u32,
-}
-
-/// The seconds between the stop signal and the kill where a request gives none, as Docker has it.
-#[must_use]
-pub const fn stop_timeout_seconds() -> u32 {
-    10
-}
-
-/// A process waits for its vCPUs where a request says nothing.
-#[must_use]
-pub const fn waits_for_vcpus() -> bool {
-    true
-}
+pub use detail::{Container, ContainerStatus, Health, PublishedPort, TaskNetwork, TaskService, Times};
+pub use request::{
+    HealthCheck, HostEntry, NetworkMode, PortMapping, PullPolicy, RestartPolicy, RunRequest, SecretVariable, Tmpfs,
+    TransportProtocol, Ulimit, stop_timeout_seconds, waits_for_vcpus,
+};
 
 /// The size of a terminal's window, in characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,11 +32,23 @@ pub struct StopRequest {
     pub timeout_seconds: Option<u32>,
 }
 
+/// The body of a `POST` to [`crate::route::TASK_SIGNAL`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SignalRequest {
+    /// The signal's number, as Linux x86-64 has it.
+    pub signal: u8,
+    /// The container that gets it; every running one where absent.
+    #[serde(default)]
+    pub container: Option<String>,
+}
+
 /// Where a task is on its way, with ECS's names and meanings.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Status {
     /// Accepted; what it needs is being prepared.
+    #[default]
     Provisioning,
     /// Its microVM is being started.
     Pending,
@@ -133,8 +90,8 @@ impl Origin {
     }
 }
 
-/// A task.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// A task. `image`, `image_digest`, `command` and `exit` are those of its first essential container.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Task {
     /// 32 hexadecimal digits.
     pub id: String,
@@ -163,6 +120,42 @@ pub struct Task {
     pub exit: Option<Exit>,
     /// Why it stopped, in a sentence, once it did.
     pub stopped_reason: Option<String>,
+    /// ECS's `stopCode`, once it is to stop.
+    #[serde(default)]
+    pub stop_code: Option<String>,
+    /// Its cluster's name.
+    #[serde(default)]
+    pub cluster: Option<String>,
+    /// Its definition, `family:revision`; absent where it was not started from one.
+    #[serde(default)]
+    pub definition: Option<String>,
+    /// ECS's `group`: `family:…` or `service:…` unless the request named one.
+    #[serde(default)]
+    pub group: Option<String>,
+    /// ECS's `startedBy`.
+    #[serde(default)]
+    pub started_by: Option<String>,
+    /// The service that wanted it.
+    #[serde(default)]
+    pub service: Option<TaskService>,
+    /// The health of its essential containers together: unhealthy where one is.
+    #[serde(default)]
+    pub health: Health,
+    /// When it went through what.
+    #[serde(default)]
+    pub times: Times,
+    /// Its network, once it has one.
+    #[serde(default)]
+    pub network: Option<TaskNetwork>,
+    /// Its containers, in the order of the definition.
+    #[serde(default)]
+    pub containers: Vec<Container>,
+    /// Its containers' labels: of `RunRequest` or of the definition.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+    /// ECS's tags.
+    #[serde(default)]
+    pub tags: BTreeMap<String, String>,
 }
 
 /// The answer to a `GET` of [`crate::route::TASKS`].
