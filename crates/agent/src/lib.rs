@@ -29,6 +29,7 @@ pub mod server;
 pub mod sizing;
 pub mod spec;
 pub mod stats;
+pub mod store;
 pub mod task;
 pub mod tasks;
 pub mod template;

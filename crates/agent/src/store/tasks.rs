@@ -1,0 +1,406 @@
+//! Records of tasks.
+
+use api::task::Status;
+use rusqlite::types::Value;
+use rusqlite::{OptionalExtension, Transaction, params_from_iter};
+
+use super::{Cause, Durability, Store, StoreError, from_integer, from_texts, to_integer, to_text};
+use crate::ports::{Failure, Records};
+use crate::record::TaskRecord;
+
+/// How long a task that has stopped is kept at the least, in milliseconds: an hour.
+pub const STOPPED_KEPT_MS: u64 = 60 * 60 * 1000;
+
+/// How many tasks that have stopped are kept when that time is over.
+pub const STOPPED_KEPT_COUNT: usize = 1_000;
+
+/// Which tasks are wanted.
+#[derive(Clone, Debug, Default)]
+pub struct TaskFilter<'a> {
+    /// Of this cluster.
+    pub cluster: &'a str,
+    /// Those that are to run, or those that are to be stopped.
+    pub is_wanted: bool,
+    /// Of definitions of this family.
+    pub family: Option<&'a str>,
+    /// Of this service.
+    pub service: Option<&'a str>,
+    /// Started by this.
+    pub started_by: Option<&'a str>,
+    /// Behind the page that ended with this number.
+    pub behind: Option<u64>,
+    /// So many at the most.
+    pub count_max: usize,
+}
+
+/// A part of a list of tasks, the newest first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TaskPage {
+    /// Ids.
+    pub ids: Vec<String>,
+    /// What the next page is behind of, where there is one.
+    pub next: Option<u64>,
+}
+
+impl Store {
+    /// The record of the task with this id.
+    ///
+    /// # Errors
+    /// [`StoreError::Failed`], [`StoreError::Record`]
+    pub fn task(&self, id: &str) -> Result<Option<TaskRecord>, StoreError> {
+        self.read("read a task", |connection| {
+            let mut statement = connection.prepare_cached("SELECT record FROM tasks WHERE id = ?1")?;
+            let record: Option<String> = statement.query_row([id], |row| row.get(0)).optional()?;
+            Ok(record.map(|record| serde_json::from_str(&record)).transpose()?)
+        })
+    }
+
+    /// The ids of tasks, the newest first.
+    ///
+    /// # Errors
+    /// [`StoreError::Failed`]
+    pub fn list_tasks(&self, filter: &TaskFilter<'_>) -> Result<TaskPage, StoreError> {
+        let mut query = "SELECT number, id FROM tasks WHERE cluster = ? AND is_wanted = ?".to_owned();
+        let mut values = vec![Value::from(filter.cluster.to_owned()), Value::from(filter.is_wanted)];
+        let columns = [
+            (" AND family = ?", filter.family),
+            (" AND service = ?", filter.service),
+            (" AND started_by = ?", filter.started_by),
+        ];
+        for (condition, value) in columns {
+            if let Some(value) = value {
+                query.push_str(condition);
+                values.push(Value::from(value.to_owned()));
+            }
+        }
+        if let Some(behind) = filter.behind {
+            query.push_str(" AND number < ?");
+            values.push(Value::from(to_integer(behind)));
+        }
+        query.push_str(" ORDER BY number DESC LIMIT ?");
+        // One more than wanted tells whether the list goes on.
+        let wanted = filter.count_max.saturating_add(1);
+        values.push(Value::from(i64::try_from(wanted).unwrap_or(i64::MAX)));
+        self.read("list tasks", |connection| {
+            let mut statement = connection.prepare_cached(&query)?;
+            let rows = statement.query_map(params_from_iter(values), |row| {
+                Ok((from_integer(row.get(0)?), row.get(1)?))
+            })?;
+            let mut rows: Vec<(u64, String)> = rows.collect::<Result<_, _>>()?;
+            let goes_on = rows.len() > filter.count_max;
+            rows.truncate(filter.count_max);
+            Ok(TaskPage {
+                next: rows.last().map(|(number, _)| *number).filter(|_| goes_on),
+                ids: rows.into_iter().map(|(_, id)| id).collect(),
+            })
+        })
+    }
+
+    /// How many tasks of a cluster run, and how many are on their way there.
+    ///
+    /// # Errors
+    /// [`StoreError::Failed`]
+    pub fn count_tasks(&self, cluster: &str) -> Result<(u64, u64), StoreError> {
+        self.read("count tasks", |connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT coalesce(sum(is_running), 0), coalesce(sum(1 - is_running), 0) FROM tasks WHERE cluster = ?1 AND is_stopped = 0",
+            )?;
+            let counts = statement.query_row([cluster], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            Ok((from_integer(counts.0), from_integer(counts.1)))
+        })
+    }
+
+    /// Whether a task that has not stopped, or a service, has this definition.
+    ///
+    /// # Errors
+    /// [`StoreError::Failed`]
+    pub fn is_definition_used(&self, definition: &str) -> Result<bool, StoreError> {
+        self.read("look for the users of a definition", |connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT EXISTS (SELECT 1 FROM tasks WHERE is_stopped = 0 AND json_extract(record, '$.definition') = ?1)",
+            )?;
+            Ok(statement.query_row([definition], |row| row.get(0))?)
+        })
+    }
+
+    /// The ids of the tasks that have been stopped for long enough, and for which there is no room: they are to be forgotten.
+    ///
+    /// # Errors
+    /// [`StoreError::Failed`]
+    pub fn expired_tasks(&self, now_ms: u64) -> Result<Vec<String>, StoreError> {
+        self.read("look for old tasks", |connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT id FROM (SELECT id, stopped_ms FROM tasks WHERE is_stopped = 1 ORDER BY stopped_ms DESC, number DESC LIMIT -1 OFFSET ?1)
+                 WHERE stopped_ms < ?2",
+            )?;
+            let before = to_integer(now_ms.saturating_sub(STOPPED_KEPT_MS));
+            let rows = statement.query_map((STOPPED_KEPT_COUNT, before), |row| row.get(0))?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+    }
+
+    /// Protects tasks of services against being stopped when there are too many, until then; [`None`] ends the protection.
+    ///
+    /// # Errors
+    /// [`StoreError::Failed`]
+    pub fn protect_task(&self, id: &str, until_ms: Option<u64>) -> Result<(), StoreError> {
+        self.write(Durability::Durable, "protect a task", |connection| {
+            match until_ms {
+                Some(until_ms) => connection.execute(
+                    "INSERT INTO protections (task, until_ms) VALUES (?1, ?2) ON CONFLICT (task) DO UPDATE SET until_ms = excluded.until_ms",
+                    (id, to_integer(until_ms)),
+                )?,
+                None => connection.execute("DELETE FROM protections WHERE task = ?1", [id])?,
+            };
+            Ok(())
+        })
+    }
+
+    /// Until when a task is protected, where it is at `now_ms`.
+    ///
+    /// # Errors
+    /// [`StoreError::Failed`]
+    pub fn protection(&self, id: &str, now_ms: u64) -> Result<Option<u64>, StoreError> {
+        self.read("read a task's protection", |connection| {
+            let mut statement = connection.prepare_cached("SELECT until_ms FROM protections WHERE task = ?1")?;
+            let until: Option<i64> = statement.query_row([id], |row| row.get(0)).optional()?;
+            Ok(until.map(from_integer).filter(|until| *until > now_ms))
+        })
+    }
+}
+
+fn put(connection: &Transaction<'_>, record: &TaskRecord) -> Result<(), Cause> {
+    let mut statement = connection.prepare_cached(
+        "INSERT INTO tasks (id, cluster, family, service, started_by, is_wanted, is_stopped, is_running, stopped_ms, record)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
+         ON CONFLICT (id) DO UPDATE SET is_wanted = excluded.is_wanted, is_stopped = excluded.is_stopped, is_running = excluded.is_running,
+         stopped_ms = excluded.stopped_ms, record = excluded.record",
+    )?;
+    let family = record.definition.split(':').next().unwrap_or_default();
+    let is_stopped = record.status == Status::Stopped;
+    statement.execute((
+        &record.id,
+        &record.cluster,
+        family,
+        record.service.as_ref().map(|origin| &origin.service),
+        &record.started_by,
+        record.is_wanted && !is_stopped,
+        is_stopped,
+        record.status == Status::Running,
+        record.times.stopped_ms.map(to_integer),
+        to_text(record)?,
+    ))?;
+    Ok(())
+}
+
+impl Records for Store {
+    fn put(&self, records: &[&TaskRecord]) -> Result<(), Failure> {
+        Ok(self.write(Durability::Quick, "write tasks", |connection| {
+            records.iter().try_for_each(|record| put(connection, record))
+        })?)
+    }
+
+    fn remove(&self, id: &str) -> Result<(), Failure> {
+        Ok(self.write(Durability::Quick, "remove a task", |connection| {
+            let cluster: Option<String> = connection
+                .query_row("DELETE FROM tasks WHERE id = ?1 RETURNING cluster", [id], |row| {
+                    row.get(0)
+                })
+                .optional()?;
+            connection.execute("DELETE FROM protections WHERE task = ?1", [id])?;
+            if let Some(cluster) = cluster {
+                connection.execute("DELETE FROM tags WHERE resource = ?1", [format!("task/{cluster}/{id}")])?;
+            }
+            Ok(())
+        })?)
+    }
+
+    fn unfinished(&self) -> Result<Vec<TaskRecord>, Failure> {
+        Ok(self.read("read the tasks that have not stopped", |connection| {
+            let mut statement =
+                connection.prepare_cached("SELECT record FROM tasks WHERE is_stopped = 0 ORDER BY number")?;
+            from_texts(statement.query_map([], |row| row.get(0))?)
+        })?)
+    }
+
+    fn stopped(&self, count_max: usize) -> Result<Vec<TaskRecord>, Failure> {
+        Ok(self.read("read the tasks that have stopped", |connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT record FROM (SELECT record, stopped_ms, number FROM tasks WHERE is_stopped = 1 ORDER BY stopped_ms DESC, number DESC LIMIT ?1)
+                 ORDER BY stopped_ms, number",
+            )?;
+            from_texts(statement.query_map([count_max], |row| row.get(0))?)
+        })?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::{Plan, Stop, StopCode, Times};
+
+    fn record(id: &str, definition: &str) -> TaskRecord {
+        TaskRecord {
+            id: id.to_owned(),
+            cluster: "default".to_owned(),
+            name: id.to_owned(),
+            definition: definition.to_owned(),
+            group: "g".to_owned(),
+            started_by: None,
+            service: None,
+            tags: vec![],
+            echoed: serde_json::Map::new(),
+            plan: Plan {
+                vcpu_milli: 250,
+                memory_mib: 128,
+                scratch_mib: 64,
+                hostname: None,
+                waits_for_vcpus: false,
+                time_limit_seconds: None,
+                can_execute: false,
+                network: None,
+                sysctls: vec![],
+                volumes: vec![],
+                containers: vec![],
+            },
+            is_removed_when_stopped: false,
+            is_wanted: true,
+            status: Status::Provisioning,
+            version: 1,
+            times: Times::default(),
+            stop: None,
+            clock: api::task::ClockPoints::default(),
+            origin: None,
+            network: None,
+            containers: vec![],
+            core: serde_json::Value::Null,
+        }
+    }
+
+    fn stopped(mut record: TaskRecord, stopped_ms: u64) -> TaskRecord {
+        record.status = Status::Stopped;
+        record.times.stopped_ms = Some(stopped_ms);
+        let reason = "because".to_owned();
+        record.stop = Some(Stop {
+            code: StopCode::UserInitiated,
+            reason,
+        });
+        record
+    }
+
+    fn open(directory: &tempfile::TempDir) -> Store {
+        Store::open(&directory.path().join("mote.db")).unwrap()
+    }
+
+    #[test]
+    fn records_survive_the_store() {
+        let directory = tempfile::tempdir().unwrap();
+        let (first, second) = (record("a", "web:1"), record("b", "web:2"));
+        open(&directory).put(&[&first, &second]).unwrap();
+        let store = open(&directory);
+        assert_eq!(store.unfinished().unwrap(), [first.clone(), second.clone()]);
+        let second = stopped(second, 5);
+        store.put(&[&second]).unwrap();
+        assert_eq!(store.unfinished().unwrap(), [first]);
+        assert_eq!(store.stopped(9).unwrap(), [second.clone()]);
+        assert_eq!(store.task("b").unwrap(), Some(second));
+        store.remove("b").unwrap();
+        assert_eq!(store.task("b").unwrap(), None);
+    }
+
+    #[test]
+    fn those_that_stopped_last_come_in_their_order() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = open(&directory);
+        for (id, stopped_ms) in [("a", 3), ("b", 1), ("c", 2)] {
+            store.put(&[&stopped(record(id, "web:1"), stopped_ms)]).unwrap();
+        }
+        let ids: Vec<_> = store.stopped(2).unwrap().into_iter().map(|record| record.id).collect();
+        assert_eq!(ids, ["c", "a"]);
+    }
+
+    #[test]
+    fn lists_are_filtered_and_go_on_where_they_ended() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = open(&directory);
+        let mut other = record("e", "db:1");
+        other.started_by = Some("me".to_owned());
+        let records = [
+            record("a", "web:1"),
+            record("b", "web:2"),
+            other,
+            stopped(record("d", "web:1"), 1),
+        ];
+        store.put(&records.iter().collect::<Vec<_>>()).unwrap();
+        let filter = TaskFilter {
+            cluster: "default",
+            is_wanted: true,
+            count_max: 2,
+            ..TaskFilter::default()
+        };
+        let page = store.list_tasks(&filter).unwrap();
+        assert_eq!(page.ids, ["e", "b"]);
+        let next = store
+            .list_tasks(&TaskFilter {
+                behind: page.next,
+                ..filter.clone()
+            })
+            .unwrap();
+        assert_eq!((next.ids, next.next), (vec!["a".to_owned()], None));
+        let ids = |filter| store.list_tasks(&filter).unwrap().ids;
+        assert_eq!(
+            ids(TaskFilter {
+                family: Some("web"),
+                ..filter.clone()
+            }),
+            ["b", "a"]
+        );
+        assert_eq!(
+            ids(TaskFilter {
+                started_by: Some("me"),
+                ..filter.clone()
+            }),
+            ["e"]
+        );
+        assert_eq!(
+            ids(TaskFilter {
+                is_wanted: false,
+                ..filter.clone()
+            }),
+            ["d"]
+        );
+        assert!(
+            ids(TaskFilter {
+                cluster: "other",
+                ..filter
+            })
+            .is_empty()
+        );
+        assert_eq!(store.count_tasks("default").unwrap(), (0, 3));
+        assert!(store.is_definition_used("db:1").unwrap());
+        assert!(!store.is_definition_used("db:2").unwrap());
+    }
+
+    #[test]
+    fn old_tasks_expire_when_there_are_too_many() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = open(&directory);
+        let records: Vec<_> = (0..=STOPPED_KEPT_COUNT)
+            .map(|n| stopped(record(&n.to_string(), "web:1"), n as u64))
+            .collect();
+        store.put(&records.iter().collect::<Vec<_>>()).unwrap();
+        assert!(store.expired_tasks(STOPPED_KEPT_MS).unwrap().is_empty());
+        assert_eq!(store.expired_tasks(STOPPED_KEPT_MS + 1_000_000).unwrap(), ["0"]);
+    }
+
+    #[test]
+    fn a_protection_ends() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = open(&directory);
+        store.protect_task("a", Some(10)).unwrap();
+        assert_eq!(store.protection("a", 9).unwrap(), Some(10));
+        assert_eq!(store.protection("a", 10).unwrap(), None);
+        store.protect_task("a", None).unwrap();
+        assert_eq!(store.protection("a", 9).unwrap(), None);
+    }
+}
