@@ -26,6 +26,7 @@ pub mod readiness;
 pub mod record;
 pub mod sentence;
 pub mod server;
+pub mod session;
 pub mod sizing;
 pub mod spec;
 pub mod stats;

@@ -10,7 +10,8 @@
 //!
 //! The session may end before the microVM does: the host agent was killed, or is replaced. The containers run on. The guest agent then takes
 //! a connection on [`SESSION_PORT`], says [`ToHost::Hello`] again, and gets one [`ToGuest::Resume`] with what the host has. It tells again, in order,
-//! what became of every container's process so far, then [`ToHost::Resumed`], and goes on with the streams where the host left off. Executed
+//! what became of every container's process so far (of the last one, where the container was restarted), acknowledges what it has of their input,
+//! says [`ToHost::Resumed`], and goes on with the streams where the host left off. Executed
 //! commands do not outlive the session that asked for them: they are killed. A session that ends before `Start` ends the microVM.
 //!
 //! Processes of the guest can connect to the host's ports too: the host takes one control connection.
@@ -23,7 +24,8 @@ pub const VERSION: u32 = 3;
 /// The host's vsock port for the first session.
 pub const CONTROL_PORT: u32 = 1024;
 
-/// The guest's vsock port for all further sessions; the guest agent listens when a session has ended, and takes connections from the host only.
+/// The guest's vsock port for all further sessions. The guest agent listens there from its boot on, so that nobody else does, and takes connections
+/// from the host only, the newer instead of the older. A host that comes before `Start` waits.
 pub const SESSION_PORT: u32 = 1024;
 
 /// The most bytes of one stream that were sent and not acknowledged.
@@ -31,6 +33,12 @@ pub const WINDOW_LEN: u64 = 64 << 10;
 
 /// The first number for a process that is executed in a container; containers' own have lower ones.
 pub const EXECUTED_FIRST: u32 = 1 << 16;
+
+/// The most processes of a container that are listed.
+pub const LISTED_MAX: usize = 512;
+
+/// The most bytes of a listed process's command.
+pub const LISTED_COMMAND_LEN_MAX: usize = 512;
 
 /// The most containers of a microVM.
 pub const CONTAINERS_MAX: usize = 10;
@@ -104,6 +112,13 @@ pub enum ToGuest {
         /// Comes back with the answer.
         request: u32,
     },
+    /// Tell what runs in a container, with [`ToHost::Listed`].
+    List {
+        /// Comes back with the answer.
+        request: u32,
+        /// The container's name.
+        container: String,
+    },
     /// Unmount, then end the microVM.
     Shutdown,
 }
@@ -156,6 +171,13 @@ pub enum ToHost {
         /// What each container uses, by name.
         containers: Vec<Usage>,
     },
+    /// What [`ToGuest::List`] asked for.
+    Listed {
+        /// As it was asked.
+        request: u32,
+        /// Its processes, those with the lowest numbers first, at most [`LISTED_MAX`]; none where the container does not run.
+        processes: Vec<ListedProcess>,
+    },
     /// The guest agent cannot go on: the whole task has failed.
     Failed {
         /// What was attempted, on what, and why it failed: one sentence for a person.
@@ -205,6 +227,26 @@ pub struct Usage {
     pub network_received_packets: u64,
     /// Packets that it sent.
     pub network_sent_packets: u64,
+}
+
+/// A process in a container (proc_pid_stat(5)).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ListedProcess {
+    /// Its number, as the container has it.
+    pub pid: u32,
+    /// That of its parent; 0 where the parent is outside.
+    pub parent: u32,
+    /// Its effective user's number.
+    pub uid: u32,
+    /// Its resident memory, in bytes.
+    pub memory_bytes: u64,
+    /// CPU time that it used, in microseconds.
+    pub cpu_us: u64,
+    /// How long ago it began, in microseconds.
+    pub age_us: u64,
+    /// Its program and arguments, at most [`LISTED_COMMAND_LEN_MAX`] bytes; of one without, the kernel's name for it.
+    pub command: Vec<String>,
 }
 
 /// A process to be run in a container that runs: it gets the container's namespaces, cgroup, capabilities and limits.

@@ -2,7 +2,7 @@
 //!
 //! Types and their bounded encoding, nothing else: no socket is opened and no decision taken here.
 //! Start at [`frame`] for the encoding, then [`guest`] (agent ⇄ init, over vsock) and [`vmm`] (agent ⇄ vmm, over a unix socket).
-//! [`usual`] are the values that most messages carry.
+//! [`window`] is the logic of a stream's two ends; [`usual`] are the values that most messages carry.
 
 #![forbid(unsafe_code)]
 
@@ -10,3 +10,4 @@ pub mod frame;
 pub mod guest;
 pub mod usual;
 pub mod vmm;
+pub mod window;

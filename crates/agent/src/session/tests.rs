@@ -1,0 +1,1 @@
+//! Tests of a session against a guest agent that is a few lines.
