@@ -4,14 +4,18 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Ipv4Addr, Shutdown, TcpListener};
 use std::os::unix::fs::FileExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread::{self, JoinHandle};
 
 use protocol::guest::CONTROL_PORT;
 use protocol::vmm::{Device, ExitCode, GUEST_CID, Shape, standing};
 use tempfile::TempDir;
+use tests::command::ran;
 use tests::patience::until;
 
 use crate::fixture::installed;
@@ -29,20 +33,77 @@ const FILLED_KIB: u64 = 96 << 10;
 /// The size of a writable disk, in bytes.
 const DISK_LEN: u64 = 1 << 20;
 
+/// What goes over each network interface and back, in bytes.
+const TALK_LEN: usize = 8 << 20;
+
 /// The slots of the late devices.
 mod late {
-    pub const VSOCK: u8 = 6;
+    pub const VSOCK: u8 = 14;
     pub const RNG: u8 = 7;
     pub const FILE: u8 = 8;
     pub const CONCATENATION: u8 = 9;
     pub const COPY: u8 = 10;
     pub const PMEM: u8 = 11;
-    pub const MEMORY: u8 = 12;
+    pub const NETWORK: u8 = 12;
+    pub const MEMORY: u8 = 13;
     pub const BALLOON: u8 = 15;
 }
 
 /// What the guest tells: values by slot and name.
 type Facts = BTreeMap<(u8, String), String>;
+
+/// The host's side of the interface in `slot`; its name and its addresses are made of the slot's number. Removed when dropped.
+struct Tap {
+    slot: u8,
+    talk: Option<JoinHandle<()>>,
+}
+
+impl Tap {
+    fn make(slot: u8) -> Self {
+        let name = tap_name(slot);
+        ip(&format!("tuntap add name {name} mode tap vnet_hdr"));
+        let mut tap = Self { slot, talk: None };
+        ip(&format!("address add 10.77.{slot}.1/24 dev {name}"));
+        ip(&format!("link set {name} up"));
+        let listener = TcpListener::bind((Ipv4Addr::new(10, 77, slot, 1), 7777)).unwrap();
+        tap.talk = Some(thread::spawn(move || talk(&listener)));
+        tap
+    }
+
+    fn check(mut self, facts: &Facts, address: &str) {
+        check(facts, self.slot, "driver", "virtio_net");
+        check(facts, self.slot, "address", address);
+        check(facts, self.slot, "received", &TALK_LEN.to_string());
+        self.talk.take().unwrap().join().unwrap();
+    }
+}
+
+impl Drop for Tap {
+    fn drop(&mut self) {
+        ip(&format!("link delete {}", tap_name(self.slot)));
+    }
+}
+
+fn tap_name(slot: u8) -> String {
+    format!("tap-{slot}")
+}
+
+fn ip(arguments: &str) {
+    let _ = ran(Command::new("ip").args(arguments.split(' ')), b"")
+        .unwrap()
+        .ended_with(0);
+}
+
+/// Sends the guest something, and gets it back.
+fn talk(listener: &TcpListener) {
+    let mut guest = listener.accept().unwrap().0;
+    let said: Vec<u8> = (0..=250).cycle().take(TALK_LEN).collect();
+    guest.write_all(&said).unwrap();
+    guest.shutdown(Shutdown::Write).unwrap();
+    let mut heard = Vec::new();
+    guest.read_to_end(&mut heard).unwrap();
+    assert!(heard == said, "what came back is not what was sent");
+}
 
 /// A clone with a device of each kind in a slot that its template knows nothing of.
 struct Clone {
@@ -62,6 +123,10 @@ fn file(directory: &Path, name: &str, text: &str, len: u64) -> PathBuf {
 
 fn shape(directory: &Path) -> Shape {
     let file = |name, text, len| file(directory, name, text, len);
+    let network = |slot| Device::Network {
+        tap: tap_name(slot),
+        mac: [2, 0, 0, 0, 0, slot],
+    };
     let vsock = |guest_cid, name| Device::Vsock {
         guest_cid,
         socket: directory.join(name),
@@ -95,6 +160,8 @@ fn shape(directory: &Path) -> Shape {
                 parts: vec![file("three", "window 1", 4096), file("four", "window 2", 50_000)],
             },
         ),
+        (standing::NETWORK, network(standing::NETWORK)),
+        (late::NETWORK, network(late::NETWORK)),
         (late::MEMORY, Device::Memory { mib: LATE_MEMORY_MIB }),
         (late::BALLOON, Device::Balloon),
     ];
@@ -173,12 +240,17 @@ fn check_disks(facts: &Facts, directory: &Path) {
 
 #[test]
 fn every_kind_of_device_works_in_a_slot_that_was_empty_in_the_template() {
+    let taps = [standing::NETWORK, late::NETWORK].map(Tap::make);
     let mut clone = Clone::start();
     let facts = clone.facts_up_to("filled");
     check(&facts, late::VSOCK, "driver", "vmw_vsock_virtio_transport");
     let random = &facts[&(late::RNG, "bytes".to_owned())];
     assert!(random.len() == 32 && random.trim_matches('0').len() > 8, "{random}");
     check_disks(&facts, clone.directory.path());
+    // The template's driver has read an address that is nobody's; a late one reads its own.
+    let [standing, late] = taps;
+    standing.check(&facts, "02:00:00:00:00:00");
+    late.check(&facts, "02:00:00:00:00:0c");
     check(&facts, late::PMEM, "driver", "virtio_pmem");
     check(&facts, late::PMEM, "first", "window 1");
     check(&facts, late::PMEM, "second", "window 2");

@@ -99,6 +99,12 @@ pub enum ActivateError {
         /// What it was given.
         count: usize,
     },
+    /// What stands behind the device does not take what was agreed on.
+    #[error("what stands behind the device refuses what the driver has agreed on")]
+    Backend {
+        /// The system's answer.
+        source: io::Error,
+    },
     /// A descriptor that the worker needs could not be had.
     #[error("cannot duplicate a descriptor for the device's worker")]
     Duplicate {

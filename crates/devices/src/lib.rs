@@ -17,6 +17,7 @@ pub mod slots;
 pub mod balloon;
 pub mod block;
 pub mod memory;
+pub mod net;
 pub mod pmem;
 pub mod rng;
 pub mod serial;

@@ -19,6 +19,8 @@ pub mod growth;
 pub mod guest;
 pub mod kernel_log;
 pub mod mount;
+pub mod netlink;
+pub mod network;
 pub mod poller;
 pub mod ready;
 pub mod relay;

@@ -265,14 +265,14 @@ mod tests {
     const MINIMAL: &str = r#"{
         "origin": {"boot": {"kernel": "/k", "initramfs": "/i"}}, "control": {"descriptor": 3},
         "shape": {"vcpus": 1, "growth_mib": 0, "slots": {
-            "0": {"vsock": {"guest_cid": 3, "socket": "/v"}}, "2": {"block_concatenation": {"parts": ["/a", "/b"]}}, "6": "rng"}}
+            "0": {"vsock": {"guest_cid": 3, "socket": "/v"}}, "2": {"block_concatenation": {"parts": ["/a", "/b"]}}, "7": "rng"}}
     }"#;
 
     #[test]
     fn a_config_is_read_back_as_written() {
         let config: Config = serde_json::from_str(MINIMAL).unwrap();
         let shape = config.shape.as_ref().unwrap();
-        assert_eq!(shape.slots.keys().copied().collect::<Vec<_>>(), [0, 2, 6]);
+        assert_eq!(shape.slots.keys().copied().collect::<Vec<_>>(), [0, 2, 7]);
         let again = serde_json::from_str(&serde_json::to_string(&config).unwrap()).unwrap();
         assert_eq!(config, again);
     }

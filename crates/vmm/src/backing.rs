@@ -9,6 +9,7 @@ use devices::block::Block;
 use devices::block::backend::{
     Backend, Concatenation, ConcatenationError, CopyOnWrite, CopyOnWriteError, Part, RawFile, RawFileError,
 };
+use devices::net::Net;
 use devices::rng::Rng;
 use devices::serial::Serial;
 use devices::vsock::Vsock;
@@ -16,6 +17,7 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 
 use crate::host_side::NeighbouringSockets;
 use crate::socket::{self, BoundPath, SocketError};
+use crate::tap;
 
 /// The most that a guest can write to its serial port, in bytes, so that it cannot fill the host's disk.
 pub const SERIAL_BYTES_MAX: u64 = 64 << 20;
@@ -66,6 +68,14 @@ pub enum BackingError {
     /// The device's socket cannot be had.
     #[error("cannot serve the guest's sockets")]
     Socket(#[from] SocketError),
+    /// The interface is not there, or may not be used.
+    #[error("cannot use the TAP interface {name}")]
+    Tap {
+        /// The interface.
+        name: String,
+        /// The system's answer.
+        source: io::Error,
+    },
     /// The device lacks a resource of the system.
     #[error("cannot make a {what}")]
     Device {
@@ -154,6 +164,18 @@ pub fn copy_on_write(base: &Path, directory: &Path) -> Result<Block, BackingErro
         source,
     })?;
     Ok(Block::new(Backend::CopyOnWrite(disk), ""))
+}
+
+/// A network interface whose other end is the TAP interface `name`.
+///
+/// # Errors
+/// Where that is not there, or may not be used.
+pub fn network(name: &str, mac: [u8; 6]) -> Result<Net, BackingError> {
+    let tap = tap::open(name).map_err(|source| BackingError::Tap {
+        name: name.to_owned(),
+        source,
+    })?;
+    Ok(Net::new(mac, tap))
 }
 
 /// A source of the host's entropy.
@@ -274,6 +296,11 @@ mod tests {
         copy_on_write(&base, folder.path()).unwrap();
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
         check(copy_on_write(&base, &base), "directory for a nameless file");
+    }
+
+    #[test]
+    fn a_missing_interface_is_named() {
+        check(network("mote-none", [2; 6]), "TAP interface mote-none: No such device");
     }
 
     #[test]

@@ -167,6 +167,7 @@ fn fits(slot: u8, device: &Device) -> bool {
         standing::PMEM => matches!(device, Device::Pmem { .. }),
         standing::DISK => matches!(device, Device::BlockConcatenation { .. }),
         standing::SCRATCH => matches!(device, Device::BlockCopyOnWrite { .. } | Device::BlockFile { .. }),
+        standing::NETWORK => matches!(device, Device::Network { .. }),
         standing::MEMORY | standing::BALLOON => false,
         _ => true,
     }
@@ -179,7 +180,7 @@ mod tests {
 
     /// A valid configuration in which `from` is replaced by `to`; gives the error's whole sentence.
     fn check(from: &str, to: &str) -> Result<Config, String> {
-        let valid = r#"{"origin":{"boot":{"kernel":"/k","initramfs":"/i"}},"shape":{"vcpus":1,"growth_mib":64,"slots":{"6":"rng"}},
+        let valid = r#"{"origin":{"boot":{"kernel":"/k","initramfs":"/i"}},"shape":{"vcpus":1,"growth_mib":64,"slots":{"7":"rng"}},
             "control":{"path":"/c"}}"#;
         assert!(valid.contains(from));
         parse(valid.replace(from, to).as_bytes()).map_err(|error| format!("{:#}", anyhow::Error::from(error)))
@@ -222,14 +223,14 @@ mod tests {
         check_refused("64", "98306", "98306 MiB");
         check_refused("64", "3", "multiples of 2");
         let host = "\"7\":{\"vsock\":{\"guest_cid\":2,\"socket\":\"/v\"}}";
-        check_refused("\"6\":\"rng\"", host, "context id 2");
+        check_refused("\"7\":\"rng\"", host, "context id 2");
         check_refused(
-            "\"6\":\"rng\"",
+            "\"7\":\"rng\"",
             &host.replace('7', "0").replace('2', "9"),
             "context id 9 at slot 0",
         );
-        check_refused("\"6\"", "\"16\"", "slots 0 to 15");
-        check_refused("\"6\"", "\"2\"", "another device in slot 2");
+        check_refused("\"7\"", "\"16\"", "slots 0 to 15");
+        check_refused("\"7\"", "\"2\"", "another device in slot 2");
         check_refused("\"rng\"", "{\"memory\":{\"mib\":16386}}", "16386 MiB");
     }
 

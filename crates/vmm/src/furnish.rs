@@ -6,6 +6,7 @@ use std::sync::Arc;
 use devices::balloon::Balloon;
 use devices::device::VirtioDevice;
 use devices::interrupt::Line;
+use devices::net::Net;
 use devices::slots::{PlugError, SavedSlot, SlotIndex, Slots};
 use kvm_ioctls::VmFd;
 use protocol::vmm::{Device, GUEST_CID, Shape, standing};
@@ -149,7 +150,7 @@ fn named(shape: &Shape, drivers: Drivers<'_>, space: &mut Space<'_>) -> Result<V
         _ => None,
     };
     let unused = unused.iter().map(|device| (standing::VSOCK, device));
-    let mut made = Vec::with_capacity(shape.slots.len() + 3);
+    let mut made = Vec::with_capacity(shape.slots.len() + 4);
     for (number, device) in shape.slots.iter().map(|(&slot, device)| (slot, device)).chain(unused) {
         let mut one = open(number, device, space)?;
         one.is_backed = true;
@@ -173,6 +174,7 @@ fn open(number: u8, device: &Device, space: &mut Space<'_>) -> Result<Made, Furn
         Device::Pmem { parts } => Box::new(space.pmem_device(slot(number), &backing::open_parts(parts)?)?),
         Device::Memory { mib } => Box::new(space.memory_device(slot(number), *mib)?),
         Device::Balloon => Box::new(Balloon::new(space.pages())),
+        Device::Network { tap, mac } => Box::new(backing::network(tap, *mac)?),
         Device::Rng => Box::new(backing::rng()?),
     };
     Ok(Made::new(number, device))
@@ -188,6 +190,9 @@ fn unnamed(named: &[Made], space: &mut Space<'_>) -> Result<Vec<Made>, FurnishEr
     }
     if is_missing(standing::DISK) {
         made.push(Made::new(standing::DISK, Box::new(backing::placeholder()?)));
+    }
+    if is_missing(standing::NETWORK) {
+        made.push(Made::new(standing::NETWORK, Box::new(Net::unconnected())));
     }
     Ok(made)
 }

@@ -23,6 +23,7 @@ mod furnish;
 mod host_side;
 mod memory;
 mod space;
+mod tap;
 mod touched;
 
 mod bus;

@@ -4,7 +4,7 @@ pub mod buffers;
 pub mod server;
 
 use std::num::Wrapping;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{Ordering, fence};
 
 use event_manager::{EventOps, EventSet, Events};
 use thiserror::Error;
@@ -16,6 +16,8 @@ use vmm_sys_util::eventfd::EventFd;
 pub struct Ring {
     queue: Queue,
     kick: EventFd,
+    /// How many chains were completed since the driver's wish for an interrupt was read.
+    completed: Wrapping<u16>,
 }
 
 /// The driver's ring makes no sense; nothing can be served from it before a reset.
@@ -31,7 +33,11 @@ pub type Chain<'m> = DescriptorChain<&'m GuestMemoryMmap>;
 
 impl Ring {
     pub(crate) fn new(queue: Queue, kick: EventFd) -> Self {
-        Self { queue, kick }
+        Self {
+            queue,
+            kick,
+            completed: Wrapping(0),
+        }
     }
 
     /// How many chains the driver can have made available at once.
@@ -101,7 +107,7 @@ impl Ring {
         }
     }
 
-    /// Undoes the last [`Ring::next`]; only the chain that was not completed may be put back.
+    /// Undoes the last [`Ring::next`]; only a chain that was not completed, nor any behind it, may be put back.
     pub fn put_back(&mut self) {
         self.queue.go_to_previous_position();
     }
@@ -112,7 +118,36 @@ impl Ring {
     ///
     /// When the head lies outside the ring, as a driver can write it.
     pub fn complete(&mut self, memory: &GuestMemoryMmap, head: u16, written: u32) -> Result<(), BrokenRing> {
+        self.completed += 1;
         Ok(self.queue.add_used(memory, head, written)?)
+    }
+
+    /// Hands several chains back, so that the driver sees all of them or none: each with its head and how many bytes of it were filled.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::complete`].
+    pub fn complete_together(&mut self, memory: &GuestMemoryMmap, chains: &[(u16, u32)]) -> Result<(), BrokenRing> {
+        let Some((&(last, written), others)) = chains.split_last() else {
+            return Ok(());
+        };
+        for &(head, written) in others {
+            if head >= self.queue.size() {
+                return Err(virtio_queue::Error::InvalidDescriptorIndex.into());
+            }
+            // An entry is a head and a length (virtio 1.2, 2.7.8). The index, which the last chain moves, makes them all valid.
+            let entry = u64::from(self.queue.next_used() % self.queue.size());
+            let place = GuestAddress(self.queue.used_ring())
+                .checked_add(4 + 8 * entry)
+                .ok_or(virtio_queue::Error::AddressOverflow)?;
+            let bytes = (u64::from(written) << 32 | u64::from(head)).to_le_bytes();
+            memory
+                .write_slice(&bytes, place)
+                .map_err(virtio_queue::Error::GuestMemory)?;
+            self.queue.set_next_used(self.queue.next_used().wrapping_add(1));
+            self.completed += 1;
+        }
+        self.complete(memory, last, written)
     }
 
     /// Whether the driver wants to be interrupted for what was completed since the last call.
@@ -121,7 +156,18 @@ impl Ring {
     ///
     /// When the driver's wish cannot be read.
     pub fn wants_interrupt(&mut self, memory: &GuestMemoryMmap) -> Result<bool, BrokenRing> {
-        Ok(self.queue.needs_notification(memory)?)
+        let completed = std::mem::take(&mut self.completed);
+        if !self.queue.event_idx_enabled() {
+            return Ok(self.queue.needs_notification(memory)?);
+        }
+        // What was completed has to be seen before the wish is read, or both sides wait (virtio 1.2, 2.7.7.2).
+        fence(Ordering::SeqCst);
+        let place = GuestAddress(self.queue.avail_ring())
+            .checked_add(4 + 2 * u64::from(self.queue.size()))
+            .ok_or(virtio_queue::Error::AddressOverflow)?;
+        let wished: u16 = memory.read_obj(place).map_err(virtio_queue::Error::GuestMemory)?;
+        let next = Wrapping(self.queue.next_used());
+        Ok(next - Wrapping(u16::from_le(wished)) - Wrapping(1) < completed)
     }
 }
 

@@ -11,6 +11,7 @@ const EMPTY_NAMES: [&str; 3] = ["utils", "common", "helpers"];
 /// The files that may hold `unsafe` because they talk to the kernel.
 const UNSAFE_FILES: &[&str] = &[
     "crates/devices/src/block/backend/vectored.rs",
+    "crates/devices/src/net/vectored.rs",
     "crates/init/src/sys/bpf.rs",
     "crates/init/src/sys/doorbell.rs",
     "crates/init/src/sys/ioctl.rs",
@@ -22,6 +23,7 @@ const UNSAFE_FILES: &[&str] = &[
     "crates/vmm/src/kick.rs",
     "crates/vmm/src/memory.rs",
     "crates/vmm/src/socket.rs",
+    "crates/vmm/src/tap.rs",
     "crates/vmm/src/x86_64/state.rs",
     "tests/src/bin/kernel_check/system.rs",
 ];

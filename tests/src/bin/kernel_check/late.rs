@@ -6,6 +6,7 @@
 use std::fs::{self, File};
 use std::hint::black_box;
 use std::io::{self, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
@@ -14,6 +15,7 @@ use std::time::Duration;
 use protocol::guest::{CONTROL_PORT, DOORBELL_BOOTED, DOORBELL_SHUTDOWN};
 use protocol::vmm::{SLOTS, standing};
 
+use crate::netlink;
 use crate::system::{self, Doorbell};
 
 /// The argument that asks for this.
@@ -24,6 +26,9 @@ const WRITTEN: (&[u8; 16], u64) = (b"from the guest!\n", 16 << 10);
 
 /// How much memory is filled: more than the guest booted with.
 const FILLED_MIB: usize = 96;
+
+/// Where the host listens behind each interface.
+const TALK_PORT: u16 = 7777;
 
 /// Where the second part of a disk or window of two parts begins.
 const SECOND_PART: u64 = 4096;
@@ -51,7 +56,19 @@ pub fn run() -> io::Result<()> {
         fs::write(device.join("driver/unbind"), name.as_encoded_bytes())?;
     }
     let late = (usize::from(standing::FIRST_FREE)..SLOTS).filter(|slot| bitmap >> slot & 1 == 1);
-    let bound: Vec<Plugged> = late.map(bind).collect::<io::Result<_>>()?;
+    let mut bound: Vec<Plugged> = late.map(bind).collect::<io::Result<_>>()?;
+    // The one standing device that is told to its driver only now.
+    let network = usize::from(standing::NETWORK);
+    if bitmap >> network & 1 == 1 {
+        let directory = virtio_device(&slot_directory(network))?;
+        bound.insert(
+            0,
+            Plugged {
+                slot: network,
+                directory,
+            },
+        );
+    }
     let mut host = File::from(system::connect_to_host(CONTROL_PORT)?);
     for device in &bound {
         if let Err(error) = use_device(device, memory_before, &mut host) {
@@ -113,6 +130,14 @@ fn use_device(device: &Plugged, memory_before: usize, host: &mut File) -> io::Re
             }
             Ok(())
         }
+        "virtio_net" => {
+            let interface = child(&device.directory.join("net"), "eth")?;
+            let address = fs::read_to_string(interface.join("address"))?;
+            tell("address", address.trim())?;
+            let index = fs::read_to_string(interface.join("ifindex"))?;
+            let index = index.trim().parse().map_err(io::Error::other)?;
+            tell("received", &talk(device.slot, index)?.to_string())
+        }
         "virtio_pmem" => {
             let bus = child(&device.directory, "ndbus")?;
             // Probed in the background: this file is read when that is done.
@@ -132,6 +157,19 @@ fn use_device(device: &Plugged, memory_before: usize, host: &mut File) -> io::Re
         }
         _ => Ok(()),
     }
+}
+
+/// Sends the host back what it sends over the interface in `slot`, with this index; how much that was. The addresses are made of the slot's number.
+fn talk(slot: usize, index: u32) -> io::Result<usize> {
+    let slot = u8::try_from(slot).map_err(io::Error::other)?;
+    let place = [10, 77, slot];
+    netlink::set_interface_up(index, [2, 0, 10, 77, slot, 2], [place[0], place[1], place[2], 2])?;
+    let mut host = TcpStream::connect(SocketAddr::from(([place[0], place[1], place[2], 1], TALK_PORT)))?;
+    let mut all = Vec::new();
+    host.read_to_end(&mut all)?;
+    host.write_all(&all)?;
+    host.shutdown(Shutdown::Write)?;
+    Ok(all.len())
 }
 
 /// Tells how both parts of a disk or window begin.

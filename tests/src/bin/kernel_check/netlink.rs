@@ -63,6 +63,21 @@ pub fn create_interface(name: &str, kind: &str, parent: Option<u32>) -> io::Resu
     request(libc::NETLINK_ROUTE, &message(NEW_LINK, ACKNOWLEDGE | CREATE, &body))
 }
 
+/// Gives the interface with this index its hardware address, brings it up, and gives it an address whose network is the first three bytes.
+pub fn set_interface_up(index: u32, hardware: [u8; 6], address: [u8; 4]) -> io::Result<()> {
+    const NEW_LINK: u16 = 16;
+    const NEW_ADDRESS: u16 = 20;
+    // struct ifinfomsg: family and type, index, flags and which of them change.
+    let mut body = [[0; 4], index.to_ne_bytes(), [1, 0, 0, 0], [1, 0, 0, 0]].concat();
+    body.extend(attribute(1, &hardware));
+    request(libc::NETLINK_ROUTE, &message(NEW_LINK, ACKNOWLEDGE, &body))?;
+    // struct ifaddrmsg: family, prefix, flags, scope, index.
+    let mut body = [[2, 24, 0, 0], index.to_ne_bytes()].concat();
+    body.extend(attribute(2, &address));
+    body.extend(attribute(1, &address));
+    request(libc::NETLINK_ROUTE, &message(NEW_ADDRESS, ACKNOWLEDGE | CREATE, &body))
+}
+
 /// Asks for the generation of nftables' rules.
 pub fn nftables_generation() -> io::Result<()> {
     request(libc::NETLINK_NETFILTER, &message(NFTABLES << 8 | 16, 0, &[0; 4]))
