@@ -18,6 +18,7 @@ pub mod http;
 pub mod images;
 pub mod launch;
 pub mod lifecycle;
+pub mod logs;
 pub mod names;
 pub mod output;
 pub mod pool;
