@@ -1,0 +1,247 @@
+//! The bridge that all guests' interfaces are ports of: the guests' gateway.
+
+use std::fs;
+use std::io;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::program::{self, ProgramError};
+use crate::subnet::{Subnet, mac, mac_text};
+
+/// The packet size of Ethernet, in bytes: what a bridge has where nothing says otherwise.
+const MTU_USUAL: u16 = 1500;
+
+/// What every IPv4 network carries (RFC 791), in bytes.
+const MTU_MIN: u16 = 576;
+
+/// Why there is no bridge.
+#[derive(Debug, thiserror::Error)]
+pub enum BridgeError {
+    /// A program failed.
+    #[error(transparent)]
+    Program(#[from] ProgramError),
+    /// All networks that are tried are in use.
+    #[error("this host has routes into every network that tasks could have; name a free one with --network-subnet")]
+    NoSubnet,
+    /// The host has the network.
+    #[error("this host has a route into {subnet}, which overlaps with the tasks' network {wanted}")]
+    Overlap {
+        /// What the host has.
+        subnet: Subnet,
+        /// What was wanted.
+        wanted: Subnet,
+    },
+    /// Guests are in another network.
+    #[error("tasks run in the network {before}, so it cannot become {wanted}; stop them first")]
+    InUse {
+        /// Where they are.
+        before: Subnet,
+        /// What was wanted.
+        wanted: Subnet,
+    },
+    /// A setting of the kernel.
+    #[error("cannot write the kernel's setting {}", path.display())]
+    Setting {
+        /// The file.
+        path: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
+}
+
+/// A bridge that is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bridge {
+    /// Its name.
+    pub name: String,
+    /// The network behind it.
+    pub subnet: Subnet,
+    /// The largest packet, in bytes: as large as the host's way out takes.
+    pub mtu: u16,
+}
+
+/// A route, as `ip` shows it.
+#[derive(Debug, Deserialize)]
+struct Route {
+    dst: String,
+    #[serde(default)]
+    dev: Option<String>,
+}
+
+/// An interface's address, as `ip` shows it.
+#[derive(Debug, Deserialize)]
+struct Interface {
+    #[serde(default)]
+    addr_info: Vec<Address>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Address {
+    local: Ipv4Addr,
+    prefixlen: u8,
+}
+
+impl Bridge {
+    /// Makes the bridge `name`, or takes over the one that an earlier process left, with its network where none is `wanted`. Its second address is
+    /// `metadata`. Where it `has_guests`, its network stays.
+    ///
+    /// # Errors
+    /// [`BridgeError`]
+    pub async fn make(
+        name: &str,
+        wanted: Option<Subnet>,
+        metadata: Ipv4Addr,
+        has_guests: bool,
+    ) -> Result<Self, BridgeError> {
+        let routes = routes().await?;
+        let before = network_of(name).await;
+        let subnet = choose(&routes, name, wanted, before)?;
+        let mtu = way_out(&routes).map_or(MTU_USUAL, mtu_of);
+        if let Some(before) = before.filter(|before| *before != subnet) {
+            if has_guests {
+                return Err(BridgeError::InUse { before, wanted: subnet });
+            }
+            remove(name).await?;
+        }
+        if !exists(name) {
+            // Its hardware address would otherwise be that of one of its ports, and change as they come and go.
+            let hardware = mac_text(mac(subnet.gateway()));
+            let line = format!(
+                "link add name {name} address {hardware} type bridge stp_state 0 forward_delay 0 mcast_snooping 0\n"
+            );
+            program::ip("make the bridge", &line).await?;
+        }
+        // Guests have no IPv6 address, and whoever has none must not be talked to.
+        set(&format!("net/ipv6/conf/{name}/disable_ipv6"), "1").or_else(where_absent)?;
+        // So that a connection of this host's to 127.0.0.1 can lead to a guest. The packet filter sees to it that none comes back that way.
+        set(&format!("net/ipv4/conf/{name}/route_localnet"), "1")?;
+        let gateway = subnet.gateway();
+        let prefix = subnet.prefix();
+        let lines = format!(
+            "address replace {gateway}/{prefix} dev {name}\naddress replace {metadata}/32 dev {name} scope link\nlink set dev {name} mtu {mtu} up\n"
+        );
+        program::ip("set the bridge up", &lines).await?;
+        set("net/ipv4/ip_forward", "1")?;
+        Ok(Self {
+            name: name.to_owned(),
+            subnet,
+            mtu,
+        })
+    }
+}
+
+/// Removes the bridge `name`; there may be none.
+///
+/// # Errors
+/// [`ProgramError`]
+pub async fn remove(name: &str) -> Result<(), ProgramError> {
+    if !exists(name) {
+        return Ok(());
+    }
+    program::ip("remove the bridge", &format!("link delete dev {name}\n")).await
+}
+
+fn exists(name: &str) -> bool {
+    Path::new("/sys/class/net").join(name).exists()
+}
+
+fn where_absent(error: BridgeError) -> Result<(), BridgeError> {
+    match &error {
+        BridgeError::Setting { source, .. } if source.kind() == io::ErrorKind::NotFound => Ok(()),
+        _ => Err(error),
+    }
+}
+
+fn set(name: &str, value: &str) -> Result<(), BridgeError> {
+    let path = Path::new("/proc/sys").join(name);
+    if fs::read_to_string(&path).is_ok_and(|now| now.trim() == value) {
+        return Ok(());
+    }
+    fs::write(&path, value).map_err(|source| BridgeError::Setting { path, source })
+}
+
+async fn routes() -> Result<Vec<Route>, ProgramError> {
+    let shown = program::ip_show("show the routes", &["-4", "route", "show", "table", "all"]).await?;
+    serde_json::from_slice(&shown).map_err(|source| ProgramError::Answer { program: "ip", source })
+}
+
+/// The network of the interface `name`, if there is one with a network.
+async fn network_of(name: &str) -> Option<Subnet> {
+    let shown = program::ip_show("show the bridge", &["-4", "address", "show", "dev", name]).await;
+    let interfaces: Vec<Interface> = serde_json::from_slice(&shown.ok()?).ok()?;
+    let mut addresses = interfaces.iter().flat_map(|interface| &interface.addr_info);
+    addresses
+        .find(|address| address.prefixlen < 32)
+        .map(|address| Subnet::around(address.local, address.prefixlen))
+}
+
+/// The network to be had: the wanted one, the one that the bridge has, or a free one.
+fn choose(routes: &[Route], name: &str, wanted: Option<Subnet>, before: Option<Subnet>) -> Result<Subnet, BridgeError> {
+    let others = routes.iter().filter(|route| route.dev.as_deref() != Some(name));
+    let taken: Vec<Subnet> = others.filter_map(|route| network(&route.dst)).collect();
+    if let Some(wanted) = wanted {
+        return match taken.iter().find(|other| other.overlaps(wanted)) {
+            Some(&subnet) => Err(BridgeError::Overlap { subnet, wanted }),
+            None => Ok(wanted),
+        };
+    }
+    match before {
+        Some(before) if !taken.iter().any(|other| other.overlaps(before)) => Ok(before),
+        _ => Subnet::free(&taken).ok_or(BridgeError::NoSubnet),
+    }
+}
+
+/// Where a route leads: a network or one address; `None` for the default route.
+fn network(destination: &str) -> Option<Subnet> {
+    let (address, prefix) = destination.split_once('/').unwrap_or((destination, "32"));
+    let prefix = prefix.parse().ok().filter(|prefix| *prefix > 0)?;
+    Some(Subnet::around(address.parse().ok()?, prefix))
+}
+
+/// The interface by which the host reaches everything else.
+fn way_out(routes: &[Route]) -> Option<&str> {
+    routes.iter().find(|route| route.dst == "default")?.dev.as_deref()
+}
+
+fn mtu_of(interface: &str) -> u16 {
+    let path = Path::new("/sys/class/net").join(interface).join("mtu");
+    let mtu = fs::read_to_string(path).ok().and_then(|text| text.trim().parse().ok());
+    mtu.unwrap_or(MTU_USUAL).clamp(MTU_MIN, MTU_USUAL)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn route(dst: &str, dev: &str) -> Route {
+        Route {
+            dst: dst.to_owned(),
+            dev: Some(dev.to_owned()),
+        }
+    }
+
+    #[test]
+    fn the_bridge_keeps_its_network_unless_the_host_has_it() {
+        let routes = [
+            route("default", "eth0"),
+            route("10.0.0.0/24", "eth0"),
+            route("172.30.224.0/20", "mote0"),
+        ];
+        let before = Some("172.30.224.0/20".parse().unwrap());
+        assert_eq!(choose(&routes, "mote0", None, before).unwrap(), before.unwrap());
+        assert_ne!(choose(&routes, "mote1", None, before).unwrap(), before.unwrap());
+        let wanted = "10.0.0.0/16".parse().unwrap();
+        let error = choose(&routes, "mote0", Some(wanted), before).unwrap_err();
+        assert!(error.to_string().contains("a route into 10.0.0.0/24"), "{error}");
+    }
+
+    #[test]
+    fn a_default_route_is_no_network_and_a_host_route_is_one() {
+        assert_eq!(network("default"), None);
+        assert_eq!(network("0.0.0.0/0"), None);
+        assert_eq!(network("10.1.2.3").unwrap().to_string(), "10.1.2.3/32");
+        assert_eq!(way_out(&[route("10.0.0.0/8", "a"), route("default", "b")]), Some("b"));
+    }
+}

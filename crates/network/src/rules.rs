@@ -1,0 +1,235 @@
+//! What the packet filter is told, as text for `nft -f -`: two tables of our own, and nothing else is ever touched.
+//!
+//! `inet mote` translates addresses and says who may talk to whom; `bridge mote` makes sure that who talks is who it says it is. Guests
+//! are elements of a set, published ports elements of maps: rules do not change while guests come and go.
+
+use std::fmt::Write as _;
+use std::net::Ipv4Addr;
+
+use crate::ports::Published;
+use crate::subnet::{Subnet, mac, mac_text};
+use crate::taps::{TAP_PREFIX, tap_name};
+
+/// What the rules are about.
+#[derive(Clone, Debug)]
+pub struct Place<'a> {
+    /// The bridge.
+    pub bridge: &'a str,
+    /// The network behind it.
+    pub subnet: Subnet,
+    /// The address of the bridge's at which a guest asks about itself; TCP port 80.
+    pub metadata: Ipv4Addr,
+}
+
+/// A guest's address, and what is published of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Guest<'a> {
+    /// Its address.
+    pub address: Ipv4Addr,
+    /// Its ports.
+    pub ports: &'a [Published],
+}
+
+/// Both tables with these guests, in place of what was there.
+#[must_use]
+pub fn tables(place: &Place<'_>, guests: &[Guest<'_>]) -> String {
+    let mut text = removal();
+    let Place {
+        bridge,
+        subnet,
+        metadata,
+    } = place;
+    let gateway = subnet.gateway();
+    // Guests talk to the bridge and to nobody else. What leads to another guest's published port is then routed, or, where the host has
+    // the bridge ask these rules too (`bridge-nf-call-iptables`), turned to the other guest by the bridge itself.
+    let hardware = mac_text(mac(gateway));
+    // Where an address is translated before it is routed: from outside, and from this host. A guest that talks to the bridge means the
+    // bridge, whatever is published.
+    let translation = "fib daddr type local dnat ip to ip daddr . meta l4proto . th dport map @published_at
+        fib daddr type local dnat ip to meta l4proto . th dport map @published";
+    // Writing to a string cannot fail.
+    let _ = write!(
+        text,
+        r#"
+table bridge mote {{
+    set guests {{
+        type ifname . ether_addr . ipv4_addr
+    }}
+    chain prerouting {{
+        type filter hook prerouting priority -300; policy accept;
+        iifname != "{TAP_PREFIX}*" accept
+        ether daddr != {{ {hardware}, ff:ff:ff:ff:ff:ff }} drop
+        ether type ip iifname . ether saddr . ip saddr @guests accept
+        ether type arp iifname . ether saddr . arp saddr ip @guests iifname . arp saddr ether . arp saddr ip @guests accept
+        drop
+    }}
+}}
+table inet mote {{
+    map published_at {{
+        type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service
+    }}
+    map published {{
+        type inet_proto . inet_service : ipv4_addr . inet_service
+    }}
+    chain early {{
+        type filter hook prerouting priority raw; policy accept;
+        iifname "{bridge}" ip daddr 127.0.0.0/8 drop
+    }}
+    chain prerouting {{
+        type nat hook prerouting priority dstnat; policy accept;
+        iifname "{bridge}" ip daddr {{ {gateway}, {metadata} }} accept
+        {translation}
+    }}
+    chain output {{
+        type nat hook output priority -100; policy accept;
+        {translation}
+    }}
+    chain postrouting {{
+        type nat hook postrouting priority srcnat; policy accept;
+        ip saddr {subnet} oifname != "{bridge}" masquerade
+        oifname "{bridge}" ct status dnat ip saddr {{ 127.0.0.0/8, {subnet} }} masquerade
+    }}
+    chain forward {{
+        type filter hook forward priority filter; policy accept;
+        iifname != "{bridge}" oifname != "{bridge}" accept
+        ct state established,related accept
+        oifname "{bridge}" ct status dnat accept
+        iifname "{bridge}" oifname "{bridge}" reject with icmpx admin-prohibited
+        oifname "{bridge}" drop
+        ip daddr 169.254.0.0/16 drop
+    }}
+    chain input {{
+        type filter hook input priority filter; policy accept;
+        iifname != "{bridge}" accept
+        ct state established,related accept
+        ip daddr {gateway} meta l4proto {{ tcp, udp }} th dport 53 accept
+        ip daddr {gateway} icmp type echo-request accept
+        ip daddr {metadata} tcp dport 80 accept
+        reject with icmpx admin-prohibited
+    }}
+}}
+"#
+    );
+    text.push_str(&addition(guests));
+    text
+}
+
+/// No table of ours any more, whether there was one or not.
+#[must_use]
+pub fn removal() -> String {
+    ["bridge", "inet"]
+        .map(|family| format!("add table {family} mote\ndelete table {family} mote\n"))
+        .concat()
+}
+
+/// These guests and their ports, in addition.
+#[must_use]
+pub fn addition(guests: &[Guest<'_>]) -> String {
+    change("add", guests)
+}
+
+/// Without these guests and their ports.
+#[must_use]
+pub fn deletion(guests: &[Guest<'_>]) -> String {
+    change("delete", guests)
+}
+
+/// These ports of the guest at `address`, in addition.
+#[must_use]
+pub fn publication(address: Ipv4Addr, ports: &[Published]) -> String {
+    ports.iter().map(|port| map_element("add", address, port)).collect()
+}
+
+/// Without these ports of the guest at `address`.
+#[must_use]
+pub fn withdrawal(address: Ipv4Addr, ports: &[Published]) -> String {
+    ports.iter().map(|port| map_element("delete", address, port)).collect()
+}
+
+fn change(verb: &str, guests: &[Guest<'_>]) -> String {
+    let mut text = String::new();
+    if !guests.is_empty() {
+        let elements: Vec<String> = guests.iter().map(|guest| source(guest.address)).collect();
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{verb} element bridge mote guests {{ {} }}", elements.join(", "));
+    }
+    for guest in guests {
+        for port in guest.ports {
+            text.push_str(&map_element(verb, guest.address, port));
+        }
+    }
+    text
+}
+
+/// Who a guest is: its interface, its hardware address, its address.
+fn source(address: Ipv4Addr) -> String {
+    format!("\"{}\" . {} . {address}", tap_name(address), mac_text(mac(address)))
+}
+
+fn map_element(verb: &str, address: Ipv4Addr, port: &Published) -> String {
+    let protocol = if port.is_udp { "udp" } else { "tcp" };
+    let (map, at) = match port.host_address {
+        Some(host) => ("published_at", format!("{host} . ")),
+        None => ("published", String::new()),
+    };
+    format!(
+        "{verb} element inet mote {map} {{ {at}{protocol} . {} : {address} . {} }}\n",
+        port.host_port, port.port
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ADDRESS: Ipv4Addr = Ipv4Addr::new(172, 30, 224, 9);
+
+    #[test]
+    fn a_guest_is_its_interface_and_both_addresses() {
+        let guests = [Guest {
+            address: ADDRESS,
+            ports: &[],
+        }];
+        assert_eq!(
+            addition(&guests),
+            "add element bridge mote guests { \"mote-ac1ee009\" . 02:6d:ac:1e:e0:09 . 172.30.224.9 }\n"
+        );
+        assert_eq!(addition(&[]), "");
+        assert!(deletion(&guests).starts_with("delete element"));
+    }
+
+    #[test]
+    fn a_port_is_published_everywhere_or_at_one_address() {
+        let everywhere = Published {
+            host_address: None,
+            host_port: 8080,
+            port: 80,
+            is_udp: false,
+        };
+        let at_one = Published {
+            host_address: Some(Ipv4Addr::LOCALHOST),
+            host_port: 53,
+            port: 5353,
+            is_udp: true,
+        };
+        assert_eq!(
+            publication(ADDRESS, &[everywhere, at_one]),
+            "add element inet mote published { tcp . 8080 : 172.30.224.9 . 80 }\n\
+             add element inet mote published_at { 127.0.0.1 . udp . 53 : 172.30.224.9 . 5353 }\n"
+        );
+    }
+
+    #[test]
+    fn the_tables_are_replaced_and_no_other_is_named() {
+        let place = Place {
+            bridge: "mote0",
+            subnet: "172.30.224.0/20".parse().unwrap(),
+            metadata: Ipv4Addr::new(169, 254, 170, 2),
+        };
+        let text = tables(&place, &[]);
+        assert!(text.starts_with("add table bridge mote\ndelete table bridge mote\n"));
+        for line in text.lines().filter(|line| line.contains("table ")) {
+            assert!(line.contains("bridge mote") || line.contains("inet mote"), "{line}");
+        }
+    }
+}
