@@ -1,0 +1,17 @@
+//! Services: so many tasks of a definition that run at all times, and their deployments.
+//!
+//! What is decided is a pure function of a service, its tasks and the time. [`service`] is what is stored of one, [`request`] what clients change
+//! of it, [`planner`] what follows: tasks to start, tasks to stop, and the service as it then is. [`account`] judges tasks that ended, [`policy`] how
+//! many there may be, [`journal`] has the sentences that clients read.
+
+pub mod account;
+pub mod journal;
+pub mod planner;
+pub mod policy;
+pub mod request;
+pub mod service;
+
+#[cfg(test)]
+mod simulation;
+#[cfg(test)]
+mod tests;
