@@ -9,6 +9,8 @@ use super::service::{Deployment, Hold, OpenTask, Rollout, Service, Stopping};
 pub struct TaskView {
     /// Its id.
     pub id: String,
+    /// The id of the deployment that wanted it.
+    pub deployment: String,
     /// How far it is.
     pub phase: Phase,
 }
@@ -67,6 +69,31 @@ impl Phase {
     }
 }
 
+/// Notes that tasks of a deployment were started.
+pub fn started(service: &mut Service, random: &mut dyn Random, deployment: &str, tasks: &[String], now_ms: u64) {
+    if tasks.is_empty() {
+        return;
+    }
+    for task in tasks {
+        adopt(service, task, deployment, now_ms);
+    }
+    journal::note(service, random, now_ms, &journal::named("has started", tasks));
+}
+
+/// Answers for a task of a deployment from now on.
+pub fn adopt(service: &mut Service, task: &str, deployment: &str, now_ms: u64) {
+    if service.open.iter().all(|open| open.id != task) {
+        service.is_steady = false;
+        service.open.push(OpenTask {
+            id: task.to_owned(),
+            deployment: deployment.to_owned(),
+            asked_ms: now_ms,
+            was_healthy: false,
+            stopping: None,
+        });
+    }
+}
+
 /// Notes that `task` became healthy.
 pub fn became_healthy(service: &mut Service, task: &str) {
     let Some(open) = service.open.iter_mut().find(|open| open.id == task) else {
@@ -109,25 +136,23 @@ pub fn stopped(service: &mut Service, random: &mut dyn Random, task: &OpenTask, 
         None => by_itself && !settled,
     };
     if failed {
-        count_failure(service, random, task, now_ms);
+        count_failure(service, random, &task.deployment, now_ms);
     }
 }
 
-/// Notes that `task` could not even be asked for, and why.
-pub fn refused(service: &mut Service, random: &mut dyn Random, task: &str, why: &str, now_ms: u64) {
-    let Some(index) = service.open.iter().position(|open| open.id == task) else {
-        return;
-    };
-    let task = service.open.remove(index);
+/// Notes that a task of a deployment could not even be asked for, and why.
+pub fn refused(service: &mut Service, random: &mut dyn Random, deployment: &str, why: &str, now_ms: u64) {
     service.is_steady = false;
     if service.hold.rounds == 0 {
+        let why = why.trim_end_matches('.');
         journal::note(service, random, now_ms, &format!("was unable to place a task. Reason: {why}."));
     }
-    count_failure(service, random, &task, now_ms);
+    count_failure(service, random, deployment, now_ms);
 }
 
-fn count_failure(service: &mut Service, random: &mut dyn Random, task: &OpenTask, now_ms: u64) {
-    if let Some(deployment) = service.deployment_mut(&task.deployment)
+fn count_failure(service: &mut Service, random: &mut dyn Random, deployment: &str, now_ms: u64) {
+    let is_current = launching(service).is_some_and(|current| current.id == deployment);
+    if let Some(deployment) = service.deployment_mut(deployment)
         && deployment.rollout == Rollout::InProgress
     {
         deployment.failed = deployment.failed.saturating_add(1);
@@ -135,7 +160,6 @@ fn count_failure(service: &mut Service, random: &mut dyn Random, task: &OpenTask
     }
     // Tasks of a deployment that is on its way out say nothing of those that are to come, and those that were asked for before the last
     // failure nothing new.
-    let is_current = launching(service).is_some_and(|deployment| deployment.id == task.deployment);
     if !is_current || now_ms < service.hold.until_ms {
         return;
     }

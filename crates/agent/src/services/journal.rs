@@ -21,12 +21,6 @@ pub fn deployment_id(random: &mut dyn Random) -> String {
     format!("ecs-svc/{:019}", u128::from_le_bytes(random.bytes()) % DIGITS)
 }
 
-/// A task's id: 32 hexadecimal digits.
-#[must_use]
-pub fn task_id(random: &mut dyn Random) -> String {
-    format!("{:032x}", u128::from_be_bytes(random.bytes()))
-}
-
 /// A random UUID (RFC 9562, 5.4).
 #[must_use]
 pub fn uuid(random: &mut dyn Random) -> String {
@@ -77,7 +71,6 @@ mod tests {
         let id = deployment_id(&mut Ones);
         let digits = id.strip_prefix("ecs-svc/").unwrap();
         assert!(digits.len() == 19 && digits.bytes().all(|byte| byte.is_ascii_digit()));
-        assert_eq!(task_id(&mut Ones), "f".repeat(32));
         assert_eq!(uuid(&mut Ones), "ffffffff-ffff-4fff-bfff-ffffffffffff");
     }
 

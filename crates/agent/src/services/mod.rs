@@ -2,7 +2,7 @@
 //!
 //! What is decided is a pure function of a service, its tasks and the time. [`service`] is what is stored of one, [`request`] what clients change
 //! of it, [`planner`] what follows: tasks to start, tasks to stop, and the service as it then is. [`account`] judges tasks that ended, [`policy`] how
-//! many there may be, [`journal`] has the sentences that clients read.
+//! many there may be, [`journal`] has the sentences that clients read, [`view`] makes of a task's record what a service minds.
 
 pub mod account;
 pub mod journal;
@@ -10,6 +10,7 @@ pub mod planner;
 pub mod policy;
 pub mod request;
 pub mod service;
+pub mod view;
 
 #[cfg(test)]
 mod simulation;

@@ -1,7 +1,8 @@
 //! What is to be done for a service, as a pure function of it, its tasks and the time: no task is touched here, nothing is stored.
 //!
 //! The service that a plan holds is stored before its actions are performed. An action that was not performed, because the host agent ended in
-//! between, is planned again: what is to be done follows from the tasks that there are, and not from what was done.
+//! between, is planned again: what is to be done follows from the tasks that there are, and not from what was done. A task that was started, but of
+//! which that was not stored any more, is known by its deployment.
 
 mod deploy;
 pub(super) mod rollout;
@@ -15,21 +16,21 @@ use super::service::{OpenTask, Service, ServiceStatus, Stopping};
 /// What is to be done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Start a task.
-    Start {
-        /// The id that it is to have.
-        task: String,
-        /// The deployment that wants it.
-        deployment: String,
-        /// `family:revision`.
-        definition: String,
-    },
     /// Stop a task.
     Stop {
         /// Its id.
         task: String,
         /// Why, for its `stoppedReason`.
         reason: String,
+    },
+    /// Start tasks, and tell [`account::started`] and [`account::refused`] what became of that.
+    Start {
+        /// The deployment that wants them.
+        deployment: String,
+        /// `family:revision`.
+        definition: String,
+        /// How many.
+        count: u32,
     },
 }
 
@@ -52,10 +53,13 @@ pub fn plan(service: &Service, tasks: &[TaskView], now_ms: u64, random: &mut dyn
         phases: tasks.iter().map(|task| (task.id.as_str(), task.phase)).collect(),
         now_ms,
         random,
-        started: Vec::new(),
+        starts: None,
         stopped: Vec::new(),
         wake_at_ms: None,
     };
+    for task in tasks.iter().filter(|task| !matches!(task.phase, Phase::Stopped { .. })) {
+        account::adopt(&mut planning.service, &task.id, &task.deployment, now_ms);
+    }
     planning.account();
     match planning.service.status {
         ServiceStatus::Active => {
@@ -77,8 +81,8 @@ pub(super) struct Planning<'a> {
     phases: HashMap<&'a str, Phase>,
     now_ms: u64,
     random: &'a mut dyn Random,
-    /// The ids of tasks that are to be started.
-    started: Vec<String>,
+    /// What is to be started: how many, and the deployment.
+    starts: Option<(u32, String)>,
     /// The ids of tasks that are to be stopped.
     stopped: Vec<String>,
     wake_at_ms: Option<u64>,
@@ -86,7 +90,6 @@ pub(super) struct Planning<'a> {
 
 impl Planning<'_> {
     fn phase(&self, task: &OpenTask) -> Phase {
-        // What is about to be started is on its way.
         self.phases.get(task.id.as_str()).copied().unwrap_or(Phase::Starting)
     }
 
@@ -104,7 +107,7 @@ impl Planning<'_> {
     fn account(&mut self) {
         for task in self.service.open.clone() {
             match self.phases.get(task.id.as_str()).copied() {
-                // The host agent ended before it was asked for.
+                // It was forgotten.
                 None => self.service.open.retain(|open| open.id != task.id),
                 Some(phase @ Phase::Stopped { .. }) => {
                     account::stopped(&mut self.service, self.random, &task, phase, self.now_ms);
@@ -180,30 +183,27 @@ impl Planning<'_> {
         if !self.stopped.is_empty() {
             self.note(&journal::named("has stopped", &self.stopped.clone()));
         }
-        if !self.started.is_empty() {
-            self.note(&journal::named("has started", &self.started.clone()));
-        }
-        if !self.started.is_empty() || !self.stopped.is_empty() {
+        if self.starts.is_some() || !self.stopped.is_empty() {
             self.service.is_stuck = false;
         }
         // Also those that were to be stopped before, but go on: whoever was to stop them ended.
-        let stops = (self.service.open.iter())
+        let mut actions: Vec<Action> = (self.service.open.iter())
             .filter(|task| self.phase(task).goes_on())
             .filter_map(|task| Some((task, task.stopping?)))
             .map(|(task, why)| Action::Stop {
                 task: task.id.clone(),
                 reason: reason(why, &task.deployment),
+            })
+            .collect();
+        if let Some((count, id)) = self.starts.take()
+            && let Some(deployment) = self.service.deployment(&id)
+        {
+            actions.push(Action::Start {
+                definition: deployment.definition.clone(),
+                deployment: id,
+                count,
             });
-        let starts = (self.service.open.iter())
-            .filter(|task| self.started.contains(&task.id))
-            .filter_map(|task| {
-                Some(Action::Start {
-                    task: task.id.clone(),
-                    deployment: task.deployment.clone(),
-                    definition: self.service.deployment(&task.deployment)?.definition.clone(),
-                })
-            });
-        let actions = stops.chain(starts).collect();
+        }
         Plan {
             actions,
             service: self.service,

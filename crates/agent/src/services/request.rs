@@ -44,8 +44,8 @@ pub struct NewService {
     pub grace_seconds: u32,
     /// What is only told again.
     pub echoed: serde_json::Map<String, serde_json::Value>,
-    /// The client's token.
-    pub client_token: Option<String>,
+    /// A digest of the request.
+    pub fingerprint: String,
 }
 
 /// What is to change; what is absent stays.
@@ -89,7 +89,7 @@ pub fn create(new: NewService, now_ms: u64, random: &mut dyn Random) -> Service 
         grace_seconds: new.grace_seconds,
         echoed: new.echoed,
         created_ms: now_ms,
-        client_token: new.client_token,
+        fingerprint: new.fingerprint,
         deployments: Vec::new(),
         history: Vec::new(),
         open: Vec::new(),

@@ -25,8 +25,8 @@ pub struct Service {
     pub echoed: serde_json::Map<String, serde_json::Value>,
     /// When it was created.
     pub created_ms: u64,
-    /// What it was created by: the client's token, for a request that comes twice.
-    pub client_token: Option<String>,
+    /// A digest of the request that created it: the same request again is not another one.
+    pub fingerprint: String,
     /// Deployments that matter now. The first is the primary one; the others have tasks that have not stopped, or are returned to.
     pub deployments: Vec<Deployment>,
     /// Deployments that do not matter any more, newest first; at most [`HISTORY_MAX`].

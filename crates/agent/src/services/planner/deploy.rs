@@ -2,7 +2,6 @@
 
 use super::{Phase, Planning};
 use crate::services::account::launching;
-use crate::services::journal;
 use crate::services::service::{OpenTask, Rollout, Stopping};
 
 /// Brings the tasks closer to what the service is to be.
@@ -72,18 +71,10 @@ fn start(planning: &mut Planning<'_>, launched: &str, wanted: u32) {
     }
     let maximum = planning.service.policy.maximum(planning.service.desired);
     let room = maximum.saturating_sub(count(planning.service.open.len()));
-    for _ in 0..wanted.min(room) {
-        let id = journal::task_id(planning.random);
-        planning.service.open.push(OpenTask {
-            id: id.clone(),
-            deployment: launched.to_owned(),
-            asked_ms: planning.now_ms,
-            was_healthy: false,
-            stopping: None,
-        });
-        planning.started.push(id);
-    }
-    if room == 0 {
+    let starts = wanted.min(room);
+    if starts > 0 {
+        planning.starts = Some((starts, launched.to_owned()));
+    } else {
         tell_if_stuck(planning);
     }
 }

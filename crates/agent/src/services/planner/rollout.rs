@@ -33,6 +33,7 @@ pub fn break_failed(planning: &mut Planning<'_>) {
 /// Marks the primary deployment as failed.
 pub fn give_up(service: &mut Service, ending: Ending, reason: &str, now_ms: u64) {
     service.is_steady = false;
+    service.hold = Hold::default();
     if let Some(primary) = service.deployments.first_mut() {
         primary.rollout = Rollout::Failed;
         primary.ending = Some(ending);
@@ -62,7 +63,6 @@ pub fn roll_back(service: &mut Service, who: &str, now_ms: u64) -> Option<String
     target.finished_ms = None;
     target.ending = None;
     service.deployments.insert(0, target);
-    service.hold = Hold::default();
     Some(to)
 }
 
