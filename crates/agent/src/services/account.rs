@@ -57,7 +57,9 @@ impl Phase {
     pub const fn is_healthy(self, now_ms: u64) -> bool {
         match self {
             Self::Running { since_ms, health: None } => since_ms.saturating_add(SETTLE_MS) <= now_ms,
-            Self::Running { health: Some(health), .. } => matches!(health, Health::Healthy),
+            Self::Running {
+                health: Some(health), ..
+            } => matches!(health, Health::Healthy),
             Self::Starting | Self::Stopping | Self::Stopped { .. } => false,
         }
     }
@@ -145,7 +147,12 @@ pub fn refused(service: &mut Service, random: &mut dyn Random, deployment: &str,
     service.is_steady = false;
     if service.hold.rounds == 0 {
         let why = why.trim_end_matches('.');
-        journal::note(service, random, now_ms, &format!("was unable to place a task. Reason: {why}."));
+        journal::note(
+            service,
+            random,
+            now_ms,
+            &format!("was unable to place a task. Reason: {why}."),
+        );
     }
     count_failure(service, random, deployment, now_ms);
 }
@@ -192,5 +199,9 @@ pub fn launching(service: &Service) -> Option<&Deployment> {
 /// The last deployment before the primary one that was completed.
 #[must_use]
 pub fn completed_before(service: &Service) -> Option<&Deployment> {
-    service.deployments.iter().skip(1).find(|deployment| deployment.was_completed)
+    service
+        .deployments
+        .iter()
+        .skip(1)
+        .find(|deployment| deployment.was_completed)
 }

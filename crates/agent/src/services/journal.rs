@@ -76,7 +76,10 @@ mod tests {
 
     #[test]
     fn an_event_does_not_name_everybody() {
-        assert_eq!(named("has started", &["a".to_owned()]), "has started 1 tasks: (task a).");
+        assert_eq!(
+            named("has started", &["a".to_owned()]),
+            "has started 1 tasks: (task a)."
+        );
         let many: Vec<String> = (0..40).map(|number| number.to_string()).collect();
         assert!(named("has stopped", &many).ends_with("(task 9) …."));
     }

@@ -121,7 +121,11 @@ mod tests {
             maximum_percent: percents.1,
             ..Policy::default()
         };
-        assert_eq!((policy.minimum(desired), policy.maximum(desired)), expected, "{desired} {percents:?}");
+        assert_eq!(
+            (policy.minimum(desired), policy.maximum(desired)),
+            expected,
+            "{desired} {percents:?}"
+        );
     }
 
     #[test]

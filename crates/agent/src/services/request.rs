@@ -110,7 +110,10 @@ pub fn update(service: &mut Service, update: Update, now_ms: u64, random: &mut d
     if service.status != ServiceStatus::Active {
         return Err(RequestError::NotActive);
     }
-    let definition = service.primary().map(|primary| primary.definition.clone()).unwrap_or_default();
+    let definition = service
+        .primary()
+        .map(|primary| primary.definition.clone())
+        .unwrap_or_default();
     let is_new = update.definition.as_ref().is_some_and(|wanted| *wanted != definition);
     service.desired = update.desired.unwrap_or(service.desired);
     service.policy = update.policy.unwrap_or(service.policy);
@@ -192,8 +195,18 @@ pub fn stop_deployment(
     if how == StopDeployment::RollBack && completed_before(service).is_none() {
         return Err(RequestError::NothingToReturnTo);
     }
-    rollout::give_up(service, Ending::Stopped, "ECS deployment was stopped by a client.", now_ms);
-    journal::note(service, random, now_ms, &format!("(deployment {id}) deployment stopped."));
+    rollout::give_up(
+        service,
+        Ending::Stopped,
+        "ECS deployment was stopped by a client.",
+        now_ms,
+    );
+    journal::note(
+        service,
+        random,
+        now_ms,
+        &format!("(deployment {id}) deployment stopped."),
+    );
     if how == StopDeployment::RollBack
         && let Some(to) = rollout::roll_back(service, "ECS deployment was stopped", now_ms)
     {

@@ -91,7 +91,12 @@ impl World {
     }
 
     fn healthy(&self) -> usize {
-        let stays = |id: &String| self.service.open.iter().any(|open| open.id == *id && open.stopping.is_none());
+        let stays = |id: &String| {
+            self.service
+                .open
+                .iter()
+                .any(|open| open.id == *id && open.stopping.is_none())
+        };
         (self.tasks.iter())
             .filter(|(id, task)| task.phase.is_healthy(self.now_ms) && stays(id))
             .count()
@@ -149,7 +154,10 @@ impl World {
         assert!(started == 0 || existing + started <= maximum, "more than the maximum");
         let minimum = self.service.policy.minimum(desired) as usize;
         let is_kept = self.service.status != ServiceStatus::Active || healthy - healthy_stopped >= minimum;
-        assert!(healthy_stopped == 0 || is_kept, "fewer than the minimum by our own doing");
+        assert!(
+            healthy_stopped == 0 || is_kept,
+            "fewer than the minimum by our own doing"
+        );
     }
 
     fn perform(&mut self, action: Action) {
@@ -214,7 +222,10 @@ impl World {
                 health: is_checked(kind).then_some(Health::Unknown),
             },
             Phase::Running { since_ms, .. } if dies || kind == "crash" => stopped(Some(now_ms - since_ms), true),
-            Phase::Running { since_ms, health: Some(_) } => Phase::Running {
+            Phase::Running {
+                since_ms,
+                health: Some(_),
+            } => Phase::Running {
                 since_ms,
                 health: Some(Health::Unhealthy),
             },
@@ -293,7 +304,8 @@ impl World {
                 None => self.now_ms += 100,
             }
             let is_open = |id: &String| self.service.open.iter().any(|open| open.id == *id);
-            self.tasks.retain(|id, task| !matches!(task.phase, Phase::Stopped { .. }) || is_open(id));
+            self.tasks
+                .retain(|id, task| !matches!(task.phase, Phase::Stopped { .. }) || is_open(id));
         }
         panic!("it never comes to rest: {:#?}", self.service);
     }
@@ -330,10 +342,22 @@ fn check_converges(seed: u64) {
     world.settle();
     assert_eq!(world.healthy(), desired as usize);
     assert_eq!(world.existing(), desired as usize);
-    assert!(world.tasks.values().all(|task| task.definition == "good:last" || !task.phase.goes_on()));
+    assert!(
+        world
+            .tasks
+            .values()
+            .all(|task| task.definition == "good:last" || !task.phase.goes_on())
+    );
     let service = &world.service;
-    assert_eq!((service.deployments.len(), service.deployments[0].rollout), (1, Rollout::Completed));
-    assert!(service.notes[0].message.ends_with("has reached a steady state."), "{:?}", service.notes[0]);
+    assert_eq!(
+        (service.deployments.len(), service.deployments[0].rollout),
+        (1, Rollout::Completed)
+    );
+    assert!(
+        service.notes[0].message.ends_with("has reached a steady state."),
+        "{:?}",
+        service.notes[0]
+    );
 }
 
 fn check_rolls_back(seed: u64, bad: &str, desired: u32) {
@@ -361,12 +385,18 @@ fn check_rolls_back(seed: u64, bad: &str, desired: u32) {
     assert_eq!(world.rollbacks, 1);
     let service = &world.service;
     assert_eq!(service.deployments.len(), 1);
-    assert_eq!((&service.deployments[0].id, service.deployments[0].rollout), (&good, Rollout::Completed));
+    assert_eq!(
+        (&service.deployments[0].id, service.deployments[0].rollout),
+        (&good, Rollout::Completed)
+    );
     let failed = &service.history[0];
     assert_eq!(failed.definition, format!("{bad}:2"));
     assert_eq!(failed.rollout, Rollout::Failed);
     assert!(failed.failed >= service.policy.breaker.threshold(desired));
-    assert_eq!(failed.rollback.as_ref().map(|rollback| rollback.to.as_str()), Some(good.as_str()));
+    assert_eq!(
+        failed.rollback.as_ref().map(|rollback| rollback.to.as_str()),
+        Some(good.as_str())
+    );
     assert_eq!(world.healthy(), desired as usize);
 }
 

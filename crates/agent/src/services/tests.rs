@@ -85,7 +85,9 @@ impl Scene {
                 Action::Start { deployment, count, .. } => {
                     starts += count;
                     let known = self.tasks.len();
-                    let ids: Vec<String> = (0..count as usize).map(|more| format!("task-{}", known + more)).collect();
+                    let ids: Vec<String> = (0..count as usize)
+                        .map(|more| format!("task-{}", known + more))
+                        .collect();
                     account::started(&mut self.service, &mut self.random, &deployment, &ids, self.now_ms);
                     self.tasks.extend(ids.into_iter().map(|id| TaskView {
                         id,
@@ -195,7 +197,11 @@ fn a_rolling_deployment_starts_first_where_it_may() {
     assert_eq!(scene.step().1.len(), 1);
     scene.set("task-0", ended(None));
     scene.step();
-    assert_eq!(scene.service.deployments.len(), 2, "one task of the old deployment still stops");
+    assert_eq!(
+        scene.service.deployments.len(),
+        2,
+        "one task of the old deployment still stops"
+    );
     scene.set("task-1", ended(None));
     scene.step();
     assert_eq!(scene.service.deployments.len(), 1);
@@ -358,7 +364,13 @@ fn a_healthy_task_has_failures_forgotten_unless_they_are_added_up() {
 fn a_refusal_is_told_and_counts() {
     let mut scene = Scene::new(1, (100, 200));
     let id = scene.service.deployments[0].id.clone();
-    account::refused(&mut scene.service, &mut scene.random, &id, "RESOURCE:MEMORY.", scene.now_ms);
+    account::refused(
+        &mut scene.service,
+        &mut scene.random,
+        &id,
+        "RESOURCE:MEMORY.",
+        scene.now_ms,
+    );
     assert!(scene.has_said("was unable to place a task. Reason: RESOURCE:MEMORY."));
     assert_eq!(scene.service.deployments[0].failed, 1);
     assert_eq!(scene.step(), (0, vec![]));
@@ -390,7 +402,10 @@ fn a_stop_that_was_not_performed_is_asked_for_again() {
 #[test]
 fn what_is_deleted_or_in_use_is_not_changed() {
     let mut scene = Scene::complete(1, (100, 200));
-    assert_eq!(request::delete(&mut scene.service, false), Err(RequestError::ScaledAboveZero));
+    assert_eq!(
+        request::delete(&mut scene.service, false),
+        Err(RequestError::ScaledAboveZero)
+    );
     request::delete(&mut scene.service, true).unwrap();
     assert_eq!(request::delete(&mut scene.service, false), Ok(()));
     let refused = request::update(&mut scene.service, Update::default(), 0, &mut scene.random);
@@ -404,7 +419,10 @@ fn a_client_stops_a_deployment() {
     let stop = |scene: &mut Scene, id: &str, how| {
         request::stop_deployment(&mut scene.service, id, how, scene.now_ms, &mut scene.random)
     };
-    assert_eq!(stop(&mut scene, &first, StopDeployment::RollBack), Err(RequestError::NotInProgress));
+    assert_eq!(
+        stop(&mut scene, &first, StopDeployment::RollBack),
+        Err(RequestError::NotInProgress)
+    );
     scene.deploy("web:2");
     scene.step();
     let second = scene.service.deployments[0].id.clone();
@@ -413,7 +431,10 @@ fn a_client_stops_a_deployment() {
     assert_eq!(scene.step(), (0, vec!["task-1".to_owned()]));
     let mut scene = Scene::new(1, (100, 200));
     let only = scene.service.deployments[0].id.clone();
-    assert_eq!(stop(&mut scene, &only, StopDeployment::RollBack), Err(RequestError::NothingToReturnTo));
+    assert_eq!(
+        stop(&mut scene, &only, StopDeployment::RollBack),
+        Err(RequestError::NothingToReturnTo)
+    );
     assert_eq!(stop(&mut scene, &only, StopDeployment::Abort), Ok(()));
     assert_eq!(scene.step(), (0, vec![]));
 }

@@ -33,8 +33,12 @@ fn stopped(record: &TaskRecord) -> Phase {
     let times = &record.times;
     let ended_ms = times.execution_stopped_ms.or(times.stopping_ms).or(times.stopped_ms);
     let ran_ms = (times.started_ms.zip(ended_ms)).map(|(started_ms, ended_ms)| ended_ms.saturating_sub(started_ms));
-    let by_itself = (record.stop.as_ref())
-        .is_none_or(|stop| matches!(stop.code, StopCode::TaskFailedToStart | StopCode::EssentialContainerExited));
+    let by_itself = (record.stop.as_ref()).is_none_or(|stop| {
+        matches!(
+            stop.code,
+            StopCode::TaskFailedToStart | StopCode::EssentialContainerExited
+        )
+    });
     Phase::Stopped {
         ran_ms,
         is_checked: health(record).is_some(),

@@ -20,7 +20,11 @@ pub fn deploy(planning: &mut Planning<'_>) {
         stop_others(planning, &launched);
     }
     // Where a failed deployment is fallen back from, its healthy tasks count.
-    let staying = count(planning.staying(|task| is_fallback || task.deployment == launched).len());
+    let staying = count(
+        planning
+            .staying(|task| is_fallback || task.deployment == launched)
+            .len(),
+    );
     start(planning, &launched, planning.service.desired.saturating_sub(staying));
 }
 
@@ -46,7 +50,11 @@ fn stop_failed(planning: &mut Planning<'_>, launched: &str) {
 /// stays. That may be before others have taken their place: what is stopped makes room for them.
 fn stop_others(planning: &mut Planning<'_>, launched: &str) {
     let minimum = planning.service.policy.minimum(planning.service.desired);
-    let healthy = planning.staying(|_| true).iter().filter(|task| planning.is_healthy(task)).count();
+    let healthy = planning
+        .staying(|_| true)
+        .iter()
+        .filter(|task| planning.is_healthy(task))
+        .count();
     let mut spare = count(healthy).saturating_sub(minimum);
     // The healthy ones come last, and the oldest last of those.
     for task in planning.staying(|task| task.deployment != launched) {

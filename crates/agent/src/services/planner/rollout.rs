@@ -103,7 +103,10 @@ fn finish_primary(service: &mut Service, now_ms: u64) {
     primary.finished_ms = Some(now_ms);
     if let Some(failed) = primary.rolls_back.take() {
         let known = service.deployments.iter_mut().chain(service.history.iter_mut());
-        for rollback in known.filter(|known| known.id == failed).filter_map(|known| known.rollback.as_mut()) {
+        for rollback in known
+            .filter(|known| known.id == failed)
+            .filter_map(|known| known.rollback.as_mut())
+        {
             rollback.finished_ms = Some(now_ms);
         }
     }
@@ -111,7 +114,9 @@ fn finish_primary(service: &mut Service, now_ms: u64) {
 
 /// Puts away the deployments that have no tasks left, but for the one that a failure of the primary one would return to.
 fn retire(service: &mut Service) {
-    let is_done = service.primary().is_some_and(|primary| primary.rollout == Rollout::Completed);
+    let is_done = service
+        .primary()
+        .is_some_and(|primary| primary.rollout == Rollout::Completed);
     let kept = completed_before(service)
         .filter(|_| !is_done)
         .map(|deployment| deployment.id.clone());
