@@ -58,13 +58,11 @@ pub enum ServiceStatus {
     Inactive,
 }
 
-/// What the tasks of a service are given beside their definition.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// What the tasks of a service are given beside their definition and the service's tags.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaskOptions {
     /// Whose tags they get.
     pub propagate: Option<Propagate>,
-    /// The service's own tags.
-    pub tags: Vec<(String, String)>,
     /// Whether they get ECS's own tags of cluster and service.
     pub managed_tags: bool,
     /// Whether commands may be executed in them.

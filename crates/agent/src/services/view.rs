@@ -72,13 +72,13 @@ fn health(record: &TaskRecord) -> Option<Health> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use crate::record::{Health as Checked, Stop, TaskRecord};
 
     use super::*;
 
     /// A task of two containers, the first of which is essential.
-    fn record(status: &str) -> TaskRecord {
+    pub fn record(status: &str) -> TaskRecord {
         let container = |name: &str, is_essential: bool| {
             serde_json::json!({
                 "name": name, "image": "web", "pull": "Missing", "is_essential": is_essential, "env": [], "secrets": [],
