@@ -3,7 +3,7 @@
 //! It starts one VMM process per task and speaks with it, and with the guest agent in it, over unix sockets; it makes no KVM call.
 //! Read [`lifecycle`] first: the life of a task as a pure function. [`spec`] and [`sizing`] decide what exactly runs and how big it is.
 //! [`task`] leads one task through its life, on the [`host`] that performs it; [`tasks`] knows all of them, and [`agent`] is what the
-//! API does. [`record`] is what is stored of a task, [`ports`] what the core needs of other parts. [`http`] is its outside, [`server`] the process around it.
+//! API does. [`record`] is what is stored of a task, [`ports`] what the core needs of other parts. [`services`] keep tasks running, [`events`] tell what happens. [`http`] is its outside, [`server`] the process around it.
 
 #![forbid(unsafe_code)]
 
@@ -13,6 +13,7 @@ pub mod arguments;
 pub mod clock;
 pub mod config;
 pub mod core;
+pub mod events;
 pub mod host;
 pub mod http;
 pub mod images;
@@ -27,6 +28,7 @@ pub mod readiness;
 pub mod record;
 pub mod sentence;
 pub mod server;
+pub mod services;
 pub mod session;
 pub mod sizing;
 pub mod spec;

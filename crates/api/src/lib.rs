@@ -15,6 +15,7 @@ pub mod event;
 pub mod exec;
 pub mod identity;
 pub mod image;
+pub mod logs;
 pub mod output;
 pub mod route;
 pub mod stats;

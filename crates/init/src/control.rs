@@ -1,16 +1,17 @@
-//! The control connection to the host: messages out of and into a socket, without ever waiting once the task runs.
+//! The session with the host: messages and pieces out of and into a socket, without ever waiting once the task runs.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, IoSlice, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use protocol::frame::{self, FrameError};
+use protocol::frame::{self, FrameError, Piece};
 use protocol::guest::{CONTROL_PORT, Start, ToGuest, ToHost, VERSION};
 use rustix::buffer::spare_capacity;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::{Errno, read, write};
+use rustix::io::{Errno, read, write, writev};
+use rustix::net::{Shutdown, shutdown};
 
-use crate::frames::Frames;
+use crate::frames::{Frame, Frames};
 use crate::sys::vsock;
 
 /// How long a host may take to read the last message before the microVM ends without it.
@@ -33,12 +34,12 @@ pub enum ControlError {
     NoStart,
 }
 
-/// The connection.
+/// The connection of a session.
 #[derive(Debug)]
 pub struct Control {
     socket: OwnedFd,
     incoming: Frames<ToGuest>,
-    /// Encoded and not yet taken by the socket. A task says a handful of things, so this needs no limit.
+    /// Encoded and not yet taken by the socket: messages, of which a task says a handful, and the rest of one piece.
     outgoing: Vec<u8>,
 }
 
@@ -77,6 +78,23 @@ impl Control {
         self.send(&ToHost::Hello { version: VERSION })
     }
 
+    /// Goes on over `socket`, a host's connection that does not block, and says hello. What was not sent to the host before is forgotten.
+    ///
+    /// # Errors
+    /// [`ControlError`].
+    pub fn take_over(&mut self, socket: OwnedFd) -> Result<(), ControlError> {
+        self.socket = socket;
+        self.incoming.clear();
+        self.outgoing.clear();
+        self.send(&ToHost::Hello { version: VERSION })
+    }
+
+    /// Lets go of the host: it hears that nobody listens any more, and so does whoever sends still.
+    pub fn hang_up(&self) {
+        // A host that is gone cannot be told.
+        let _ = shutdown(&self.socket, Shutdown::Both);
+    }
+
     /// Waits for the bootstrap message.
     ///
     /// # Errors
@@ -85,7 +103,7 @@ impl Control {
         loop {
             // The host may well have answered already.
             let ended = self.receive()?;
-            match self.next_message()? {
+            match self.incoming.take()? {
                 Some(ToGuest::Start(start)) => return Ok(*start),
                 Some(_) => return Err(ControlError::NoStart),
                 None if ended => return Err(ControlError::NoStart),
@@ -101,6 +119,26 @@ impl Control {
     pub fn send(&mut self, message: &ToHost) -> Result<(), ControlError> {
         self.outgoing.extend(frame::encode(message)?);
         self.flush()
+    }
+
+    /// Sends a piece, whatever the socket takes of it; only while [`Self::wants_to_send`] is not so.
+    ///
+    /// # Errors
+    /// [`ControlError`].
+    pub fn send_piece(&mut self, piece: &Piece<'_>) -> Result<(), ControlError> {
+        let header = frame::piece_header(piece)?;
+        let parts = [IoSlice::new(&header), IoSlice::new(piece.content)];
+        let sent = match writev(&self.socket, &parts) {
+            Ok(len) => len,
+            Err(Errno::AGAIN | Errno::INTR) => 0,
+            // Reading tells the end in its turn.
+            Err(error) if is_end(error) => return Ok(()),
+            Err(error) => return Err(ControlError::Broken(error.into())),
+        };
+        self.outgoing.extend_from_slice(header.get(sent..).unwrap_or_default());
+        let sent = sent.saturating_sub(header.len());
+        self.outgoing.extend_from_slice(&piece.content[sent..]);
+        Ok(())
     }
 
     /// Sends as much of what was kept as the socket takes.
@@ -139,12 +177,12 @@ impl Control {
         }
     }
 
-    /// The next of the messages that were received.
+    /// The next of the frames that were received.
     ///
     /// # Errors
     /// [`ControlError::Frame`].
-    pub fn next_message(&mut self) -> Result<Option<ToGuest>, ControlError> {
-        Ok(self.incoming.take()?)
+    pub fn next_frame(&mut self) -> Result<Option<Frame<'_, ToGuest>>, ControlError> {
+        Ok(self.incoming.take_frame()?)
     }
 
     /// Says why the task has failed and waits for the host to have taken note: it answers, or it closes the connection.
@@ -173,7 +211,7 @@ impl Control {
 
 /// Whether an error says only that the host is gone, politely or not.
 fn is_end(error: Errno) -> bool {
-    matches!(error, Errno::PIPE | Errno::CONNRESET)
+    matches!(error, Errno::PIPE | Errno::CONNRESET | Errno::NOTCONN)
 }
 
 impl AsFd for Control {

@@ -8,7 +8,7 @@ use protocol::vmm::SLOTS;
 use protocol::vmm::standing::{PMEM, SCRATCH};
 use rustix::mount::{MountFlags, mount};
 
-use crate::failure::Attempt;
+use crate::failure::{Attempt, StepError};
 use crate::slots::{PLATFORM, SlotError, Slots};
 use crate::uevents::Uevents;
 
@@ -34,6 +34,11 @@ pub struct Disks {
 /// The place of the disk in `slot`.
 pub fn place(slot: u8) -> PathBuf {
     Path::new(DISKS).join(slot.to_string())
+}
+
+/// The place of a writable layer in memory, that of the container with this number.
+pub fn memory(number: u32) -> PathBuf {
+    Path::new(DISKS).join(format!("memory-{number}"))
 }
 
 impl Disks {
@@ -116,6 +121,40 @@ impl Disks {
         self.mount("ext4", slot, MountFlags::NOATIME, Some(options))
     }
 
+    /// Makes a place in memory for the writable layer of the container with this number.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn mount_memory(&self, number: u32) -> Result<(), SlotError> {
+        Ok(mount_tmpfs(&memory(number))?)
+    }
+
+    /// Makes an empty directory for each of `count` volumes, on the scratch disk in `slot` or else in memory.
+    ///
+    /// # Errors
+    /// The kernel's, or that there is no disk.
+    pub fn make_volumes(&mut self, slot: Option<u8>, count: usize) -> Result<Vec<PathBuf>, SlotError> {
+        let volumes = match slot {
+            Some(slot) => {
+                self.mount_scratch(slot)?;
+                let volumes = place(slot).join("volumes");
+                fs::create_dir(&volumes).attempting(|| format!("create {}", volumes.display()))?;
+                volumes
+            }
+            None => {
+                let volumes = Path::new(DISKS).join("volumes");
+                mount_tmpfs(&volumes)?;
+                volumes
+            }
+        };
+        let made = (0..count).map(|number| {
+            let volume = volumes.join(number.to_string());
+            fs::create_dir(&volume).attempting(|| format!("create {}", volume.display()))?;
+            Ok(volume)
+        });
+        made.collect()
+    }
+
     fn mount(&mut self, kind: &str, slot: u8, flags: MountFlags, options: Option<&CStr>) -> Result<(), SlotError> {
         let node = &self.slots.block_device(slot)?.node;
         let place = place(slot);
@@ -124,4 +163,11 @@ impl Disks {
         self.mounted[usize::from(slot)] = true;
         Ok(())
     }
+}
+
+/// Makes a directory and mounts a file system in memory there.
+fn mount_tmpfs(place: &Path) -> Result<(), StepError> {
+    fs::create_dir(place).attempting(|| format!("create {}", place.display()))?;
+    mount("tmpfs", place, "tmpfs", MountFlags::empty(), None)
+        .attempting(|| format!("mount tmpfs at {}", place.display()))
 }

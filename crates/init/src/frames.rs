@@ -2,10 +2,19 @@
 
 use std::marker::PhantomData;
 
-use protocol::frame::{self, FrameError, HEADER_LEN};
+use protocol::frame::{self, FrameError, HEADER_LEN, Kind, Piece};
 
 /// Room for the next reading, in bytes. It is not touched before bytes arrive there.
 const ROOM_LEN: usize = 16 * 1024;
+
+/// A frame of a connection that also carries streams.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Frame<'a, T> {
+    /// A message.
+    Message(T),
+    /// A piece of a stream.
+    Piece(Piece<'a>),
+}
 
 /// Collects bytes and gives back messages.
 #[derive(Debug)]
@@ -37,14 +46,44 @@ impl<T: serde::de::DeserializeOwned> Frames<T> {
     /// Takes the next message, if all of it is there.
     ///
     /// # Errors
-    /// [`FrameError`] where what arrived is not a frame; the stream is then of no further use.
+    /// [`FrameError`] where what arrived is not a message; the stream is then of no further use.
     pub fn take(&mut self) -> Result<Option<T>, FrameError> {
+        match self.whole(|header| frame::parse_header(header).map(Kind::Message))? {
+            Some((_, bytes)) => frame::parse(bytes).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Takes the next frame, which may be a piece of a stream, if all of it is there.
+    ///
+    /// # Errors
+    /// As [`Self::take`].
+    pub fn take_frame(&mut self) -> Result<Option<Frame<'_, T>>, FrameError> {
+        match self.whole(frame::parse_kind)? {
+            Some((Kind::Message(_), bytes)) => frame::parse(bytes).map(|message| Some(Frame::Message(message))),
+            Some((Kind::Piece(_), bytes)) => frame::parse_piece(bytes).map(|piece| Some(Frame::Piece(piece))),
+            None => Ok(None),
+        }
+    }
+
+    /// Forgets all that was received.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.used = 0;
+    }
+
+    /// The bytes of the next frame; where they are not all there, what was used is forgotten.
+    fn whole(
+        &mut self,
+        parse: impl Fn([u8; HEADER_LEN]) -> Result<Kind, FrameError>,
+    ) -> Result<Option<(Kind, &[u8])>, FrameError> {
         if let Some((header, rest)) = self.bytes[self.used..].split_first_chunk::<HEADER_LEN>() {
-            let len = frame::parse_header(*header)?;
-            if let Some(message) = rest.get(..len) {
-                let message = frame::parse(message)?;
-                self.used += HEADER_LEN + len;
-                return Ok(Some(message));
+            let kind = parse(*header)?;
+            let (Kind::Message(len) | Kind::Piece(len)) = kind;
+            if rest.len() >= len {
+                let begin = self.used + HEADER_LEN;
+                self.used = begin + len;
+                return Ok(Some((kind, &self.bytes[begin..self.used])));
             }
         }
         self.bytes.drain(..self.used);
@@ -57,6 +96,29 @@ impl<T: serde::de::DeserializeOwned> Frames<T> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn messages_and_pieces_come_in_their_order() {
+        let mut frames = Frames::<String>::default();
+        let piece = Piece {
+            process: 7,
+            stream: protocol::guest::Stream::Stdin,
+            offset: 3,
+            content: b"abc",
+        };
+        let bytes = [
+            frame::encode(&"before").unwrap(),
+            frame::piece_header(&piece).unwrap().to_vec(),
+            b"abc".to_vec(),
+            frame::encode(&"behind").unwrap(),
+        ];
+        frames.room().extend(bytes.concat());
+        let message = |text: &str| Some(Frame::Message(text.to_owned()));
+        assert_eq!(frames.take_frame().unwrap(), message("before"));
+        assert_eq!(frames.take_frame().unwrap(), Some(Frame::Piece(piece)));
+        assert_eq!(frames.take_frame().unwrap(), message("behind"));
+        assert_eq!(frames.take_frame().unwrap(), None);
+    }
 
     proptest! {
         #[test]
@@ -81,7 +143,7 @@ mod tests {
         fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
             let mut frames = Frames::<protocol::guest::ToGuest>::default();
             frames.room().extend_from_slice(&bytes);
-            while let Ok(Some(_)) = frames.take() {}
+            while let Ok(Some(_)) = frames.take_frame() {}
         }
     }
 }

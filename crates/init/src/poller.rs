@@ -19,8 +19,12 @@ pub enum Token {
     Children,
     /// What the process with this number reports.
     Report(u32),
-    /// The relay with this index.
-    Relay(u32),
+    /// The output with this index.
+    Output(u32),
+    /// The input with this index.
+    Input(u32),
+    /// The port at which hosts come back.
+    Listener,
     /// The kernel's announcements.
     Uevents,
 }
@@ -86,7 +90,9 @@ fn data_of(token: Token) -> EventData {
         Token::Control => (0, 0),
         Token::Children => (1, 0),
         Token::Report(index) => (2, index),
-        Token::Relay(index) => (3, index),
+        Token::Output(index) => (3, index),
+        Token::Input(index) => (5, index),
+        Token::Listener => (6, 0),
         Token::Uevents => (4, 0),
     };
     EventData::new_u64(u64::from(index) | kind << 32)
@@ -100,8 +106,10 @@ fn token_of(data: EventData) -> Option<Token> {
         0 => Some(Token::Control),
         1 => Some(Token::Children),
         2 => Some(Token::Report(index)),
-        3 => Some(Token::Relay(index)),
+        3 => Some(Token::Output(index)),
         4 => Some(Token::Uevents),
+        5 => Some(Token::Input(index)),
+        6 => Some(Token::Listener),
         _ => None,
     }
 }
@@ -116,7 +124,9 @@ mod tests {
             Token::Control,
             Token::Children,
             Token::Report(0),
-            Token::Relay(u32::MAX),
+            Token::Output(u32::MAX),
+            Token::Input(1),
+            Token::Listener,
             Token::Uevents,
         ] {
             assert_eq!(token_of(data_of(token)), Some(token));

@@ -156,6 +156,11 @@ impl Sender {
         Ok(())
     }
 
+    /// Sends all that is kept again.
+    pub const fn rewind(&mut self) {
+        self.sent = self.first;
+    }
+
     fn forget(&mut self, offset: u64) {
         let Some(more) = offset.checked_sub(self.first) else {
             return;

@@ -60,6 +60,15 @@ struct Current {
 }
 
 impl Position {
+    /// Right after the event that is here.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self {
+            line: self.line.saturating_add(1),
+            ..self
+        }
+    }
+
     /// After all events.
     pub const END: Self = Self {
         file: u64::MAX,
@@ -80,6 +89,40 @@ impl Reader {
             takes_carried: false,
             from,
         }
+    }
+
+    /// Reads from a point before which there is no event of `time_ms` or later: at most one file's events before that.
+    ///
+    /// # Errors
+    /// Where a file cannot be read.
+    pub fn since(directory: &Path, time_ms: u64) -> io::Result<Self> {
+        let mut start = Position::default();
+        for number in segment::numbers(directory)?.into_iter().rev() {
+            start.file = number;
+            let Some(mut file) = SegmentReader::open(directory, number)? else {
+                break;
+            };
+            // Its time is that of the last event before it.
+            match file.next_entry()? {
+                Some((_, heading)) if heading.time_ms < time_ms => break,
+                _ => {}
+            }
+        }
+        Ok(Self::new(directory, start))
+    }
+
+    /// The point before which all events are older than `time_ms`.
+    ///
+    /// # Errors
+    /// Where a file cannot be read.
+    pub fn end(directory: &Path, time_ms: u64, is_over: bool) -> io::Result<Position> {
+        let mut reader = Self::since(directory, time_ms)?;
+        while let Some(event) = reader.next_or_open(is_over)? {
+            if event.time_ms >= time_ms {
+                return Ok(event.position);
+            }
+        }
+        Ok(Position::END)
     }
 
     /// Reads from the last `count` events before `end`. Where `is_over`, nothing will be written any more and lines that are open count.

@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
 
 use serde::{Deserialize, Serialize};
 
@@ -67,6 +68,63 @@ pub fn numbers(directory: &Path) -> io::Result<Vec<u64>> {
     }
     numbers.sort_unstable();
     Ok(numbers)
+}
+
+/// When the log in `directory` was written last, in milliseconds since the Unix epoch; none where there is none.
+///
+/// # Errors
+/// Where its files cannot be looked at.
+pub fn written_ms(directory: &Path) -> io::Result<Option<u64>> {
+    let Some(last) = numbers(directory)?.pop() else {
+        return Ok(None);
+    };
+    let modified = fs::metadata(path(directory, last))?.modified()?;
+    let since = modified.duration_since(UNIX_EPOCH).unwrap_or_default();
+    Ok(Some(u64::try_from(since.as_millis()).unwrap_or(u64::MAX)))
+}
+
+/// Bytes of the log in `directory`.
+///
+/// # Errors
+/// Where its files cannot be looked at.
+pub fn stored_bytes(directory: &Path) -> io::Result<u64> {
+    let numbers = numbers(directory)?.into_iter();
+    numbers
+        .map(|number| Ok(fs::metadata(path(directory, number))?.len()))
+        .sum()
+}
+
+/// The heading of the oldest file in `directory`; none where there is none.
+///
+/// # Errors
+/// Where it cannot be read.
+pub fn first_heading(directory: &Path) -> io::Result<Option<Heading>> {
+    let Some(first) = numbers(directory)?.first().copied() else {
+        return Ok(None);
+    };
+    match SegmentReader::open(directory, first)? {
+        Some(mut file) => file.heading(),
+        None => Ok(None),
+    }
+}
+
+/// The names of the directories in `directory`; none where there is no such.
+///
+/// # Errors
+/// Where it cannot be read.
+pub fn directories(directory: &Path) -> io::Result<Vec<String>> {
+    let found = match fs::read_dir(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(vec![]),
+        found => found?,
+    };
+    let mut names = Vec::new();
+    for entry in found {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            names.extend(entry.file_name().into_string().ok());
+        }
+    }
+    Ok(names)
 }
 
 /// Reads one file from its beginning, also while it is written.

@@ -11,7 +11,8 @@ use protocol::guest::Received;
 use tokio::sync::watch;
 
 use super::entry::Source;
-use super::segment::Origin;
+use super::groups::Groups;
+use super::segment::{self, Origin, directories};
 use super::writer::{Limits, Output, Writer};
 use crate::clock;
 use crate::ports::{Sink, Sinks};
@@ -19,6 +20,8 @@ use crate::record::{Logging, TaskRecord};
 
 /// How much of a container's output is kept unless configured otherwise, in bytes.
 pub const BYTES_MAX: u64 = 64 << 20;
+
+const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 
 /// The log group of containers that name none.
 pub const GROUP: &str = "/mote";
@@ -35,6 +38,7 @@ struct Shared {
     limits: Limits,
     // Shared by those who write and those who follow; locked for moments.
     followed: Mutex<HashMap<Key, Arc<Journal>>>,
+    groups: Groups,
 }
 
 /// A container of a task, by name.
@@ -65,6 +69,7 @@ impl Logs {
     pub fn new(directory: PathBuf, bytes_max: u64) -> Self {
         Self {
             shared: Arc::new(Shared {
+                groups: Groups::new(directory.join("groups.json")),
                 directory,
                 limits: Limits::of(bytes_max),
                 followed: Mutex::default(),
@@ -96,6 +101,12 @@ impl Logs {
         }
         let open = Open { handle };
         let writer = Writer::open(self.directory(&open.handle.key), origin, self.shared.limits)?;
+        // It may have been begun by an earlier host agent.
+        let origin = Arc::new(writer.origin().clone());
+        open.handle
+            .journal
+            .progress
+            .send_modify(|progress| progress.origin = Some(origin));
         Ok(FileSink {
             writer: Mutex::new(writer),
             open,
@@ -142,6 +153,65 @@ impl Logs {
         &self.shared.directory
     }
 
+    /// What is known of groups.
+    #[must_use]
+    pub fn groups(&self) -> &Groups {
+        &self.shared.groups
+    }
+
+    /// Removes what no task has any more, and what is older than its group keeps it.
+    ///
+    /// # Errors
+    /// The first thing that cannot be looked at; what can be removed is.
+    pub fn sweep(&self, now_ms: u64, is_known: &dyn Fn(&str) -> bool) -> io::Result<()> {
+        let mut failed = Ok(());
+        for task in directories(&self.shared.directory)? {
+            let swept = self.sweep_task(&task, now_ms, is_known(&task));
+            failed = failed.and(swept);
+        }
+        failed
+    }
+
+    fn sweep_task(&self, task: &str, now_ms: u64, is_known: bool) -> io::Result<()> {
+        let task_directory = self.shared.directory.join(task);
+        for container in directories(&task_directory)? {
+            let key = Key {
+                task: task.to_owned(),
+                container,
+            };
+            if self.is_open(&key) {
+                continue;
+            }
+            let directory = self.directory(&key);
+            let days = match segment::first_heading(&directory)? {
+                Some(heading) => self.shared.groups.retention_days(&heading.origin.group)?,
+                None => None,
+            };
+            let written_ms = segment::written_ms(&directory)?.unwrap_or(0);
+            let is_over = match days {
+                Some(days) => written_ms.saturating_add(u64::from(days) * DAY_MS) <= now_ms,
+                None => !is_known,
+            };
+            if is_over {
+                fs::remove_dir_all(&directory)?;
+            }
+        }
+        // It may not be empty, and nothing is lost where it stays.
+        let _ = fs::remove_dir(&task_directory);
+        Ok(())
+    }
+
+    /// Whether a group of the task's containers keeps logs longer than tasks are remembered.
+    fn is_kept(&self, task: &TaskRecord) -> io::Result<bool> {
+        for container in &task.plan.containers {
+            let group = container.logging.group.as_deref().unwrap_or(GROUP);
+            if self.shared.groups.retention_days(group)?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     fn handle(&self, key: Key) -> Handle {
         let journal = self.shared.lock().entry(key.clone()).or_default().clone();
         let shared = self.shared.clone();
@@ -161,8 +231,13 @@ impl Sinks for Logs {
     }
 
     fn forget(&self, task: &TaskRecord) {
-        let directory = self.shared.directory.join(&task.id);
-        match fs::remove_dir_all(&directory) {
+        let removed = match self.is_kept(task) {
+            // Each container's group decides.
+            Ok(true) => self.sweep_task(&task.id, clock::wall_ms(), false),
+            Ok(false) => fs::remove_dir_all(self.shared.directory.join(&task.id)),
+            Err(error) => Err(error),
+        };
+        match removed {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 tracing::warn!(task = task.id, %error, "cannot remove the logs");
             }

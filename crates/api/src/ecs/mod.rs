@@ -5,12 +5,20 @@
 //! [`definitions`], [`tasks`], [`services`], [`tags`], [`account`] and [`exec`]. [`shapes`] has what those share, [`arn`] the names, [`page`] the
 //! tokens of lists, [`error`] the refusals.
 
+pub mod account;
 pub mod arn;
+pub mod clusters;
+pub mod containers;
+pub mod definitions;
 pub mod error;
+pub mod exec;
 pub mod json;
+pub mod members;
 pub mod page;
 pub mod services;
 pub mod shapes;
+pub mod tags;
+pub mod tasks;
 
 /// The header that names the operation.
 pub const TARGET_HEADER: &str = "x-amz-target";

@@ -13,7 +13,7 @@ use crate::failure::{Attempt, StepError};
 const DIRECTORIES: [&str; 4] = ["dev", "etc", "proc", "sys"];
 
 /// The files of `/etc` that something is mounted on.
-pub const FILES: [&str; 2] = ["hostname", "hosts"];
+pub const FILES: [&str; 3] = ["hostname", "hosts", "resolv.conf"];
 
 /// The owner, group and mode of everything that is made here.
 const MADE: (u32, u32, u32) = (0, 0, 0o755);

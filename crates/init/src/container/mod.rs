@@ -1,23 +1,33 @@
 //! A container: from its description to its process, and what is known of it until it has ended.
 //!
 //! Its process is one of the [`nursery`], which made it a [`cgroup`], [`devices`] rules and [`streams`]. What it does is in [`process`], which
-//! uses [`stage`], [`layer`], [`names`], [`user`], [`privileges`] and [`program`]; what it and the guest agent say to each other, in [`report`].
-//! [`state`] decides what each event means.
+//! uses [`stage`], [`layer`], [`names`], [`mounts`], [`user`], [`standard`], [`surroundings`], [`limits`], [`privileges`] and [`program`]; what it and
+//! the guest agent say to each other, in [`report`]. [`execute`] is how further processes come into it. [`state`] decides what each event means.
 
 pub mod cgroup;
 pub mod devices;
+pub mod execute;
 pub mod layer;
+pub mod limits;
+pub mod listing;
+pub mod mounts;
 pub mod names;
 pub mod nursery;
+pub mod populate;
 pub mod privileges;
 pub mod process;
 pub mod program;
 pub mod report;
 pub mod stage;
+pub mod standard;
 pub mod state;
 pub mod streams;
+pub mod surroundings;
+pub mod sysctls;
 pub mod user;
 
+use std::borrow::Cow;
+use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
 use protocol::frame::FrameError;
@@ -30,9 +40,10 @@ use rustix::process::Pid;
 use crate::failure::StepError;
 use crate::frames::Frames;
 use crate::slots::SlotError;
+use crate::sys::signal;
 use cgroup::Cgroup;
-use nursery::Nursling;
-use report::{Order, RELEASE, Report};
+use nursery::{Hatched, Nursling};
+use report::{Order, Place, RELEASE, Report};
 use state::State;
 use streams::Connections;
 
@@ -42,6 +53,12 @@ pub enum ContainerError {
     /// Its name is another's.
     #[error("there are two containers of the name {0:?}")]
     Name(String),
+    /// No container of this name runs.
+    #[error("the container {0:?} does not run")]
+    NotRunning(String),
+    /// The container runs, and is not to be started again.
+    #[error("the container {0:?} has not ended")]
+    Running(String),
     /// Its disks.
     #[error(transparent)]
     Disk(#[from] SlotError),
@@ -65,25 +82,40 @@ pub enum ContainerError {
     Step(#[from] StepError),
 }
 
-/// A container whose process has its order.
+/// A container whose first process has its order.
 #[derive(Debug)]
 pub struct Container {
-    /// The name by which the host calls it.
-    pub name: String,
-    /// The number of its process.
+    /// As the host describes it.
+    pub description: guest::Container,
+    /// The number of its cgroup and its layer.
     pub number: u32,
-    /// What it is at.
-    pub state: State,
-    /// Its first process, until it was reaped.
-    pub process: Option<Pid>,
-    /// Where its process reports and is released, until the report's end.
-    pub socket: Option<OwnedFd>,
-    /// What its process reports, taken apart into messages.
-    pub reports: Frames<Report>,
-    /// Its streams.
-    pub connections: Connections,
     /// Its cgroup.
     pub cgroup: Cgroup,
+    /// The file system of its pseudoterminals.
+    terminals: OwnedFd,
+}
+
+/// A process of a container: its own, or one that is executed in it.
+#[derive(Debug)]
+pub struct Process {
+    /// The number by which the host calls it.
+    pub number: u32,
+    /// The index of its container.
+    pub container: usize,
+    /// Whether it is executed in the container, and not the container's own.
+    pub is_executed: bool,
+    /// What it is at.
+    pub state: State,
+    /// It itself, until it was reaped.
+    pub process: Option<Pid>,
+    /// Where it reports and is released, until the report's end.
+    pub socket: Option<OwnedFd>,
+    /// What it reports, taken apart into messages.
+    pub reports: Frames<Report>,
+    /// Its streams, until they are carried.
+    pub connections: Connections,
+    /// How many processes of its container had been killed for want of memory when it began.
+    pub memory_kills: u64,
 }
 
 impl Container {
@@ -91,34 +123,82 @@ impl Container {
     ///
     /// # Errors
     /// [`ContainerError`]; the process then ends.
-    pub fn begin(description: guest::Container, hostname: &str, nursling: Nursling) -> Result<Self, ContainerError> {
+    pub fn begin(
+        description: guest::Container,
+        place: &Place,
+        nursling: Nursling,
+        index: usize,
+    ) -> Result<(Self, Process), ContainerError> {
         let Nursling {
             number,
+            hatched,
+            mut cgroup,
+            ..
+        } = nursling;
+        cgroup.limit(&description)?;
+        let (process, terminals) = Process::begin(&description, description.process, place, hatched, index, 0)?;
+        let container = Self {
+            description,
+            number,
+            cgroup,
+            terminals,
+        };
+        Ok((container, process))
+    }
+
+    /// Has `hatched` become the container once more.
+    ///
+    /// # Errors
+    /// [`ContainerError`]; the process then ends.
+    pub fn begin_again(
+        &mut self,
+        number: u32,
+        place: &Place,
+        hatched: Hatched,
+        index: usize,
+    ) -> Result<Process, ContainerError> {
+        let memory_kills = self.cgroup.memory_kills();
+        let begun = Process::begin(&self.description, number, place, hatched, index, memory_kills)?;
+        let (process, terminals) = begun;
+        self.terminals = terminals;
+        Ok(process)
+    }
+}
+
+impl Process {
+    fn begin(
+        description: &guest::Container,
+        number: u32,
+        place: &Place,
+        hatched: Hatched,
+        container: usize,
+        memory_kills: u64,
+    ) -> Result<(Self, OwnedFd), ContainerError> {
+        let Hatched {
             process,
             socket,
             reports,
-            mut cgroup,
             streams,
-            ..
-        } = nursling;
-        cgroup.limit(description.memory_bytes_max, description.pids_max)?;
-        let mut connections = streams.connect(description.stdin, description.terminal)?;
+        } = hatched;
+        let (mut connections, terminals) = streams.connect(description.stdin, description.terminal)?;
         let order = Order {
-            container: description,
-            hostname: hostname.to_owned(),
+            container: Cow::Borrowed(description),
+            place: Cow::Borrowed(place),
             terminal: connections.terminal_path.take(),
         };
         nursery::give(&socket, &order)?;
-        Ok(Self {
-            name: order.container.name,
+        let process = Self {
             number,
+            container,
+            is_executed: false,
             state: State::Preparing,
             process: Some(process),
             socket: Some(socket),
             reports,
             connections,
-            cgroup,
-        })
+            memory_kills,
+        };
+        Ok((process, terminals))
     }
 
     /// Lets the process execute its program.
@@ -128,6 +208,18 @@ impl Container {
     pub fn let_go(&self) -> Result<(), Errno> {
         match &self.socket {
             Some(socket) => write(socket, &[RELEASE]).map(drop),
+            None => Ok(()),
+        }
+    }
+
+    /// Sends it a signal; an executed one gets it with all that it started and did not leave.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn signal(&self, number: u8) -> io::Result<()> {
+        match self.process {
+            Some(process) if self.is_executed => signal::send_to_group(process, number),
+            Some(process) => signal::send(process, number),
             None => Ok(()),
         }
     }

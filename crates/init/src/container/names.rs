@@ -2,14 +2,17 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
+use protocol::guest::Network;
 use rustix::fs::CWD;
 use rustix::io::Errno;
 use rustix::mount::{OpenTreeFlags, open_tree};
 
 use super::layer::FILES;
+use super::report::Place;
 use super::stage::attach;
 use crate::failure::{Attempt, StepError};
 
@@ -17,11 +20,12 @@ use crate::failure::{Attempt, StepError};
 const HOSTS: &str = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\nfe00::\tip6-localnet\n\
     ff00::\tip6-mcastprefix\nff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n";
 
-/// The files, without the name.
+/// The files, without what only the host knows.
 #[derive(Debug)]
 pub struct Names {
     hostname: Named,
     hosts: Named,
+    resolver: Named,
 }
 
 /// A file, and a mount of it that is attached nowhere yet.
@@ -37,21 +41,26 @@ impl Names {
     /// # Errors
     /// The first step that failed.
     pub fn prepare() -> Result<Self, StepError> {
-        let [hostname, hosts] = FILES;
+        let [hostname, hosts, resolver] = FILES;
         Ok(Self {
             hostname: Named::prepare(hostname, "")?,
             hosts: Named::prepare(hosts, HOSTS)?,
+            resolver: Named::prepare(resolver, "")?,
         })
     }
 
-    /// Adds the name and puts the files into the `/etc` of the root that this process has now.
+    /// Completes the files and puts them into the `/etc` of the root that this process has now. `hosts` are further lines of one of them.
     ///
     /// # Errors
     /// The first step that failed.
-    pub fn publish(self, hostname: &str) -> Result<(), StepError> {
-        let [hostname_file, hosts_file] = FILES;
-        self.hostname.publish(hostname_file, &format!("{hostname}\n"))?;
-        self.hosts.publish(hosts_file, &own_line(hostname))
+    pub fn publish(self, place: &Place, hosts: &[(IpAddr, String)]) -> Result<(), StepError> {
+        let [hostname_file, hosts_file, resolver_file] = FILES;
+        self.hostname.publish(hostname_file, &format!("{}\n", place.hostname))?;
+        self.hosts.publish(hosts_file, &host_lines(place, hosts))?;
+        match &place.resolver {
+            Some(text) => self.resolver.publish(resolver_file, text),
+            None => Ok(()),
+        }
     }
 }
 
@@ -95,9 +104,31 @@ fn make_place(path: &Path) -> io::Result<()> {
     }
 }
 
-/// The line of `/etc/hosts` by which a host knows itself.
-fn own_line(hostname: &str) -> String {
-    format!("127.0.1.1\t{hostname}\n")
+/// The lines of `/etc/hosts` by which a host knows itself, and those that were asked for.
+fn host_lines(place: &Place, hosts: &[(IpAddr, String)]) -> String {
+    let own = place.address.unwrap_or(Ipv4Addr::new(127, 0, 1, 1));
+    let mut lines = format!("{own}\t{}\n", place.hostname);
+    for (address, name) in hosts {
+        lines.push_str(&format!("{address}\t{name}\n"));
+    }
+    lines
+}
+
+/// The text of a `/etc/resolv.conf` (resolv.conf(5)).
+pub fn resolver(network: &Network) -> String {
+    let mut text = String::new();
+    for server in &network.name_servers {
+        text.push_str(&format!("nameserver {server}\n"));
+    }
+    for (word, values) in [
+        ("search", &network.search_domains),
+        ("options", &network.resolver_options),
+    ] {
+        if !values.is_empty() {
+            text.push_str(&format!("{word} {}\n", values.join(" ")));
+        }
+    }
+    text
 }
 
 #[cfg(test)]
@@ -106,8 +137,32 @@ mod tests {
 
     #[test]
     fn a_host_knows_itself() {
-        assert_eq!(own_line("web"), "127.0.1.1\tweb\n");
+        let mut place = Place {
+            hostname: "web".to_owned(),
+            ..Place::default()
+        };
+        assert_eq!(host_lines(&place, &[]), "127.0.1.1\tweb\n");
+        place.address = Some(Ipv4Addr::new(10, 0, 0, 2));
+        let more = [("fd00::1".parse().unwrap(), "db".to_owned())];
+        assert_eq!(host_lines(&place, &more), "10.0.0.2\tweb\nfd00::1\tdb\n");
         assert!(HOSTS.lines().all(|line| line.contains('\t')) && HOSTS.ends_with('\n'));
+    }
+
+    #[test]
+    fn a_resolver_is_told_servers_domains_and_options() {
+        let network = Network {
+            mac: [2; 6],
+            address: Ipv4Addr::LOCALHOST,
+            prefix: 24,
+            gateway: Ipv4Addr::LOCALHOST,
+            ipv6: None,
+            mtu: 1500,
+            name_servers: vec!["10.0.0.1".parse().unwrap(), "fd00::1".parse().unwrap()],
+            search_domains: vec!["a.b".to_owned(), "c".to_owned()],
+            resolver_options: Vec::new(),
+        };
+        let expected = "nameserver 10.0.0.1\nnameserver fd00::1\nsearch a.b c\n";
+        assert_eq!(resolver(&network), expected);
     }
 
     #[test]

@@ -25,22 +25,29 @@ use crate::frames::Frames;
 use crate::guest::CGROUP_ROOT;
 use crate::sys::process::{Fork, fork_container};
 
-/// A process that waits for its order.
+/// A process that waits for its order, and a cgroup.
 #[derive(Debug)]
 pub struct Nursling {
-    /// Its number.
+    /// The number of its cgroup and its layer.
     pub number: u32,
+    /// Itself.
+    pub hatched: Hatched,
+    /// Its cgroup, without limits.
+    pub cgroup: Cgroup,
+    bounding: CapabilitySet,
+}
+
+/// A process that waits for its order.
+#[derive(Debug)]
+pub struct Hatched {
     /// Itself.
     pub process: Pid,
     /// Where it reports.
     pub socket: OwnedFd,
     /// What it reports.
     pub reports: Frames<Report>,
-    /// Its cgroup, without limits.
-    pub cgroup: Cgroup,
     /// The guest agent's ends of its streams.
     pub streams: Streams,
-    bounding: CapabilitySet,
 }
 
 /// Who waits, and who is next.
@@ -62,7 +69,8 @@ impl Nursery {
             next: 0,
             has_standing_scratch,
         };
-        let mut first = nursery.fork(parse_capabilities(&usual::CAPABILITIES)?)?;
+        let mut nursling = nursery.make(parse_capabilities(&usual::CAPABILITIES)?)?;
+        let first = &mut nursling.hatched;
         loop {
             poll(&mut [PollFd::new(&first.socket, PollFlags::IN)], None).attempting(|| "wait for a process")?;
             let ended = read_reports(first.socket.as_fd(), &mut first.reports);
@@ -75,7 +83,7 @@ impl Nursery {
                 Some(Report::Prepared) | None => {}
             }
         }
-        nursery.waiting = Some(first);
+        nursery.waiting = Some(nursling);
         Ok(nursery)
     }
 
@@ -94,14 +102,32 @@ impl Nursery {
         if let Some(nursling) = self.waiting.take_if(|nursling| nursling.bounding.contains(wanted)) {
             return Ok(nursling);
         }
-        Ok(self.fork(wanted)?)
+        Ok(self.make(wanted)?)
     }
 
-    fn fork(&mut self, bounding: CapabilitySet) -> Result<Nursling, StepError> {
+    /// A process that can become `container` once more, on the layer with this number and in this cgroup.
+    ///
+    /// # Errors
+    /// The first step that failed.
+    pub fn take_again(&self, container: &Container, number: u32, cgroup: &Cgroup) -> Result<Hatched, ContainerError> {
+        let wanted = parse_capabilities(&container.capabilities)?;
+        Ok(self.fork(wanted, number, cgroup)?)
+    }
+
+    fn make(&mut self, bounding: CapabilitySet) -> Result<Nursling, StepError> {
         let number = self.next;
         self.next += 1;
         let cgroup = Cgroup::create(Path::new(CGROUP_ROOT), &number.to_string())?;
         devices::restrict(cgroup.as_fd()).attempting(|| "restrict the devices")?;
+        Ok(Nursling {
+            number,
+            hatched: self.fork(bounding, number, &cgroup)?,
+            cgroup,
+            bounding,
+        })
+    }
+
+    fn fork(&self, bounding: CapabilitySet, number: u32, cgroup: &Cgroup) -> Result<Hatched, StepError> {
         let (streams, ends) = Streams::prepare()?;
         let pair = socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None);
         let (here, there) = pair.attempting(|| "make a pair of sockets")?;
@@ -114,14 +140,11 @@ impl Nursery {
         };
         match fork_container(cgroup.as_fd()).attempting(|| "fork a process")? {
             Fork::Child => process::run(birth),
-            Fork::Parent(process) => Ok(Nursling {
-                number,
+            Fork::Parent(process) => Ok(Hatched {
                 process,
                 socket: here,
                 reports: Frames::default(),
-                cgroup,
                 streams,
-                bounding,
             }),
         }
     }
@@ -131,7 +154,7 @@ impl Nursery {
 ///
 /// # Errors
 /// The socket's, where the process has died.
-pub fn give(socket: &OwnedFd, order: &Order) -> Result<(), ContainerError> {
+pub fn give(socket: &OwnedFd, order: &Order<'_>) -> Result<(), ContainerError> {
     let bytes = frame::encode(order)?;
     let mut rest = bytes.as_slice();
     // The process does nothing but take it, so this never waits for long.

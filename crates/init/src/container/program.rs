@@ -9,7 +9,7 @@ use std::path::Path;
 use protocol::guest::StartFailure;
 use rustix::io::Errno;
 
-use crate::sys;
+use crate::{reaper, sys};
 
 /// Where a program is looked for if the environment does not say (execvp(3)).
 const PATH_WITHOUT_ENVIRONMENT: &str = "/bin:/usr/bin";
@@ -35,6 +35,8 @@ pub struct Program {
     candidates: Vec<CString>,
     arguments: Vec<CString>,
     environment: Vec<CString>,
+    /// Whether it gets a process of its own below a [`reaper`].
+    is_led: bool,
 }
 
 /// Why a program was not executed.
@@ -44,6 +46,16 @@ pub struct Refusal {
     pub reason: StartFailure,
     /// One sentence.
     pub message: String,
+}
+
+impl Refusal {
+    /// The refusal of what comes before the program.
+    pub const fn other(message: String) -> Self {
+        Self {
+            reason: StartFailure::Other,
+            message,
+        }
+    }
 }
 
 impl Program {
@@ -61,11 +73,28 @@ impl Program {
             candidates: c_strings(&candidates(name, variable(environment, "PATH")))?,
             arguments: c_strings(argv)?,
             environment: c_strings(environment)?,
+            is_led: false,
         })
+    }
+
+    /// The same program, below a [`reaper`] or not.
+    #[must_use]
+    pub fn led(self, is_led: bool) -> Self {
+        Self { is_led, ..self }
+    }
+
+    /// Executes another program in its place, with its environment. Returns only where that failed.
+    pub fn replace_self(&self, path: &CStr, arguments: &[CString]) -> io::Error {
+        sys::process::execute(path, arguments, &self.environment)
     }
 
     /// Tries every place, as execvpe(3) does. Returns only where none had a program that the kernel executes.
     pub fn execute(&self) -> Refusal {
+        if self.is_led
+            && let Err(refusal) = reaper::lead(self)
+        {
+            return refusal;
+        }
         let mut refusals = Vec::new();
         for path in &self.candidates {
             let error = sys::process::execute(path, &self.arguments, &self.environment);

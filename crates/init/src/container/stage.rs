@@ -9,6 +9,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
+use protocol::guest::Container;
 use rustix::fs::{CWD, OFlags, StatVfsMountFlags, statvfs};
 use rustix::io::Errno;
 use rustix::mount::{
@@ -18,6 +19,7 @@ use rustix::mount::{
 };
 
 use super::names::Names;
+use super::report::Place;
 use super::{devices, layer};
 use crate::disks::DISKS;
 use crate::failure::{Attempt, StepError};
@@ -111,11 +113,11 @@ impl Stage {
         })
     }
 
-    /// Makes the overlay of `image` and the writable `layer` the root, with what was on the stage in it, and calls it `hostname`.
+    /// Makes the overlay of `image` and the writable `layer` the root, with what was on the stage in it, and tells `container` where it is.
     ///
     /// # Errors
     /// The first step that failed.
-    pub fn enter(self, image: &Path, layer: &Path, hostname: &str) -> Result<(), StepError> {
+    pub fn enter(self, image: &Path, layer: &Path, place: &Place, container: &Container) -> Result<(), StepError> {
         let attempt = || "make the root file system the root".to_owned();
         mount(
             "overlay",
@@ -131,7 +133,7 @@ impl Stage {
         for (tree, path) in self.trees {
             attach(tree, path).attempting(|| format!("move {path} into the container"))?;
         }
-        self.names.publish(hostname)
+        self.names.publish(place, &container.hosts)
     }
 }
 
@@ -216,6 +218,15 @@ pub fn make_read_only(path: &str) -> Result<(), StepError> {
         Err(error) if is_absent(&error) => return Ok(()),
         Err(error) => return Err(error).attempting(attempt),
     }
+    remount_read_only(path)
+}
+
+/// Makes the mount at `path` read-only.
+///
+/// # Errors
+/// The kernel's.
+pub fn remount_read_only(path: &str) -> Result<(), StepError> {
+    let attempt = || format!("make {path} read-only");
     // A remount replaces all flags, so those that the mount has are named again.
     let present = statvfs(path).attempting(attempt)?.f_flag;
     let kept = [

@@ -1,19 +1,19 @@
-//! The streams of a container: one vsock connection each, and the pipes or the terminal that its process gets.
+//! The streams of a process: the pipes or the terminal that it gets, and the guest agent's ends of them.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
-use protocol::frame;
-use protocol::guest::{STREAM_PORT, Stream, StreamHello, TerminalSize};
+use protocol::guest::{Stream, TerminalSize};
 use rustix::fs::{Mode, OFlags, openat};
-use rustix::io::{Errno, ioctl_fionbio, write};
+use rustix::io::ioctl_fionbio;
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::pty::{ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
 
 use super::stage;
+use crate::carriers::Carriers;
 use crate::failure::{Attempt, StepError};
-use crate::sys::vsock;
+use crate::poller::Poller;
 
 /// What is ready for a process before it is known what streams it is to have.
 #[derive(Debug)]
@@ -22,7 +22,6 @@ pub struct Streams {
     stdin: OwnedFd,
     stdout: OwnedFd,
     stderr: OwnedFd,
-    sockets: [OwnedFd; 2],
 }
 
 /// The ends that the process gets.
@@ -38,25 +37,17 @@ pub struct Ends {
     pub stderr: OwnedFd,
 }
 
-/// The connections that were asked for, and what is to be carried over them.
-#[derive(Debug)]
+/// The guest agent's ends of a process's streams.
+#[derive(Debug, Default)]
 pub struct Connections {
-    lines: Vec<Line>,
-    greeted: bool,
+    /// What is to be carried to the host.
+    outputs: Vec<(Stream, OwnedFd)>,
+    /// Where input is to be carried to.
+    input: Option<OwnedFd>,
     /// The terminal's master, for changes of its window.
     pub terminal: Option<OwnedFd>,
     /// The path of the terminal's other end, as the process sees it.
     pub terminal_path: Option<String>,
-}
-
-/// A stream between the host and the process.
-#[derive(Debug)]
-struct Line {
-    stream: Stream,
-    host: OwnedFd,
-    process: OwnedFd,
-    /// Whether what the host sends is read.
-    inward: bool,
 }
 
 impl Streams {
@@ -83,95 +74,61 @@ impl Streams {
             stdin,
             stdout,
             stderr,
-            sockets: [socket()?, socket()?],
         };
         Ok((streams, ends))
     }
 
-    /// Asks the host for the connections that a container needs.
+    /// Keeps what a container needs, and the file system of its pseudoterminals.
     ///
     /// # Errors
     /// The first step that failed.
-    pub fn connect(self, stdin: bool, terminal: Option<TerminalSize>) -> Result<Connections, StepError> {
-        let [first, second] = self.sockets;
-        let mut connections = Connections {
-            lines: Vec::with_capacity(3),
-            greeted: false,
-            terminal: None,
-            terminal_path: None,
+    pub fn connect(self, stdin: bool, terminal: Option<TerminalSize>) -> Result<(Connections, OwnedFd), StepError> {
+        let connections = match terminal {
+            Some(size) => Connections::of_terminal(&self.terminals, stdin, size)?,
+            None => Connections::of_pipes(self.stdout, self.stderr, stdin.then_some(self.stdin)),
         };
-        if let Some(size) = terminal {
-            let (master, path) = open_terminal(&self.terminals, size).attempting(|| "open a terminal")?;
-            connections.terminal_path = Some(path);
-            connections.terminal = Some(duplicate(&master)?);
-            connections.add(Stream::Terminal, first, master, stdin)?;
-        } else {
-            connections.add(Stream::Stdout, first, self.stdout, false)?;
-            connections.add(Stream::Stderr, second, self.stderr, false)?;
-            if stdin {
-                connections.add(Stream::Stdin, socket()?, self.stdin, true)?;
-            }
-        }
-        Ok(connections)
+        Ok((connections, self.terminals))
     }
 }
 
 impl Connections {
-    fn add(&mut self, stream: Stream, host: OwnedFd, process: OwnedFd, inward: bool) -> Result<(), StepError> {
-        vsock::begin(&host, STREAM_PORT).attempting(|| format!("connect the stream {stream:?} to the host"))?;
-        self.lines.push(Line {
-            stream,
-            host,
-            process,
-            inward,
-        });
-        Ok(())
+    /// Those of a process with pipes, which do not block.
+    pub fn of_pipes(stdout: OwnedFd, stderr: OwnedFd, stdin: Option<OwnedFd>) -> Self {
+        Self {
+            outputs: vec![(Stream::Stdout, stdout), (Stream::Stderr, stderr)],
+            input: stdin,
+            terminal: None,
+            terminal_path: None,
+        }
     }
 
-    /// Says on each connection which stream of which container it carries, once the host has accepted it; does it once.
-    ///
-    /// # Errors
-    /// The host's refusal.
-    pub fn greet(&mut self, container: &str) -> Result<(), StepError> {
-        if std::mem::replace(&mut self.greeted, true) {
-            return Ok(());
-        }
-        for Line { stream, host, .. } in &self.lines {
-            let greeted = || -> io::Result<()> {
-                let hello = frame::encode(&StreamHello {
-                    container: container.to_owned(),
-                    stream: *stream,
-                });
-                let hello = hello.map_err(io::Error::other)?;
-                if write(host, &hello) == Err(Errno::NOTCONN) {
-                    vsock::finish(host)?;
-                    // An empty connection takes a whole greeting, which is far shorter than its buffer.
-                    write(host, &hello)?;
-                }
-                Ok(())
-            };
-            greeted().attempting(|| format!("connect the stream {stream:?} to the host"))?;
-        }
-        Ok(())
-    }
-
-    /// Takes what is to be relayed: source, sink. None of them blocks.
+    /// Those of a process with a new one of `terminals`.
     ///
     /// # Errors
     /// The kernel's.
-    pub fn take_directions(&mut self) -> Result<Vec<(OwnedFd, OwnedFd)>, StepError> {
-        let mut directions = Vec::with_capacity(self.lines.len() + 1);
-        for line in self.lines.drain(..) {
-            match (line.stream, line.inward) {
-                (Stream::Stdin, _) => directions.push((line.host, line.process)),
-                (_, true) => {
-                    directions.push((duplicate(&line.host)?, duplicate(&line.process)?));
-                    directions.push((line.process, line.host));
-                }
-                (_, false) => directions.push((line.process, line.host)),
-            }
+    pub fn of_terminal(terminals: &OwnedFd, stdin: bool, size: TerminalSize) -> Result<Self, StepError> {
+        let (master, path) = open_terminal(terminals, size).attempting(|| "open a terminal")?;
+        Ok(Self {
+            terminal_path: Some(path),
+            terminal: Some(duplicate(&master)?),
+            // A descriptor of its own, since the two are waited for apart.
+            input: if stdin { Some(duplicate(&master)?) } else { None },
+            outputs: vec![(Stream::Stdout, master)],
+        })
+    }
+
+    /// Begins to carry them for `process`.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn carry(&mut self, carriers: &mut Carriers, poller: &Poller, process: u32) -> io::Result<()> {
+        for (stream, source) in self.outputs.drain(..) {
+            carriers.carry_out(poller, process, stream, source)?;
         }
-        Ok(directions)
+        if let Some(sink) = self.input.take() {
+            carriers.carry_in(process, sink, self.terminal.is_some());
+        }
+        Ok(())
     }
 }
 
@@ -190,12 +147,11 @@ pub fn resize(terminal: impl AsFd, size: TerminalSize) -> io::Result<()> {
 }
 
 /// A pipe whose ends the container's program will not see under their first numbers.
-fn pipe() -> Result<(OwnedFd, OwnedFd), StepError> {
+///
+/// # Errors
+/// The kernel's.
+pub fn pipe() -> Result<(OwnedFd, OwnedFd), StepError> {
     pipe_with(PipeFlags::CLOEXEC).attempting(|| "make a pipe")
-}
-
-fn socket() -> Result<OwnedFd, StepError> {
-    vsock::socket().attempting(|| "make a vsock socket")
 }
 
 /// A new terminal, whose master does not block: the master, and the path of its other end.

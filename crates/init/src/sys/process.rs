@@ -2,10 +2,11 @@
 
 use std::ffi::{CStr, CString};
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::ptr;
 
-use rustix::process::Pid;
+use rustix::process::{Pid, PidfdFlags, getpid, pidfd_open};
+use rustix::thread::{ThreadNameSpaceType, move_into_thread_name_spaces};
 
 use super::check;
 
@@ -31,6 +32,23 @@ pub enum Fork {
 /// The kernel's.
 pub fn fork_container(cgroup: BorrowedFd<'_>) -> io::Result<Fork> {
     fork(CLONE_INTO_CGROUP | unsigned(NAMESPACES)?, unsigned(cgroup.as_raw_fd())?)
+}
+
+/// Forks a process into the PID namespace of `process`, a pidfd, and the cgroup whose directory is open as `cgroup`. It has the guest agent's other
+/// namespaces, and joins those of `process` itself.
+///
+/// # Errors
+/// The kernel's.
+pub fn fork_beside(process: BorrowedFd<'_>, cgroup: BorrowedFd<'_>) -> io::Result<Fork> {
+    // What is changed is where children go, not where this process is.
+    let children_go_to = |process| move_into_thread_name_spaces(process, ThreadNameSpaceType::PROCESS_ID);
+    let own = pidfd_open(getpid(), PidfdFlags::empty())?;
+    children_go_to(process)?;
+    let forked = fork(CLONE_INTO_CGROUP, unsigned(cgroup.as_raw_fd())?);
+    if !matches!(forked, Ok(Fork::Child)) {
+        children_go_to(own.as_fd())?;
+    }
+    forked
 }
 
 /// Forks a process that is another guest agent.

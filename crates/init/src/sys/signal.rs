@@ -4,6 +4,8 @@ use std::io;
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use std::ptr;
 
+use rustix::process::Pid;
+
 use super::check;
 
 /// The highest signal number of Linux.
@@ -56,20 +58,65 @@ pub fn reset() -> io::Result<()> {
     Ok(())
 }
 
+/// Holds every signal back, to be taken with [`wait`].
+///
+/// # Errors
+/// The kernel's.
+pub fn hold_all() -> io::Result<()> {
+    let all = full_set();
+    // SAFETY: the set is initialised; the old mask is not asked for.
+    check(unsafe { libc::sigprocmask(libc::SIG_SETMASK, &raw const all, ptr::null_mut()) })?;
+    Ok(())
+}
+
+/// Waits for a signal that is held back, and takes it.
+///
+/// # Errors
+/// The kernel's.
+pub fn wait() -> io::Result<u8> {
+    let all = full_set();
+    // SAFETY: the set is initialised; what else is known of the signal is not asked for.
+    let signal = check(unsafe { libc::sigwaitinfo(&raw const all, ptr::null_mut()) })?;
+    u8::try_from(signal).map_err(io::Error::other)
+}
+
+/// The signal that tells of a child.
+pub const CHILD: u8 = 17;
+
 /// Sends `signal` to `process`.
 ///
 /// # Errors
 /// The kernel's: no such signal or process.
-pub fn send(process: rustix::process::Pid, signal: u8) -> io::Result<()> {
+pub fn send(process: Pid, signal: u8) -> io::Result<()> {
     // SAFETY: a signal to another process touches no memory of this one.
     check(unsafe { libc::kill(process.as_raw_nonzero().get(), signal.into()) })?;
     Ok(())
+}
+
+/// Sends `signal` to all processes of the group that `process` leads, or to it alone where it does not lead one yet.
+///
+/// # Errors
+/// The kernel's: no such signal or process.
+pub fn send_to_group(process: Pid, signal: u8) -> io::Result<()> {
+    // SAFETY: as for `send`.
+    match check(unsafe { libc::kill(-process.as_raw_nonzero().get(), signal.into()) }) {
+        Err(error) if error.raw_os_error() == Some(libc::ESRCH) => send(process, signal),
+        other => other.map(drop),
+    }
 }
 
 /// Kills every process but the guest agent itself (PID 1).
 pub fn kill_all() {
     // SAFETY: as for `send`. That there is nobody left to kill is no failure.
     unsafe { libc::kill(-1, libc::SIGKILL) };
+}
+
+/// The set of all signals.
+fn full_set() -> libc::sigset_t {
+    let mut set = empty_set();
+    // SAFETY: the set is ours and writable.
+    unsafe { libc::sigfillset(&raw mut set) };
+    set
 }
 
 /// The set of no signals.

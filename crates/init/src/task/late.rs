@@ -17,8 +17,8 @@ pub struct Late {
     vcpus: u8,
     /// By how much memory is to grow when a container runs, in bytes.
     growth_bytes: u64,
-    /// The containers that are to be released when all vCPUs are online; nothing where they need not wait.
-    held: Option<Vec<String>>,
+    /// The processes that are to be released when all vCPUs are online; nothing where they need not wait.
+    held: Option<Vec<u32>>,
     /// Memory that is on its way.
     growth: Option<Growth>,
 }
@@ -39,11 +39,11 @@ impl Late {
         self.growth_bytes > 0 || self.growth.is_some()
     }
 
-    /// Keeps the release of `container` where it has to wait; whether it has.
-    pub fn holds(&mut self, container: &str) -> bool {
+    /// Keeps the release of `process` where it has to wait; whether it has.
+    pub fn holds(&mut self, process: u32) -> bool {
         match &mut self.held {
             Some(held) => {
-                held.push(container.to_owned());
+                held.push(process);
                 true
             }
             None => false,
@@ -88,8 +88,8 @@ impl Task<'_> {
         if status != Some(ExitStatus::Code(0)) {
             return Err(TaskError::Vcpus);
         }
-        for container in self.late.held.take().unwrap_or_default() {
-            self.happen_to(&container, Event::Release)?;
+        for process in self.late.held.take().unwrap_or_default() {
+            self.happen(process, Event::Release)?;
         }
         Ok(())
     }
@@ -136,9 +136,9 @@ mod tests {
 
     #[test]
     fn containers_are_held_only_for_vcpus_that_are_to_come() {
-        assert!(Late::new(2, 0, true).holds("a"));
-        assert!(!Late::new(1, 0, true).holds("a"));
-        assert!(!Late::new(2, 0, false).holds("a"));
+        assert!(Late::new(2, 0, true).holds(0));
+        assert!(!Late::new(1, 0, true).holds(0));
+        assert!(!Late::new(2, 0, false).holds(0));
     }
 
     #[test]

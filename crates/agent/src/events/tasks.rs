@@ -1,0 +1,149 @@
+//! What the change of a task's record means, as events.
+
+use std::collections::HashMap;
+
+use api::event::{Event, EventSubject};
+use api::task::{Exit, Status};
+
+use super::event;
+use crate::record::{ContainerStatus, Health, TaskRecord};
+
+/// What was told of the tasks that have not been forgotten.
+#[derive(Debug, Default)]
+pub struct TaskEvents {
+    told: HashMap<String, Told>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Told {
+    status: Status,
+    containers: Vec<(ContainerStatus, Health, u32)>,
+}
+
+impl TaskEvents {
+    /// Takes a task as it was found when the host agent started: nothing is told of what it is already.
+    pub fn found(&mut self, record: &TaskRecord) {
+        if record.status != Status::Stopped {
+            self.told.insert(record.id.clone(), Told::of(record));
+        }
+    }
+
+    /// What happened to a task since it was last told of.
+    #[must_use]
+    pub fn changed(&mut self, record: &TaskRecord) -> Vec<Event> {
+        let now = Told::of(record);
+        let before = if record.status == Status::Stopped {
+            self.told.remove(&record.id)
+        } else {
+            self.told.insert(record.id.clone(), Told::of(record))
+        };
+        let mut events = Vec::new();
+        for (index, container) in now.containers.iter().enumerate() {
+            let known = before.as_ref().and_then(|before| before.containers.get(index).copied());
+            events.extend(container_events(record, index, known, *container));
+        }
+        if before.as_ref().is_none_or(|before| before.status != now.status) {
+            let is_first = before.is_none();
+            let told = task_event(record, is_first);
+            // What it was created as is told before what its containers do, anything else after.
+            let place = if is_first { 0 } else { events.len() };
+            events.insert(place, told);
+        }
+        events
+    }
+}
+
+impl Told {
+    fn of(record: &TaskRecord) -> Self {
+        Self {
+            status: record.status,
+            containers: (record.containers.iter())
+                .map(|container| (container.status, container.health, container.restarts))
+                .collect(),
+        }
+    }
+}
+
+fn task_event(record: &TaskRecord, is_first: bool) -> Event {
+    let action = if is_first && record.status == Status::Provisioning {
+        "created"
+    } else {
+        status_name(record.status)
+    };
+    let mut told = about(record, EventSubject::Task, action);
+    if let Some(stop) = record.stop.as_ref().filter(|_| record.status >= Status::Deactivating) {
+        told.attributes
+            .insert("stop_code".to_owned(), format!("{:?}", stop.code));
+        told.attributes.insert("reason".to_owned(), stop.reason.clone());
+    }
+    told
+}
+
+fn container_events(
+    record: &TaskRecord,
+    index: usize,
+    before: Option<(ContainerStatus, Health, u32)>,
+    now: (ContainerStatus, Health, u32),
+) -> Vec<Event> {
+    let (Some(plan), Some(container)) = (record.plan.containers.get(index), record.containers.get(index)) else {
+        return Vec::new();
+    };
+    let mut events = Vec::new();
+    let (status, health, restarts) = before.unwrap_or((ContainerStatus::Pending, Health::Unknown, 0));
+    let mut tell = |action: &str| {
+        let mut told = about(record, EventSubject::Container, action);
+        told.attributes.insert("container".to_owned(), plan.name.clone());
+        if action == "stopped" || action == "restarted" {
+            let exit = container.exit.map(Exit::shell_code);
+            told.attributes
+                .extend(exit.map(|code| ("exit_code".to_owned(), code.to_string())));
+            let reason = container.reason.clone();
+            told.attributes
+                .extend(reason.map(|reason| ("reason".to_owned(), reason)));
+        }
+        if action == "health" {
+            let health = format!("{health:?}", health = container.health).to_lowercase();
+            told.attributes.insert("health".to_owned(), health);
+        }
+        events.push(told);
+    };
+    if restarts < now.2 {
+        tell("restarted");
+    }
+    if status != now.0 {
+        tell(match now.0 {
+            ContainerStatus::Pending => "pending",
+            ContainerStatus::Running => "running",
+            ContainerStatus::Stopped => "stopped",
+        });
+    }
+    if health != now.1 {
+        tell("health");
+    }
+    events
+}
+
+fn about(record: &TaskRecord, subject: EventSubject, action: &str) -> Event {
+    let mut told = event(subject, action, &record.id);
+    told.name = Some(record.name.clone());
+    told.attributes.insert("cluster".to_owned(), record.cluster.clone());
+    if let Some(origin) = &record.service {
+        told.attributes.insert("service".to_owned(), origin.service.clone());
+    }
+    told
+}
+
+/// A status in lower case.
+#[must_use]
+pub const fn status_name(status: Status) -> &'static str {
+    match status {
+        Status::Provisioning => "provisioning",
+        Status::Pending => "pending",
+        Status::Activating => "activating",
+        Status::Running => "running",
+        Status::Deactivating => "deactivating",
+        Status::Stopping => "stopping",
+        Status::Deprovisioning => "deprovisioning",
+        Status::Stopped => "stopped",
+    }
+}
