@@ -38,14 +38,14 @@ const TALK_LEN: usize = 8 << 20;
 
 /// The slots of the late devices.
 mod late {
-    pub const VSOCK: u8 = 14;
+    pub const VSOCK: u8 = 13;
     pub const RNG: u8 = 7;
     pub const FILE: u8 = 8;
     pub const CONCATENATION: u8 = 9;
     pub const COPY: u8 = 10;
     pub const PMEM: u8 = 11;
     pub const NETWORK: u8 = 12;
-    pub const MEMORY: u8 = 13;
+    pub const MEMORY: u8 = 14;
     pub const BALLOON: u8 = 15;
 }
 

@@ -229,9 +229,10 @@ mod tests {
             route("10.0.0.0/24", "eth0"),
             route("172.30.224.0/20", "mote0"),
         ];
-        let before = Some("172.30.224.0/20".parse().unwrap());
-        assert_eq!(choose(&routes, "mote0", None, before).unwrap(), before.unwrap());
-        assert_ne!(choose(&routes, "mote1", None, before).unwrap(), before.unwrap());
+        let own: Subnet = "172.30.224.0/20".parse().unwrap();
+        let before = Some(own);
+        assert_eq!(choose(&routes, "mote0", None, before).unwrap(), own);
+        assert_ne!(choose(&routes, "mote1", None, before).unwrap(), own);
         let wanted = "10.0.0.0/16".parse().unwrap();
         let error = choose(&routes, "mote0", Some(wanted), before).unwrap_err();
         assert!(error.to_string().contains("a route into 10.0.0.0/24"), "{error}");

@@ -33,23 +33,16 @@ pub struct Guest<'a> {
 /// Both tables with these guests, in place of what was there.
 #[must_use]
 pub fn tables(place: &Place<'_>, guests: &[Guest<'_>]) -> String {
-    let mut text = removal();
-    let Place {
-        bridge,
-        subnet,
-        metadata,
-    } = place;
-    let gateway = subnet.gateway();
-    // Guests talk to the bridge and to nobody else. What leads to another guest's published port is then routed, or, where the host has
-    // the bridge ask these rules too (`bridge-nf-call-iptables`), turned to the other guest by the bridge itself.
-    let hardware = mac_text(mac(gateway));
-    // Where an address is translated before it is routed: from outside, and from this host. A guest that talks to the bridge means the
-    // bridge, whatever is published.
-    let translation = "fib daddr type local dnat ip to ip daddr . meta l4proto . th dport map @published_at
-        fib daddr type local dnat ip to meta l4proto . th dport map @published";
-    // Writing to a string cannot fail.
-    let _ = write!(
-        text,
+    removal() + &who_is_who(place) + &who_talks_to_whom(place) + &addition(guests)
+}
+
+/// The table that makes sure that guests are who they say they are.
+///
+/// Guests talk to the bridge and to nobody else. What leads to another guest's published port is then routed, or, where the host has the bridge ask
+/// the other table too (`bridge-nf-call-iptables`), turned to the other guest by the bridge itself.
+fn who_is_who(place: &Place<'_>) -> String {
+    let hardware = mac_text(mac(place.subnet.gateway()));
+    format!(
         r#"
 table bridge mote {{
     set guests {{
@@ -64,6 +57,25 @@ table bridge mote {{
         drop
     }}
 }}
+"#
+    )
+}
+
+/// The table that translates addresses and says who may talk to whom.
+///
+/// An address is translated before it is routed: from outside, and from this host. A guest that talks to the bridge means the bridge, whatever is
+/// published. What comes back from a guest to a connection from 127.0.0.1 is addressed to the bridge, so nothing else may be for 127.0.0.1.
+fn who_talks_to_whom(place: &Place<'_>) -> String {
+    let Place {
+        bridge,
+        subnet,
+        metadata,
+    } = place;
+    let gateway = subnet.gateway();
+    let translation = "fib daddr type local dnat ip to ip daddr . meta l4proto . th dport map @published_at
+        fib daddr type local dnat ip to meta l4proto . th dport map @published";
+    format!(
+        r#"
 table inet mote {{
     map published_at {{
         type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service
@@ -109,9 +121,7 @@ table inet mote {{
     }}
 }}
 "#
-    );
-    text.push_str(&addition(guests));
-    text
+    )
 }
 
 /// No table of ours any more, whether there was one or not.
