@@ -19,6 +19,7 @@ pub(super) struct Outgoing {
     pub(super) body: UnsyncBoxBody<Bytes, std::io::Error>,
     pub(super) content_type: Option<&'static str>,
     pub(super) upgrade: bool,
+    pub(super) target: Option<String>,
 }
 
 impl Outgoing {
@@ -27,6 +28,7 @@ impl Outgoing {
             body: whole(Bytes::new()),
             content_type: None,
             upgrade: false,
+            target: None,
         }
     }
 
@@ -42,6 +44,16 @@ impl Outgoing {
             body: whole(bytes.into()),
             content_type: Some("application/json"),
             upgrade: false,
+            target: None,
+        }
+    }
+
+    /// A call of AWS's JSON protocols.
+    pub(super) fn aws(target: String, request: &impl Serialize) -> Self {
+        Self {
+            content_type: Some(crate::ecs::MEDIA_TYPE),
+            target: Some(target),
+            ..Self::json(request)
         }
     }
 
@@ -55,6 +67,7 @@ impl Outgoing {
             body,
             content_type: Some("application/x-tar"),
             upgrade: false,
+            target: None,
         }
     }
 }
