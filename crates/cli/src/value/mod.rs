@@ -1,6 +1,9 @@
 //! Values that people write. Here: sizes.
 
+mod base64;
 mod environment;
+mod filter;
+mod format;
 mod limit;
 mod mount;
 mod network;
@@ -10,10 +13,13 @@ mod time;
 use std::fmt;
 use std::str::FromStr;
 
+pub use base64::base64_decode;
 pub use environment::{environment, labels};
+pub use filter::{Filter, matches};
+pub use format::{Format, Template};
 pub use limit::parse_ulimit;
 pub use mount::{parse_tmpfs, parse_volume};
-pub use network::{parse_host_entry, parse_port, port_text};
+pub use network::{host_end, parse_host_entry, parse_port, port_text};
 pub use signal::{SIGNAL_KILL, Signal};
 pub use time::{Moment, Seconds, rfc3339};
 

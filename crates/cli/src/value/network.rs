@@ -1,6 +1,6 @@
 //! Ports and names, as Docker writes them.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use api::task::{HostEntry, PortMapping, PublishedPort, TransportProtocol};
 
@@ -60,11 +60,10 @@ pub fn port_text(port: &PublishedPort) -> String {
     format!("{}->{}/{protocol}", host_end(port), port.port)
 }
 
-fn host_end(port: &PublishedPort) -> String {
-    match port.host_address {
-        Some(address) => SocketAddr::new(address, port.host_port).to_string(),
-        None => format!("*:{}", port.host_port),
-    }
+/// Where on the host a port is published: `0.0.0.0:8080`.
+pub fn host_end(port: &PublishedPort) -> String {
+    let address = port.host_address.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+    SocketAddr::new(address, port.host_port).to_string()
 }
 
 #[cfg(test)]
