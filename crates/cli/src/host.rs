@@ -45,12 +45,17 @@ fn named(host: &str) -> Result<Client> {
         return Ok(Client::unix(Path::new(path)));
     }
     let address = host.strip_prefix("tcp://").or_else(|| host.strip_prefix("http://"));
-    let Some(address) = address.map(|address| address.trim_end_matches('/')).filter(|address| address.contains(':')) else {
+    let Some(address) = address
+        .map(|address| address.trim_end_matches('/'))
+        .filter(|address| address.contains(':'))
+    else {
         bail!("'{host}' is not the address of a host agent: write unix:///PATH or tcp://HOST:PORT");
     };
     let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     let (Some(id), Some(secret)) = (variable("AWS_ACCESS_KEY_ID"), variable("AWS_SECRET_ACCESS_KEY")) else {
-        bail!("{host} wants an access key: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY to what `mote credentials` prints on that host");
+        bail!(
+            "{host} wants an access key: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY to what `mote credentials` prints on that host"
+        );
     };
     let region = variable("AWS_REGION").or_else(|| variable("AWS_DEFAULT_REGION"));
     let signer = Signer::new(id, secret, region.unwrap_or_else(|| "us-east-1".to_owned()));

@@ -5,6 +5,7 @@ mod aws;
 mod body;
 mod images;
 mod lines;
+mod signer;
 mod system;
 mod tasks;
 mod templates;
@@ -22,12 +23,13 @@ use serde::de::DeserializeOwned;
 
 pub use attached::{Attached, AttachedReader, AttachedWriter};
 pub use lines::Lines;
+pub use signer::Signer;
 pub use transport::{Connect, Connecting, Transport};
 
 use crate::error::{ApiError, ErrorCode};
 use crate::route;
 use crate::task::Version;
-use body::Outgoing;
+use body::{Outgoing, OutgoingBody};
 
 /// The longest JSON answer that is read, in bytes.
 const ANSWER_LEN_MAX: usize = 16 << 20;
@@ -80,6 +82,8 @@ pub enum ClientError {
 pub struct Client {
     connect: Connect,
     endpoint: String,
+    /// Who signs requests and what the `Host` header says, where they go over TCP.
+    signer: Option<(Arc<Signer>, String)>,
     // Shared by the client's clones, so that whichever calls first takes the connection; locked for moments, never while waiting.
     opened: Arc<Mutex<Option<Box<dyn Transport>>>>,
 }
@@ -98,7 +102,18 @@ impl Client {
         Self {
             connect,
             endpoint,
+            signer: None,
             opened,
+        }
+    }
+
+    /// A client of the host agent at the TCP address `HOST:PORT`, with requests that `signer` signs.
+    #[must_use]
+    pub fn tcp(address: &str, signer: Signer) -> Self {
+        let signer = Some((Arc::new(signer), address.to_owned()));
+        Self {
+            signer,
+            ..Self::over(transport::tcp(address.to_owned()), address.to_owned())
         }
     }
 
@@ -181,11 +196,21 @@ impl Client {
             .map_err(failed)?;
         tokio::spawn(connection.with_upgrades());
 
-        let mut request = Request::builder().method(method).uri(path).header(HOST, "mote");
+        let request = self
+            .request(method, path, body)
+            .map_err(|error| answer(&operation, &error.to_string()))?;
+        sender.send_request(request).await.map_err(failed)
+    }
+}
+
+impl Client {
+    fn request(&self, method: Method, path: &str, body: Outgoing) -> Result<Request<OutgoingBody>, hyper::http::Error> {
+        let host = self.signer.as_ref().map_or("mote", |(_, host)| host);
+        let mut request = Request::builder().method(method.clone()).uri(path).header(HOST, host);
         if let Some(kind) = body.content_type {
             request = request.header(CONTENT_TYPE, kind);
         }
-        if let Some(target) = body.target {
+        if let Some(target) = &body.target {
             request = request.header(crate::ecs::TARGET_HEADER, target);
         }
         if body.upgrade {
@@ -193,10 +218,10 @@ impl Client {
                 .header(CONNECTION, "upgrade")
                 .header(UPGRADE, route::ATTACH_PROTOCOL);
         }
-        let request = request
-            .body(body.body)
-            .map_err(|error| answer(&operation, &error.to_string()))?;
-        sender.send_request(request).await.map_err(failed)
+        if let (Some((signer, _)), Some(headers)) = (&self.signer, request.headers_mut()) {
+            signer.sign(headers, method.as_str(), path, &body)?;
+        }
+        request.body(body.body)
     }
 }
 

@@ -10,13 +10,18 @@ use super::QuietListing;
 #[derive(Debug, Subcommand)]
 pub enum Definition {
     /// Register a definition, as JSON in the way of Amazon ECS
-    #[command(after_help = "Examples:\n  mote task-definition register web.json\n  generate | mote task-definition register -")]
+    #[command(
+        after_help = "Examples:\n  mote task-definition register web.json\n  generate | mote task-definition register -"
+    )]
     Register(DefinitionRegister),
     /// Show a definition, as JSON
     #[command(after_help = "Example:\n  mote task-definition describe web:3")]
     Describe(DefinitionDescribe),
     /// List definitions
-    #[command(visible_alias = "ls", after_help = "Example:\n  mote task-definition list --family web")]
+    #[command(
+        visible_alias = "ls",
+        after_help = "Example:\n  mote task-definition list --family web"
+    )]
     List(DefinitionLs),
     /// Let no more tasks be started from definitions
     #[command(after_help = "Example:\n  mote task-definition deregister web:1 web:2")]
@@ -73,7 +78,9 @@ pub struct DefinitionNames {
 #[derive(Debug, Subcommand)]
 pub enum TaskVerb {
     /// Run tasks from a definition, and print their ids
-    #[command(after_help = "Examples:\n  mote task run web\n  mote task run job:4 --count 3 --cluster staging --wait\n  mote task run job -e DAY=monday -- ./work --fast")]
+    #[command(
+        after_help = "Examples:\n  mote task run web\n  mote task run job:4 --count 3 --cluster staging --wait\n  mote task run job -e DAY=monday -- ./work --fast"
+    )]
     Run(TaskRun),
 }
 

@@ -36,7 +36,9 @@ pub enum CredentialsFormat {
 #[derive(Debug, Subcommand)]
 pub enum CredentialsVerb {
     /// Make an access key, and print it
-    #[command(after_help = "Example:\n  mote credentials create --role read-only --description dashboard --format profile")]
+    #[command(
+        after_help = "Example:\n  mote credentials create --role read-only --description dashboard --format profile"
+    )]
     Create(CredentialsCreate),
     /// List access keys, without their secret halves
     #[command(visible_alias = "ls", after_help = "Example:\n  mote credentials list")]
@@ -83,7 +85,9 @@ pub struct CredentialsRm {
 #[derive(Debug, Subcommand)]
 pub enum Secret {
     /// Store a secret
-    #[command(after_help = "Examples:\n  printf %s \"$PASSWORD\" | mote secret create db-password\n  mote secret create --replace tls-key key.pem")]
+    #[command(
+        after_help = "Examples:\n  printf %s \"$PASSWORD\" | mote secret create db-password\n  mote secret create --replace tls-key key.pem"
+    )]
     Create(SecretCreate),
     /// List secrets, without their values
     #[command(visible_alias = "ls", after_help = "Example:\n  mote secret list")]

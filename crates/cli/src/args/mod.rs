@@ -21,19 +21,19 @@ use clap::{Args, CommandFactory, Parser};
 use crate::value::Format;
 
 pub use agent::{Agent, AgentInstall, AgentVerb, Completions, Man};
-pub use cluster::{Cluster, ClusterCreate, ClusterLs, ClusterRm};
-pub use definition::{Definition, DefinitionDescribe, DefinitionLs, DefinitionNames, DefinitionRegister, TaskRun, TaskVerb};
-pub use identity::{Credentials, CredentialsCreate, CredentialsFormat, CredentialsRm, CredentialsVerb, RoleName, Secret, SecretCreate, SecretRm};
+pub use cluster::{Cluster, ClusterCreate, ClusterLs};
+pub use definition::{Definition, DefinitionDescribe, DefinitionLs, DefinitionRegister, TaskRun, TaskVerb};
+pub use identity::{
+    Credentials, CredentialsCreate, CredentialsFormat, CredentialsVerb, RoleName, Secret, SecretCreate,
+};
 pub use image::{ImageNames, Load, Pull};
 pub use machine::{Machine, MachineShell, MachineStart, MachineStatus};
-pub use run::{HealthOptions, Network, NetworkOptions, PullPolicy, Registry, Restart, Run, SecurityOption};
+pub use run::{HealthOptions, Network, PullPolicy, Registry, Restart, Run, SecurityOption};
 pub use service::{
     Service, ServiceCreate, ServiceDescribe, ServiceLs, ServiceOptions, ServiceRm, ServiceScale, ServiceUpdate,
 };
 pub use system::{Prune, System};
-pub use task::{
-    Attach, Cp, Events, Exec, Inspect, InspectKind, Kill, Logs, Port, Ps, Rm, Stats, Stop, TaskNames, Top, Wait,
-};
+pub use task::{Attach, Cp, Events, Exec, Inspect, InspectKind, Kill, Logs, Port, Ps, Rm, Stats, Stop, Top, Wait};
 pub use template::{Template, TemplateBuild, TemplateLs, TemplateRm};
 pub use verbs::Command;
 

@@ -6,7 +6,9 @@ use api::task::{HostEntry, PortMapping, Tmpfs, Ulimit};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::{Arguments, Command};
-use crate::value::{MemoryMib, Seconds, VcpuMilli, parse_host_entry, parse_port, parse_tmpfs, parse_ulimit, parse_volume};
+use crate::value::{
+    MemoryMib, Seconds, VcpuMilli, parse_host_entry, parse_port, parse_tmpfs, parse_ulimit, parse_volume,
+};
 
 /// [`Arguments`] with no other verb.
 #[derive(Debug, Parser)]
@@ -142,7 +144,13 @@ pub struct ProcessOptions {
 #[derive(Debug, Args)]
 pub struct NetworkOptions {
     /// Whether it has a network: default, none
-    #[arg(long, alias = "net", default_value = "default", value_name = "NETWORK", hide_default_value = true)]
+    #[arg(
+        long,
+        alias = "net",
+        default_value = "default",
+        value_name = "NETWORK",
+        hide_default_value = true
+    )]
     pub network: Network,
     /// Publish a port on the host; on a free one where none is given
     #[arg(short, long, value_name = "[[ADDRESS:]HOST_PORT:]PORT[/udp]", value_parser = parse_port)]

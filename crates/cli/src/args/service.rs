@@ -20,7 +20,9 @@ pub enum Service {
     #[command(after_help = "Example:\n  mote service scale web=5 worker=0")]
     Scale(ServiceScale),
     /// Change a service; a new definition is rolled out
-    #[command(after_help = "Examples:\n  mote service update web --task-definition web:4\n  mote service update web --force-new-deployment")]
+    #[command(
+        after_help = "Examples:\n  mote service update web --task-definition web:4\n  mote service update web --force-new-deployment"
+    )]
     Update(ServiceUpdate),
     /// Remove services
     #[command(after_help = "Example:\n  mote service rm --force web")]

@@ -80,7 +80,10 @@ pub struct Tail(pub Option<u64>);
 fn parse_tail(text: &str) -> Result<Tail, String> {
     match text {
         "all" => Ok(Tail(None)),
-        _ => text.parse().map(|lines| Tail(Some(lines))).map_err(|_| "write a number of lines, or all".to_owned()),
+        _ => text
+            .parse()
+            .map(|lines| Tail(Some(lines)))
+            .map_err(|_| "write a number of lines, or all".to_owned()),
     }
 }
 

@@ -4,9 +4,18 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 /// Option and sentence.
 const UNSUPPORTED: &[(&str, &str)] = &[
-    ("--privileged", "a task has a kernel of its own: give what it needs by --cap-add"),
-    ("--pid", "a task has processes of its own alone: use `mote exec` to enter it"),
-    ("--ipc", "a task shares no memory with others: use --shm-size for more of its own"),
+    (
+        "--privileged",
+        "a task has a kernel of its own: give what it needs by --cap-add",
+    ),
+    (
+        "--pid",
+        "a task has processes of its own alone: use `mote exec` to enter it",
+    ),
+    (
+        "--ipc",
+        "a task shares no memory with others: use --shm-size for more of its own",
+    ),
     ("--uts", "a task has a host name of its own: use --hostname"),
     ("--userns", "a task has users of its own already"),
     ("--cgroupns", "a task has control groups of its own already"),
@@ -15,11 +24,23 @@ const UNSUPPORTED: &[(&str, &str)] = &[
     ("--isolation", "every task runs in a microVM"),
     ("--device", "a task sees no devices of its host"),
     ("--gpus", "a task sees no devices of its host"),
-    ("--mount", "use --tmpfs, or --volume for an empty volume; a task sees no directories of its host"),
-    ("--volumes-from", "a volume is gone with its task; define several containers in a task definition to share one"),
+    (
+        "--mount",
+        "use --tmpfs, or --volume for an empty volume; a task sees no directories of its host",
+    ),
+    (
+        "--volumes-from",
+        "a volume is gone with its task; define several containers in a task definition to share one",
+    ),
     ("--volume-driver", "a volume is empty at first and gone with its task"),
-    ("--link", "define several containers in a task definition, or publish a port with --publish"),
-    ("--expose", "every port of a task can be reached from its host; use --publish for others"),
+    (
+        "--link",
+        "define several containers in a task definition, or publish a port with --publish",
+    ),
+    (
+        "--expose",
+        "every port of a task can be reached from its host; use --publish for others",
+    ),
     ("--publish-all", "name the ports with --publish"),
     ("--ip", "the host agent chooses a task's address"),
     ("--ip6", "the host agent chooses a task's address"),
@@ -42,14 +63,35 @@ const UNSUPPORTED: &[(&str, &str)] = &[
     ("--blkio-weight", "tasks share the disk evenly"),
     ("--group-add", "give the group with --user USER:GROUP"),
     ("--storage-opt", "use --storage"),
-    ("--log-driver", "the host agent keeps all output: use `mote logs`, or --log-group"),
-    ("--log-opt", "the host agent keeps all output: use `mote logs`, or --log-group"),
-    ("--stop-signal", "the image says which signal stops it; use `mote kill -s` for another"),
-    ("--platform", "a task runs on its host's architecture: pull the image for that one"),
-    ("--sig-proxy", "a signal stops the task; use --detach to run it in the background"),
+    (
+        "--log-driver",
+        "the host agent keeps all output: use `mote logs`, or --log-group",
+    ),
+    (
+        "--log-opt",
+        "the host agent keeps all output: use `mote logs`, or --log-group",
+    ),
+    (
+        "--stop-signal",
+        "the image says which signal stops it; use `mote kill -s` for another",
+    ),
+    (
+        "--platform",
+        "a task runs on its host's architecture: pull the image for that one",
+    ),
+    (
+        "--sig-proxy",
+        "a signal stops the task; use --detach to run it in the background",
+    ),
     ("--detach-keys", "the keys are Ctrl-P Ctrl-Q"),
-    ("--attach", "use --interactive for input; output is shown unless --detach is given"),
-    ("--disable-content-trust", "give the image by its digest to be sure of it"),
+    (
+        "--attach",
+        "use --interactive for input; output is shown unless --detach is given",
+    ),
+    (
+        "--disable-content-trust",
+        "give the image by its digest to be sure of it",
+    ),
     ("--use-api-socket", "a task sees no sockets of its host"),
 ];
 

@@ -3,8 +3,9 @@
 use clap::Subcommand;
 
 use super::{
-    Agent, Attach, Cluster, Completions, Cp, Credentials, Definition, Events, Exec, ImageNames, Inspect, Kill, Listing, Load, Logs, Machine,
-    Man, Port, Ps, Pull, QuietListing, Rm, Run, Secret, Service, Stats, Stop, System, TaskVerb, Template, Top, Wait,
+    Agent, Attach, Cluster, Completions, Cp, Credentials, Definition, Events, Exec, ImageNames, Inspect, Kill, Listing,
+    Load, Logs, Machine, Man, Port, Ps, Pull, QuietListing, Rm, Run, Secret, Service, Stats, Stop, System, TaskVerb,
+    Template, Top, Wait,
 };
 
 /// The verbs.
@@ -18,19 +19,25 @@ Examples:
   mote run --rm -e GREETING=hello --env-file app.env app:2 ./serve --verbose")]
     Run(Box<Run>),
     /// Run a further command in a task that runs
-    #[command(after_help = "Examples:\n  mote exec -it web sh\n  mote exec -e LEVEL=debug web ./reload\n  mote exec -c sidecar job ls /data")]
+    #[command(
+        after_help = "Examples:\n  mote exec -it web sh\n  mote exec -e LEVEL=debug web ./reload\n  mote exec -c sidecar job ls /data"
+    )]
     Exec(Exec),
     /// Connect this terminal to a task that runs
     #[command(after_help = "Example:\n  mote attach web        (Ctrl-P Ctrl-Q leaves a task with a terminal)")]
     Attach(Attach),
     /// List tasks
-    #[command(after_help = "Examples:\n  mote ps\n  mote ps -a --filter status=stopped --filter label=team=blue\n  mote ps --format '{{.name}} {{.status}}'")]
+    #[command(
+        after_help = "Examples:\n  mote ps\n  mote ps -a --filter status=stopped --filter label=team=blue\n  mote ps --format '{{.name}} {{.status}}'"
+    )]
     Ps(Ps),
     /// Show everything about tasks or images, as JSON
     #[command(after_help = "Examples:\n  mote inspect web\n  mote inspect --format '{{.network.address}}' web")]
     Inspect(Inspect),
     /// Show what a task wrote
-    #[command(after_help = "Examples:\n  mote logs web\n  mote logs -f --tail 100 -t web\n  mote logs --since 10m --until 2026-11-22T10:00:00Z -c sidecar job")]
+    #[command(
+        after_help = "Examples:\n  mote logs web\n  mote logs -f --tail 100 -t web\n  mote logs --since 10m --until 2026-11-22T10:00:00Z -c sidecar job"
+    )]
     Logs(Logs),
     /// Show what running tasks use, refreshed every second
     #[command(after_help = "Examples:\n  mote stats\n  mote stats --no-stream web")]
@@ -42,7 +49,9 @@ Examples:
     #[command(after_help = "Examples:\n  mote port web\n  mote port web 80/tcp")]
     Port(Port),
     /// Copy files from or to a task that runs, by a tar in it
-    #[command(after_help = "Examples:\n  mote cp web:/etc/nginx/nginx.conf .\n  mote cp site/ web:/usr/share/nginx/html\n  mote cp web:/var/log - | tar -t")]
+    #[command(
+        after_help = "Examples:\n  mote cp web:/etc/nginx/nginx.conf .\n  mote cp site/. web:/usr/share/nginx/html\n  mote cp web:/var/log - | tar -t"
+    )]
     Cp(Cp),
     /// Wait until tasks have stopped, and print their exit codes
     #[command(after_help = "Example:\n  mote wait job")]
@@ -57,7 +66,9 @@ Examples:
     #[command(after_help = "Examples:\n  mote rm job\n  mote rm -f web")]
     Rm(Rm),
     /// Show what happens, as it happens
-    #[command(after_help = "Examples:\n  mote events --filter subject=task\n  mote events --since 1h --until 0s --format json")]
+    #[command(
+        after_help = "Examples:\n  mote events --filter subject=task\n  mote events --since 1h --until 0s --format json"
+    )]
     Events(Events),
     /// Bring an image from its registry into the store
     #[command(after_help = "Example:\n  mote pull registry.example/team/app:2")]
@@ -78,7 +89,10 @@ Examples:
     #[command(subcommand, after_help = "Example:\n  mote task run web:3")]
     Task(TaskVerb),
     /// Services: so many tasks of a definition, kept running
-    #[command(subcommand, after_help = "Example:\n  mote service create web --task-definition web --count 2")]
+    #[command(
+        subcommand,
+        after_help = "Example:\n  mote service create web --task-definition web --count 2"
+    )]
     Service(Service),
     /// Clusters: names for groups of tasks and services
     #[command(subcommand, after_help = "Example:\n  mote cluster create staging")]
@@ -87,10 +101,15 @@ Examples:
     #[command(subcommand, after_help = "Example:\n  mote template ls")]
     Template(Template),
     /// Access keys for clients of Amazon ECS; without a verb, what to put into their environment
-    #[command(after_help = "Examples:\n  eval \"$(mote credentials)\" && aws ecs list-tasks\n  mote credentials --format profile >> ~/.aws/config\n  mote credentials create --role read-only --description dashboard")]
+    #[command(
+        after_help = "Examples:\n  eval \"$(mote credentials)\" && aws ecs list-tasks\n  mote credentials --format profile >> ~/.aws/config\n  mote credentials create --role read-only --description dashboard"
+    )]
     Credentials(Credentials),
     /// Secrets, for the environment of tasks
-    #[command(subcommand, after_help = "Example:\n  printf %s \"$PASSWORD\" | mote secret create db-password")]
+    #[command(
+        subcommand,
+        after_help = "Example:\n  printf %s \"$PASSWORD\" | mote secret create db-password"
+    )]
     Secret(Secret),
     /// The host agent: what it has, what that takes, what can go
     #[command(subcommand, after_help = "Example:\n  mote system df")]

@@ -49,7 +49,11 @@ fn has(event: &Event, key: &str, value: &str) -> bool {
 }
 
 fn line(event: &Event) -> String {
-    let id = if event.id.len() == 32 { short_id(&event.id) } else { event.id.clone() };
+    let id = if event.id.len() == 32 {
+        short_id(&event.id)
+    } else {
+        event.id.clone()
+    };
     let mut text = format!(
         "{} {} {} {id}",
         rfc3339(event.time_ms),

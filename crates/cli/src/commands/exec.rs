@@ -76,11 +76,13 @@ async fn attach_to(client: &Client, task: Task, container: Option<String>, conne
         task: task.id,
         container,
     };
-    Ok(match Session::new(subject, attached, interruptions, connected)?.run().await? {
-        Ended::Task(task) => exit_code(&task),
-        Ended::Process(end) => process_exit_code(&end),
-        Ended::Left => 0,
-    })
+    Ok(
+        match Session::new(subject, attached, interruptions, connected)?.run().await? {
+            Ended::Task(task) => exit_code(&task),
+            Ended::Process(end) => process_exit_code(&end),
+            Ended::Left => 0,
+        },
+    )
 }
 
 /// What a container of a task gets of this terminal.

@@ -40,7 +40,9 @@ fn pages() -> Result<Vec<(String, Vec<u8>)>> {
         waiting.extend(verbs.cloned());
         let name = command.get_display_name().unwrap_or("mote").to_owned();
         let mut page = Vec::new();
-        clap_mangen::Man::new(command).render(&mut page).context("cannot make a manual page")?;
+        clap_mangen::Man::new(command)
+            .render(&mut page)
+            .context("cannot make a manual page")?;
         pages.push((format!("{name}.1"), page));
     }
     Ok(pages)
@@ -57,12 +59,20 @@ mod tests {
         for name in ["mote.1", "mote-run.1", "mote-service-scale.1", "mote-agent-install.1"] {
             assert!(names.contains(&name), "{names:?}");
         }
-        assert!(pages.iter().all(|(_, page)| page.starts_with(b".ie") || page.starts_with(b".TH")));
+        assert!(
+            pages
+                .iter()
+                .all(|(_, page)| page.starts_with(b".ie") || page.starts_with(b".TH"))
+        );
     }
 
     #[test]
     fn every_shell_gets_completions() {
-        for shell in [clap_complete::Shell::Bash, clap_complete::Shell::Zsh, clap_complete::Shell::Fish] {
+        for shell in [
+            clap_complete::Shell::Bash,
+            clap_complete::Shell::Zsh,
+            clap_complete::Shell::Fish,
+        ] {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "mote", &mut script);
             assert!(String::from_utf8(script).unwrap().contains("task-definition"));

@@ -33,7 +33,10 @@ pub async fn list(host: Option<String>, arguments: Ps) -> Result<u8> {
 
 /// The tasks that are asked for. A filter by status or exit code asks for stopped ones too.
 fn chosen(tasks: Vec<Task>, all: bool, filters: &[Filter]) -> Result<Vec<Task>> {
-    let all = all || filters.iter().any(|filter| matches!(filter.key.as_str(), "status" | "exited"));
+    let all = all
+        || filters
+            .iter()
+            .any(|filter| matches!(filter.key.as_str(), "status" | "exited"));
     let mut chosen = Vec::new();
     for task in tasks {
         let fits = matches(filters, |key, value| has(&task, key, value)).map_err(|sentence| anyhow!(sentence))?;
@@ -89,7 +92,10 @@ fn row(task: &Task, now: Moment, is_whole: bool) -> Vec<String> {
         Health::Unknown => status(task.status),
         known => format!("{} ({})", status(task.status), health(known).to_lowercase()),
     };
-    let ports = task.network.as_ref().map(|network| network.ports.iter().map(port_text).collect::<Vec<_>>());
+    let ports = task
+        .network
+        .as_ref()
+        .map(|network| network.ports.iter().map(port_text).collect::<Vec<_>>());
     vec![
         id,
         task.name.clone(),
@@ -140,8 +146,16 @@ async fn inspected(client: &Client, name: &str, kind: Option<InspectKind>) -> Re
 
 fn is_image(image: &Image, name: &str) -> bool {
     let digits = name.strip_prefix("sha256:").unwrap_or(name);
-    let by_digest = digits.len() >= 6 && image.digest.strip_prefix("sha256:").is_some_and(|digest| digest.starts_with(digits));
-    by_digest || image.names.iter().any(|known| known == name || short_image(known) == short_image(name))
+    let by_digest = digits.len() >= 6
+        && image
+            .digest
+            .strip_prefix("sha256:")
+            .is_some_and(|digest| digest.starts_with(digits));
+    by_digest
+        || image
+            .names
+            .iter()
+            .any(|known| known == name || short_image(known) == short_image(name))
 }
 
 #[cfg(test)]
@@ -211,7 +225,11 @@ mod tests {
 
     fn check(filters: &[&str], expected: bool) {
         let filters: Vec<Filter> = filters.iter().map(|text| text.parse().unwrap()).collect();
-        assert_eq!(chosen(vec![task()], false, &filters).unwrap().len() == 1, expected, "{filters:?}");
+        assert_eq!(
+            chosen(vec![task()], false, &filters).unwrap().len() == 1,
+            expected,
+            "{filters:?}"
+        );
     }
 
     #[test]
@@ -245,7 +263,13 @@ mod tests {
             size_bytes: 0,
             layers: 1,
         };
-        for name in ["nginx", "nginx:latest", "docker.io/library/nginx:latest", "ab12ab12", "sha256:ab12ab"] {
+        for name in [
+            "nginx",
+            "nginx:latest",
+            "docker.io/library/nginx:latest",
+            "ab12ab12",
+            "sha256:ab12ab",
+        ] {
             assert!(is_image(&image, name), "{name}");
         }
         for name in ["nginx:2", "ab", "sha256:", "gin"] {

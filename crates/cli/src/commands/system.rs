@@ -42,11 +42,19 @@ fn lines(system: &System) -> Vec<(&'static str, String)> {
         ("size", format!("{} CPUs, {}", host.cpus, mib(host.memory_mib))),
         (
             "cpu",
-            format!("{} of {} vCPUs taken", milli(capacity.vcpu_milli_taken), milli(capacity.vcpu_milli)),
+            format!(
+                "{} of {} vCPUs taken",
+                milli(capacity.vcpu_milli_taken),
+                milli(capacity.vcpu_milli)
+            ),
         ),
         (
             "memory",
-            format!("{} of {} taken", mib(capacity.memory_mib_taken), mib(capacity.memory_mib)),
+            format!(
+                "{} of {} taken",
+                mib(capacity.memory_mib_taken),
+                mib(capacity.memory_mib)
+            ),
         ),
         (
             "tasks",
@@ -127,7 +135,9 @@ fn is_confirmed(images: &str) -> Result<bool> {
     ))?;
     std::io::stderr().flush().context("cannot ask")?;
     let mut answer = String::new();
-    std::io::stdin().read_line(&mut answer).context("cannot read the answer")?;
+    std::io::stdin()
+        .read_line(&mut answer)
+        .context("cannot read the answer")?;
     Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
 }
 
@@ -142,7 +152,10 @@ mod tests {
             images: vec!["app:1".into()],
             freed_bytes: 1_500_000,
         };
-        assert_eq!(pruned_lines(&pruned), ["task 3f2a3f2a3f2a", "image app:1", "freed 1.5MB"]);
+        assert_eq!(
+            pruned_lines(&pruned),
+            ["task 3f2a3f2a3f2a", "image app:1", "freed 1.5MB"]
+        );
     }
 
     #[test]

@@ -30,7 +30,13 @@ async fn list(host: Option<String>, arguments: TemplateLs) -> Result<u8> {
     let header = ["KEY", "STATE", "SIZE", "AGE", "CLONES", "FALLBACKS", "REASON"];
     let now = Moment::now();
     let name = |template: &Template| template.key.clone();
-    output::quiet_list(&arguments.listing, &templates, &header, |template| row(template, now.unix_ms), name)?;
+    output::quiet_list(
+        &arguments.listing,
+        &templates,
+        &header,
+        |template| row(template, now.unix_ms),
+        name,
+    )?;
     Ok(0)
 }
 

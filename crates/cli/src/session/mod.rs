@@ -109,7 +109,8 @@ impl Session {
     pub async fn run(mut self) -> Result<Ended> {
         if self.interruptions.count > 0 {
             let count = self.interruptions.count;
-            self.subject.interrupted(Interruption { signal: 0, count }, &self.frames)?;
+            self.subject
+                .interrupted(Interruption { signal: 0, count }, &self.frames)?;
         }
         let mut stdout = Sink::new(Target::Output);
         let mut stderr = Sink::new(Target::Error);

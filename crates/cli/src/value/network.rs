@@ -76,7 +76,8 @@ mod tests {
             let address = found.host_address.map(|address| address.to_string());
             (address, found.host_port, found.port, found.protocol.name())
         });
-        let expected = expected.map(|(address, host, port, protocol)| (address.map(str::to_owned), host, port, protocol));
+        let expected =
+            expected.map(|(address, host, port, protocol)| (address.map(str::to_owned), host, port, protocol));
         assert_eq!(found, expected, "{text}");
     }
 
@@ -85,7 +86,10 @@ mod tests {
         check("80", Some((None, None, 80, "tcp")));
         check("8080:80", Some((None, Some(8080), 80, "tcp")));
         check("53:53/udp", Some((None, Some(53), 53, "udp")));
-        check("127.0.0.1:8080:80/tcp", Some((Some("127.0.0.1"), Some(8080), 80, "tcp")));
+        check(
+            "127.0.0.1:8080:80/tcp",
+            Some((Some("127.0.0.1"), Some(8080), 80, "tcp")),
+        );
         check("127.0.0.1::80", Some((Some("127.0.0.1"), None, 80, "tcp")));
         check("[::1]:8080:80", Some((Some("::1"), Some(8080), 80, "tcp")));
     }
@@ -100,7 +104,10 @@ mod tests {
     #[test]
     fn a_name_has_one_address() {
         let entry = parse_host_entry("db:10.0.0.7").unwrap();
-        assert_eq!((entry.name.as_str(), entry.address.to_string().as_str()), ("db", "10.0.0.7"));
+        assert_eq!(
+            (entry.name.as_str(), entry.address.to_string().as_str()),
+            ("db", "10.0.0.7")
+        );
         assert_eq!(parse_host_entry("db:fd00::1").unwrap().address.to_string(), "fd00::1");
         for text in ["db", ":10.0.0.7", "db:", "db:host"] {
             assert!(parse_host_entry(text).is_err(), "{text}");

@@ -2,16 +2,14 @@
 
 use std::str::FromStr;
 
-/// The number of the signal that cannot be caught.
-pub const SIGNAL_KILL: u8 = 9;
-
 /// The largest number of a signal (signal(7)).
 const SIGNAL_MAX: u8 = 64;
 
 /// The signals of Linux on x86-64 (signal(7)), by number from 1 on.
 const NAMES: [&str; 31] = [
-    "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2", "PIPE", "ALRM", "TERM", "STKFLT", "CHLD",
-    "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG", "XCPU", "XFSZ", "VTALRM", "PROF", "WINCH", "IO", "PWR", "SYS",
+    "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2", "PIPE", "ALRM", "TERM",
+    "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG", "XCPU", "XFSZ", "VTALRM", "PROF", "WINCH", "IO",
+    "PWR", "SYS",
 ];
 
 /// A signal's number.
@@ -28,9 +26,9 @@ impl FromStr for Signal {
             Some(index) => u8::try_from(index + 1).ok(),
             None => text.parse().ok().filter(|number| (1..=SIGNAL_MAX).contains(number)),
         };
-        number
-            .map(Self)
-            .ok_or_else(|| format!("there is no signal '{text}': write a name, such as TERM, or a number from 1 to {SIGNAL_MAX}"))
+        number.map(Self).ok_or_else(|| {
+            format!("there is no signal '{text}': write a name, such as TERM, or a number from 1 to {SIGNAL_MAX}")
+        })
     }
 }
 
@@ -40,7 +38,14 @@ mod tests {
 
     #[test]
     fn a_signal_has_a_name_and_a_number() {
-        for (text, number) in [("TERM", 15), ("sigterm", 15), ("9", 9), ("KILL", SIGNAL_KILL), ("SYS", 31), ("64", 64)] {
+        for (text, number) in [
+            ("TERM", 15),
+            ("sigterm", 15),
+            ("9", 9),
+            ("KILL", 9),
+            ("SYS", 31),
+            ("64", 64),
+        ] {
             assert_eq!(text.parse(), Ok(Signal(number)), "{text}");
         }
         for text in ["", "SIG", "0", "65", "NOPE", "-1"] {

@@ -21,13 +21,15 @@ pub enum Target {
 pub fn unpack(reader: impl Read, target: &Target) -> Result<()> {
     match target {
         Target::Into(directory) => {
-            std::fs::create_dir_all(directory).with_context(|| format!("cannot make the directory {}", directory.display()))?;
+            std::fs::create_dir_all(directory)
+                .with_context(|| format!("cannot make the directory {}", directory.display()))?;
             unpack_into(reader, directory)
         }
         Target::As(path) => {
             let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
             let parent = parent.unwrap_or(Path::new("."));
-            let beside = tempfile::tempdir_in(parent).with_context(|| format!("cannot write to {}", parent.display()))?;
+            let beside =
+                tempfile::tempdir_in(parent).with_context(|| format!("cannot write to {}", parent.display()))?;
             unpack_into(reader, beside.path())?;
             let mut entries = std::fs::read_dir(beside.path()).context("cannot read what was copied")?;
             let Some(entry) = entries.next().transpose().context("cannot read what was copied")? else {
@@ -51,7 +53,9 @@ fn unpack_into(mut reader: impl Read, directory: &Path) -> Result<()> {
 
 /// Packs a file or directory under the name that it is to have.
 pub fn pack(writer: impl Write, source: &Path, name: &str) -> Result<()> {
-    let found = source.symlink_metadata().with_context(|| format!("cannot copy {}", source.display()))?;
+    let found = source
+        .symlink_metadata()
+        .with_context(|| format!("cannot copy {}", source.display()))?;
     let mut archive = tar::Builder::new(BufWriter::with_capacity(PIECE_LEN, writer));
     archive.follow_symlinks(false);
     let packed = if found.is_dir() {

@@ -39,11 +39,19 @@ pub async fn copy(host: Option<String>, arguments: Cp) -> Result<u8> {
             bail!("files are copied from a task or to one, not between two: copy them to this host first")
         }
         (Place::Task { task, container, path }, destination) => {
-            let remote = Remote { client, task, container };
+            let remote = Remote {
+                client,
+                task,
+                container,
+            };
             download(&remote, &path, destination).await?;
         }
         (source, Place::Task { task, container, path }) => {
-            let remote = Remote { client, task, container };
+            let remote = Remote {
+                client,
+                task,
+                container,
+            };
             upload(&remote, source, &path).await?;
         }
         _ => bail!("name a task at one end: TASK:PATH"),
@@ -114,7 +122,11 @@ async fn heard(reader: &mut AttachedReader, mut take: impl AsyncFnMut(Vec<u8>) -
             }
             Some(Frame::Exited(end)) => {
                 if end.exit == Exit::Failed {
-                    bail!("{}", end.reason.unwrap_or_else(|| "the command did not run to its end".to_owned()));
+                    bail!(
+                        "{}",
+                        end.reason
+                            .unwrap_or_else(|| "the command did not run to its end".to_owned())
+                    );
                 }
                 let exit = end.exit;
                 return Ok(Heard { exit, complaint });

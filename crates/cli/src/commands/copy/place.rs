@@ -33,7 +33,11 @@ impl Place {
         match text.split_once(':') {
             Some((task, path)) if !text.starts_with(['/', '.']) && !task.is_empty() => {
                 let (task, container) = split_container(task, container.map(str::to_owned));
-                let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
+                let path = if path.starts_with('/') {
+                    path.to_owned()
+                } else {
+                    format!("/{path}")
+                };
                 Self::Task { task, container, path }
             }
             _ => Self::Host(PathBuf::from(text)),
@@ -69,7 +73,11 @@ pub fn named(path: &str) -> Named {
     Named {
         parent: parent.to_owned(),
         // Not an option of tar's.
-        name: if name.starts_with('-') { format!("./{name}") } else { name.to_owned() },
+        name: if name.starts_with('-') {
+            format!("./{name}")
+        } else {
+            name.to_owned()
+        },
         is_content: false,
     }
 }
@@ -89,7 +97,13 @@ pub fn arrival(source: &Path, destination: &str, is_directory: bool) -> Result<N
     } else {
         let whole = source.canonicalize().unwrap_or_else(|_| source.to_owned());
         let name = source.file_name().or_else(|| whole.file_name());
-        let name = name.with_context(|| format!("{} has no name: write {}/. for what is in it", source.display(), source.display()))?;
+        let name = name.with_context(|| {
+            format!(
+                "{} has no name: write {}/. for what is in it",
+                source.display(),
+                source.display()
+            )
+        })?;
         name.to_string_lossy().into_owned()
     };
     Ok(Named {
@@ -113,7 +127,10 @@ mod tests {
         assert_eq!(Place::parse("web:/etc", None), task("web", None, "/etc"));
         assert_eq!(Place::parse("web:etc", None), task("web", None, "/etc"));
         assert_eq!(Place::parse("web/proxy:/etc", None), task("web", Some("proxy"), "/etc"));
-        assert_eq!(Place::parse("web:/etc", Some("proxy")), task("web", Some("proxy"), "/etc"));
+        assert_eq!(
+            Place::parse("web:/etc", Some("proxy")),
+            task("web", Some("proxy"), "/etc")
+        );
         assert_eq!(Place::parse("-", None), Place::Archive);
         for text in ["/a:b", "./a:b", "a", ":a"] {
             assert_eq!(Place::parse(text, None), Place::Host(text.into()));
@@ -143,7 +160,11 @@ mod tests {
     fn a_copy_lands_in_a_directory_or_under_a_new_name() {
         let check = |source: &str, destination, is_directory, expected: (&str, &str)| {
             let at = arrival(Path::new(source), destination, is_directory).unwrap();
-            assert_eq!((at.parent.as_str(), at.name.as_str()), expected, "{source} {destination}");
+            assert_eq!(
+                (at.parent.as_str(), at.name.as_str()),
+                expected,
+                "{source} {destination}"
+            );
         };
         check("site", "/srv", true, ("/srv", "site"));
         check("site", "/srv/www", false, ("/srv", "www"));

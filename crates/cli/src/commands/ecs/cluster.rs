@@ -71,7 +71,8 @@ mod tests {
 
     #[test]
     fn a_cluster_is_a_row() {
-        let cluster = json!({"clusterName": "default", "status": "ACTIVE", "runningTasksCount": 2, "activeServicesCount": 1});
+        let cluster =
+            json!({"clusterName": "default", "status": "ACTIVE", "runningTasksCount": 2, "activeServicesCount": 1});
         assert_eq!(row(&cluster), ["default", "ACTIVE", "2", "0", "1"]);
     }
 }

@@ -43,7 +43,10 @@ async fn register(host: Option<String>, arguments: DefinitionRegister) -> Result
     if let Some(family) = arguments.family {
         document["family"] = family.into();
     }
-    let answer: Value = host::connect(host).await?.ecs("RegisterTaskDefinition", &document).await?;
+    let answer: Value = host::connect(host)
+        .await?
+        .ecs("RegisterTaskDefinition", &document)
+        .await?;
     output::line(&name(&answer["taskDefinition"]))?;
     Ok(0)
 }
@@ -55,7 +58,10 @@ fn name(definition: &Value) -> String {
 
 async fn describe(host: Option<String>, arguments: DefinitionDescribe) -> Result<u8> {
     let document = json!({"taskDefinition": arguments.definition, "include": ["TAGS"]});
-    let mut answer: Value = host::connect(host).await?.ecs("DescribeTaskDefinition", &document).await?;
+    let mut answer: Value = host::connect(host)
+        .await?
+        .ecs("DescribeTaskDefinition", &document)
+        .await?;
     let mut definition = answer["taskDefinition"].take();
     if let Some(tags) = answer["tags"].as_array().filter(|tags| !tags.is_empty()) {
         definition["tags"] = tags.clone().into();

@@ -88,7 +88,11 @@ fn failure(failure: &Value) -> String {
         (_, "") => reason.to_owned(),
         _ => format!("{reason}: {detail}"),
     };
-    if name.is_empty() { what } else { format!("{name}: {what}") }
+    if name.is_empty() {
+        what
+    } else {
+        format!("{name}: {what}")
+    }
 }
 
 #[cfg(test)]

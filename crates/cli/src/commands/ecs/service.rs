@@ -28,7 +28,11 @@ pub async fn service(host: Option<String>, verb: Service) -> Result<u8> {
 }
 
 async fn create(client: &Client, arguments: ServiceCreate) -> Result<u8> {
-    arguments.options.task_definition.as_ref().context("say which definition with --task-definition")?;
+    arguments
+        .options
+        .task_definition
+        .as_ref()
+        .context("say which definition with --task-definition")?;
     let mut document = options(&arguments.options);
     document["serviceName"] = arguments.name.into();
     document["launchType"] = "FARGATE".into();
@@ -49,7 +53,9 @@ fn options(options: &ServiceOptions) -> Value {
         "maximumPercent": options.maximum_percent,
         "deploymentCircuitBreaker": if options.circuit_breaker { breaker } else { Value::Null },
     });
-    let is_said = deployment.as_object().is_some_and(|members| members.values().any(|member| !member.is_null()));
+    let is_said = deployment
+        .as_object()
+        .is_some_and(|members| members.values().any(|member| !member.is_null()));
     json!({
         "cluster": options.cluster,
         "taskDefinition": options.task_definition,
@@ -75,7 +81,15 @@ async fn list(client: &Client, arguments: ServiceLs) -> Result<u8> {
             break;
         }
     }
-    let header = ["NAME", "STATUS", "DEFINITION", "DESIRED", "RUNNING", "PENDING", "DEPLOYMENT"];
+    let header = [
+        "NAME",
+        "STATUS",
+        "DEFINITION",
+        "DESIRED",
+        "RUNNING",
+        "PENDING",
+        "DEPLOYMENT",
+    ];
     let name = |service: &Value| text(service, "serviceName").to_owned();
     output::quiet_list(&arguments.listing, &services, &header, row, name)?;
     Ok(0)
@@ -99,7 +113,10 @@ fn row(service: &Value) -> Vec<String> {
         number(service, "desiredCount").to_string(),
         number(service, "runningCount").to_string(),
         number(service, "pendingCount").to_string(),
-        primary.map(|deployment| text(deployment, "rolloutState")).unwrap_or_default().to_owned(),
+        primary
+            .map(|deployment| text(deployment, "rolloutState"))
+            .unwrap_or_default()
+            .to_owned(),
     ]
 }
 

@@ -31,12 +31,19 @@ async fn run(host: Option<String>, arguments: TaskRun) -> Result<u8> {
     }));
     let mut answer: Value = client.ecs("RunTask", &document).await?;
     let tasks = items(&mut answer, "tasks");
-    let ids: Vec<String> = tasks.iter().map(|task| short_name(text(task, "taskArn")).to_owned()).collect();
+    let ids: Vec<String> = tasks
+        .iter()
+        .map(|task| short_name(text(task, "taskArn")).to_owned())
+        .collect();
     for id in &ids {
         output::line(id)?;
     }
     check_failures(&mut answer)?;
-    if arguments.wait { ended(&client, &ids).await } else { Ok(0) }
+    if arguments.wait {
+        ended(&client, &ids).await
+    } else {
+        Ok(0)
+    }
 }
 
 /// Waits for all; the exit code of the first that failed.
@@ -71,7 +78,9 @@ async fn overrides(client: &Client, arguments: &TaskRun) -> Result<Value> {
 
 fn container_override(container: &str, env: &[String], command: &[String]) -> Value {
     let pairs = env.iter().filter_map(|variable| variable.split_once('='));
-    let environment: Vec<Value> = pairs.map(|(name, value)| json!({"name": name, "value": value})).collect();
+    let environment: Vec<Value> = pairs
+        .map(|(name, value)| json!({"name": name, "value": value}))
+        .collect();
     let mut document = json!({"name": container});
     if !environment.is_empty() {
         document["environment"] = environment.into();
@@ -91,7 +100,10 @@ async fn only_container(client: &Client, definition: &str) -> Result<String> {
         [] => None.context("the definition has no container"),
         _ => {
             let names: Vec<_> = containers.iter().map(|container| text(container, "name")).collect();
-            bail!("the definition has several containers: say which one with --container: {}", names.join(", "))
+            bail!(
+                "the definition has several containers: say which one with --container: {}",
+                names.join(", ")
+            )
         }
     }
 }

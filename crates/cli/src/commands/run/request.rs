@@ -163,11 +163,17 @@ mod tests {
         assert_eq!(request.tmpfs[0].size_mib, Some(1));
         assert_eq!(request.volumes, ["/data"]);
         assert_eq!(request.ulimits[0].hard, Some(10));
-        assert_eq!((request.capabilities_added, request.capabilities_dropped), (vec!["CHOWN".into()], vec!["ALL".into()]));
+        assert_eq!(
+            (request.capabilities_added, request.capabilities_dropped),
+            (vec!["CHOWN".into()], vec!["ALL".into()])
+        );
         assert_eq!(request.sysctls["net.ipv4.ip_forward"], "1");
         assert_eq!(request.labels["team"], "blue");
         assert!(request.init && request.read_only);
-        assert_eq!((request.shared_memory_mib, request.ephemeral_storage_mib), (Some(64), Some(2048)));
+        assert_eq!(
+            (request.shared_memory_mib, request.ephemeral_storage_mib),
+            (Some(64), Some(2048))
+        );
     }
 
     #[test]
@@ -182,8 +188,18 @@ mod tests {
     #[test]
     fn a_restart_policy_has_ecss_form() {
         assert_eq!(asked("--restart no --rm app").unwrap().restart, None);
-        assert_eq!(asked("--restart always app").unwrap().restart, Some(RestartPolicy::default()));
-        assert_eq!(asked("--restart on-failure app").unwrap().restart.unwrap().ignored_exit_codes, [0]);
+        assert_eq!(
+            asked("--restart always app").unwrap().restart,
+            Some(RestartPolicy::default())
+        );
+        assert_eq!(
+            asked("--restart on-failure app")
+                .unwrap()
+                .restart
+                .unwrap()
+                .ignored_exit_codes,
+            [0]
+        );
         assert!(asked("--restart always --rm app").is_err());
     }
 
