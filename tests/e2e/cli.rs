@@ -16,7 +16,12 @@ struct Background {
 impl Background {
     /// Runs `script` in the background.
     fn start(options: &[&str], script: &str) -> Self {
-        let arguments = [&["run", "-d", "--timeout", HUNG_SECONDS], options, &["busybox", "sh", "-c", script]].concat();
+        let arguments = [
+            &["run", "-d", "--timeout", HUNG_SECONDS],
+            options,
+            &["busybox", "sh", "-c", script],
+        ]
+        .concat();
         let id = host().ran(&arguments).ended_with(0).text().trim().to_owned();
         assert_eq!(id.len(), 32, "{id}");
         Self { id }
@@ -46,10 +51,15 @@ const WAIT_FOR_GO: &str = "until test -e /go; do sleep 0.1; done";
 
 #[test]
 fn a_task_in_the_background_is_entered_waited_for_and_forgotten() {
-    let task = Background::start(&["--label", "team=blue"], &format!("echo begun; {WAIT_FOR_GO}; echo done; exit 7"));
+    let task = Background::start(
+        &["--label", "team=blue"],
+        &format!("echo begun; {WAIT_FOR_GO}; echo done; exit 7"),
+    );
     let listed = host().ran(&["ps", "-q", "--filter", "label=team=blue"]).ended_with(0);
     assert!(listed.text().contains(&task.id), "{listed}");
-    let status = task.mote(&["inspect", "--format", "{{.status}} {{.exit}}"], &[]).ended_with(0);
+    let status = task
+        .mote(&["inspect", "--format", "{{.status}} {{.exit}}"], &[])
+        .ended_with(0);
     assert!(status.text().trim().ends_with("ING"), "{status}");
     task.exec(&[], "touch /go").ended_with(0);
     assert_eq!(task.mote(&["wait"], &[]).ended_with(0).text(), "7\n");
@@ -62,7 +72,9 @@ fn a_task_in_the_background_is_entered_waited_for_and_forgotten() {
 fn an_executed_command_has_its_own_environment_and_ends_as_in_a_shell() {
     let task = Background::start(&[], WAIT_FOR_GO);
     assert_eq!(
-        task.exec(&["-e", "A=1", "-w", "/tmp", "-u", "1000"], "echo $A; pwd; id -u").ended_with(0).text(),
+        task.exec(&["-e", "A=1", "-w", "/tmp", "-u", "1000"], "echo $A; pwd; id -u")
+            .ended_with(0)
+            .text(),
         "1\n/tmp\n1000\n"
     );
     task.exec(&[], "exit 9").ended_with(9);
@@ -89,11 +101,15 @@ fn a_signal_to_the_client_reaches_the_executed_command() {
     let script = "trap 'echo caught; exit 3' INT; touch /listening; while :; do sleep 0.1; done";
     let mut command = host().mote(&["exec", &task.id, "sh", "-c", script]);
     let child = command.stdout(Stdio::piped()).spawn().unwrap();
-    task.exec(&[], "until test -e /listening; do sleep 0.1; done").ended_with(0);
+    task.exec(&[], "until test -e /listening; do sleep 0.1; done")
+        .ended_with(0);
     let pid = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
     kill_process(pid, Signal::INT).unwrap();
     let ended = child.wait_with_output().unwrap();
-    assert_eq!((ended.status.code(), ended.stdout.as_slice()), (Some(3), &b"caught\n"[..]));
+    assert_eq!(
+        (ended.status.code(), ended.stdout.as_slice()),
+        (Some(3), &b"caught\n"[..])
+    );
 }
 
 #[test]
@@ -101,7 +117,11 @@ fn a_signal_is_sent_by_name() {
     let task = Background::start(&[], "trap 'exit 5' USR1; echo ready; while :; do sleep 0.1; done");
     let mut logs = host().mote(&["logs", "-f", &task.id]);
     let logs = logs.stdout(Stdio::piped()).spawn().unwrap();
-    task.exec(&[], "until grep -q sleep /proc/[0-9]*/cmdline 2>/dev/null; do sleep 0.1; done").ended_with(0);
+    task.exec(
+        &[],
+        "until grep -q sleep /proc/[0-9]*/cmdline 2>/dev/null; do sleep 0.1; done",
+    )
+    .ended_with(0);
     task.mote(&["kill", "-s", "USR1"], &[]).ended_with(0);
     assert_eq!(task.mote(&["wait"], &[]).ended_with(0).text(), "5\n");
     // Following ends with the task.
@@ -129,10 +149,15 @@ fn files_are_copied_to_a_task_and_back() {
     let inside = |path: &str| format!("{}:{path}", task.id);
 
     host().ran(&["cp", &at("site"), &inside("/tmp")]).ended_with(0);
-    assert_eq!(task.exec(&[], "cat /tmp/site/sub/page; stat -c %u /tmp/site").text(), "hello0\n");
+    assert_eq!(
+        task.exec(&[], "cat /tmp/site/sub/page; stat -c %u /tmp/site").text(),
+        "hello0\n"
+    );
     host().ran(&["cp", &at("site/."), &inside("/new")]).ended_with(0);
     assert_eq!(task.exec(&[], "cat /new/sub/page").text(), "hello");
-    host().ran(&["cp", &at("site/sub/page"), &inside("/tmp/renamed")]).ended_with(0);
+    host()
+        .ran(&["cp", &at("site/sub/page"), &inside("/tmp/renamed")])
+        .ended_with(0);
 
     host().ran(&["cp", &inside("/tmp/renamed"), &at("back")]).ended_with(0);
     assert_eq!(std::fs::read_to_string(at("back")).unwrap(), "hello");
@@ -145,9 +170,13 @@ fn files_are_copied_to_a_task_and_back() {
 #[test]
 fn what_runs_is_listed() {
     let task = Background::start(&["--name", "listed"], WAIT_FOR_GO);
-    let processes = task.mote(&["top", "--format", "{{.pid}} {{.command.0}}"], &[]).ended_with(0);
+    let processes = task
+        .mote(&["top", "--format", "{{.pid}} {{.command.0}}"], &[])
+        .ended_with(0);
     assert!(processes.text().contains("1 sh\n"), "{processes}");
-    let name = host().ran(&["ps", "--format", "{{.name}}", "--filter", "name=listed"]).ended_with(0);
+    let name = host()
+        .ran(&["ps", "--format", "{{.name}}", "--filter", "name=listed"])
+        .ended_with(0);
     assert_eq!(name.text(), "listed\n");
 }
 
@@ -165,6 +194,18 @@ fn shells_and_people_are_told_of_the_command_line() {
     let path = directory.path().display().to_string();
     host().ran(&["man", &path]).ended_with(0);
     assert!(directory.path().join("mote-run.1").is_file());
-    assert!(host().ran(&["completions", "bash"]).ended_with(0).text().contains("task-definition"));
-    assert!(host().ran(&["agent", "install", "--print"]).ended_with(0).text().contains("KillMode=process"));
+    assert!(
+        host()
+            .ran(&["completions", "bash"])
+            .ended_with(0)
+            .text()
+            .contains("task-definition")
+    );
+    assert!(
+        host()
+            .ran(&["agent", "install", "--print"])
+            .ended_with(0)
+            .text()
+            .contains("KillMode=process")
+    );
 }

@@ -2,11 +2,13 @@
 
 use anyhow::{Context, Result, bail};
 use api::output::{LogLine, LogSource, LogsQuery};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
 
 use super::task_name::split_container;
 use crate::args::Logs;
 use crate::sink::{Sink, Target};
-use crate::value::{Format, base64_decode, rfc3339};
+use crate::value::{Format, rfc3339};
 use crate::{host, output};
 
 /// `mote logs`.
@@ -85,7 +87,9 @@ impl Writer {
 fn content(line: &LogLine) -> Result<Vec<u8>> {
     match (&line.text, &line.base64) {
         (Some(text), _) => Ok(text.clone().into_bytes()),
-        (None, Some(base64)) => base64_decode(base64).context("the host agent sent a line that is no base64"),
+        (None, Some(base64)) => BASE64
+            .decode(base64)
+            .context("the host agent sent a line that is no base64"),
         (None, None) => bail!("the host agent sent a line without content"),
     }
 }

@@ -1,6 +1,5 @@
 //! Values that people write. Here: sizes.
 
-mod base64;
 mod environment;
 mod filter;
 mod format;
@@ -14,7 +13,6 @@ use std::fmt;
 use std::str::FromStr;
 
 pub use api::calendar::rfc3339;
-pub use base64::base64_decode;
 pub use environment::{environment, labels};
 pub use filter::{Filter, matches};
 pub use format::Format;
