@@ -8,6 +8,9 @@ use super::{Action, Activation, Container, Ending, Phase, Stage, Timer};
 use crate::record::{Condition, Health};
 use api::task::Exit;
 
+/// Seconds of the longest pause before a container is started again.
+const PAUSE_SECONDS_MAX: u32 = 60;
+
 impl Step<'_> {
     /// Something that the guest agent says of a process. What it says of earlier runs of a container it says again, after a restart of the host agent.
     pub(super) fn of_guest(&mut self, process: u32, happens: impl FnOnce(&mut Self, usize)) {
@@ -25,6 +28,7 @@ impl Step<'_> {
             | Phase::Fetching
             | Phase::Provisioning
             | Phase::AwaitingTemplate
+            | Phase::Replacing
             | Phase::Draining(_)
             | Phase::Ending
             | Phase::Releasing
@@ -63,7 +67,7 @@ impl Step<'_> {
         container.exit = None;
         container.reason = None;
         let process = container.process;
-        self.state.outputs.push(process);
+        self.state.outputs.push((process, index));
         let rules = &self.rules.containers[index];
         if let Some(restart) = &rules.restart {
             self.start_timer(Timer::Attempt(process), restart.attempt_period_seconds);
@@ -134,10 +138,27 @@ impl Step<'_> {
             is_past_start_period: false,
             has_run_long: false,
         };
-        self.actions.push(Action::RestartContainer {
-            container: index,
-            process,
-        });
+        // Who need not run for any time is not started again and again without a rest.
+        let restart = self.rules.containers[index].restart.as_ref();
+        if restart.is_some_and(|restart| restart.attempt_period_seconds == 0) {
+            let container = &mut self.state.containers[index];
+            container.stage = Stage::Pausing;
+            let seconds = PAUSE_SECONDS_MAX.min(1 << container.restarts.min(u32::BITS - 2).saturating_sub(1));
+            self.start_timer(Timer::Pause(process), seconds);
+        } else {
+            self.actions.push(Action::RestartContainer {
+                container: index,
+                process,
+            });
+        }
+    }
+
+    pub(super) fn pause_is_over(&mut self, process: u32) {
+        let index = self.state.container_of(process);
+        if let Some(container) = index.filter(|index| self.state.containers[*index].stage == Stage::Pausing) {
+            self.state.containers[container].stage = Stage::Preparing;
+            self.actions.push(Action::RestartContainer { container, process });
+        }
     }
 
     pub(super) fn check_health(&mut self, process: u32) {

@@ -36,18 +36,18 @@ pub enum Event {
     ImagesFetched,
     /// [`Action::FetchImages`] failed.
     FetchFailed(Trouble),
-    /// [`Action::Provision`] is done.
+    /// [`Action::Provision`] or [`Action::ReplaceClone`] is done.
     Provisioned,
-    /// [`Action::Provision`] failed.
+    /// [`Action::Provision`] or [`Action::ReplaceClone`] failed.
     ProvisionFailed(String),
     /// The template is still being made, and nothing was provisioned.
     TemplatePending,
     /// Whether there is a template is decided. Comes once after [`Self::TemplatePending`].
     TemplateSettled,
-    /// [`Action::StartMicrovm`] or [`Action::BootMicrovm`] failed: there is no microVM.
+    /// [`Action::StartMicrovm`] failed: there is no microVM.
     MicrovmNotStarted(String),
     /// The microVM was a clone and ended before its guest agent answered; why, for a person. Comes in place of [`Self::MicrovmEnded`] and
-    /// [`Self::OutputOver`], and not after [`Action::BootMicrovm`].
+    /// [`Self::OutputOver`], and not after [`Action::ReplaceClone`].
     CloneFailed(String),
     /// The guest agent answered and speaks this version.
     GuestAnswered {
@@ -154,8 +154,8 @@ pub enum Action {
     Provision,
     /// Tell the VMM what to be, or answer [`Event::MicrovmNotStarted`].
     StartMicrovm,
-    /// Release the clone that failed and boot a microVM in full, or answer [`Event::MicrovmNotStarted`].
-    BootMicrovm,
+    /// Release the clone that failed and start a VMM that boots in full. Answers as [`Self::Provision`].
+    ReplaceClone,
     /// Send the bootstrap message to the guest agent.
     SendStart,
     /// Put the CPU limit into force. Answers [`Event::CpuLimited`] or [`Event::ActionFailed`].
@@ -210,11 +210,12 @@ impl Action {
     #[must_use]
     pub const fn needs_record(self) -> bool {
         match self {
-            Self::StartMicrovm | Self::BootMicrovm | Self::RestartContainer { .. } | Self::ReleaseResources => true,
+            Self::StartMicrovm | Self::RestartContainer { .. } | Self::ReleaseResources => true,
             Self::Reserve
             | Self::AttachNetwork
             | Self::FetchImages
             | Self::Provision
+            | Self::ReplaceClone
             | Self::SendStart
             | Self::LimitCpu
             | Self::ReleaseContainer { .. }
@@ -262,6 +263,8 @@ pub enum Timer {
     StartPeriod(u32),
     /// The time that a process must have run to be started again.
     Attempt(u32),
+    /// The pause before a process is started.
+    Pause(u32),
     /// The time that a container has to become what others wait for.
     StartTimeout(u32),
 }

@@ -49,8 +49,8 @@ pub struct State {
     is_resuming: bool,
     /// The number of the next process.
     process_next: u32,
-    /// The processes whose output has not ended.
-    outputs: Vec<u32>,
+    /// The processes whose output has not ended, each with its container.
+    outputs: Vec<(u32, usize)>,
 }
 
 /// Where a task is on its way.
@@ -68,6 +68,8 @@ pub enum Phase {
     Provisioning,
     /// As [`Self::Provisioning`], but the template that its VMM is to be a clone of is still being made.
     AwaitingTemplate,
+    /// As [`Self::Provisioning`], after a clone that failed.
+    Replacing,
     /// Its microVM was started; the guest agent has not answered yet.
     Booting(Attempt),
     /// The guest agent prepares the containers, and the first ones start.
@@ -145,6 +147,8 @@ pub struct Container {
 /// How far a container's process is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Stage {
+    /// It ended, and is started again after a pause.
+    Pausing,
     /// The guest agent prepares it, or will.
     Preparing,
     /// It waits right before `execve`.
@@ -203,7 +207,11 @@ impl State {
     pub const fn status(&self) -> Status {
         match self.phase {
             Phase::Created | Phase::Reserving | Phase::Attaching => Status::Provisioning,
-            Phase::Fetching | Phase::Provisioning | Phase::AwaitingTemplate | Phase::Booting(_) => Status::Pending,
+            Phase::Fetching
+            | Phase::Provisioning
+            | Phase::AwaitingTemplate
+            | Phase::Replacing
+            | Phase::Booting(_) => Status::Pending,
             Phase::Activating(_) => Status::Activating,
             Phase::Running => Status::Running,
             Phase::Stopping => Status::Stopping,
@@ -234,6 +242,7 @@ impl State {
             | Phase::Fetching
             | Phase::Provisioning
             | Phase::AwaitingTemplate
+            | Phase::Replacing
             | Phase::Draining(Microvm::Gone)
             | Phase::Releasing
             | Phase::Stopped => false,
@@ -244,6 +253,12 @@ impl State {
     #[must_use]
     pub fn has_started(&self) -> bool {
         self.containers.iter().any(|container| container.has_started)
+    }
+
+    /// The container's processes, of all its runs, whose output has not ended.
+    pub fn open_outputs(&self, container: usize) -> impl Iterator<Item = u32> + '_ {
+        let of_container = self.outputs.iter().filter(move |(_, other)| *other == container);
+        of_container.map(|(process, _)| *process)
     }
 
     /// The container whose current process this is.
@@ -267,7 +282,7 @@ impl Container {
     #[must_use]
     pub const fn status(&self) -> ContainerStatus {
         match self.stage {
-            Stage::Preparing | Stage::Prepared | Stage::Released => ContainerStatus::Pending,
+            Stage::Pausing | Stage::Preparing | Stage::Prepared | Stage::Released => ContainerStatus::Pending,
             Stage::Running => ContainerStatus::Running,
             Stage::Over => ContainerStatus::Stopped,
         }

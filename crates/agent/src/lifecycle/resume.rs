@@ -20,6 +20,7 @@ impl Step<'_> {
             | Phase::Fetching
             | Phase::Provisioning
             | Phase::AwaitingTemplate
+            | Phase::Replacing
             | Phase::Draining(Microvm::Gone)
             | Phase::Releasing
             | Phase::Stopped => return,
@@ -63,7 +64,7 @@ impl Step<'_> {
                         self.start_timer(Timer::Health(process), seconds);
                     }
                 }
-                Stage::Preparing | Stage::Prepared | Stage::Released | Stage::Over => {}
+                Stage::Pausing | Stage::Preparing | Stage::Prepared | Stage::Released | Stage::Over => {}
             }
         }
     }
@@ -72,7 +73,12 @@ impl Step<'_> {
     pub(super) fn lost(&mut self, message: &str) {
         match self.state.phase {
             Phase::Created | Phase::Stopped => {}
-            Phase::Reserving | Phase::Attaching | Phase::Fetching | Phase::Provisioning | Phase::AwaitingTemplate => {
+            Phase::Reserving
+            | Phase::Attaching
+            | Phase::Fetching
+            | Phase::Provisioning
+            | Phase::AwaitingTemplate
+            | Phase::Replacing => {
                 self.state.phase = Phase::Reserving;
                 self.actions.push(Action::Reserve);
             }

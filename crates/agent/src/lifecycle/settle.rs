@@ -111,7 +111,7 @@ impl Step<'_> {
     /// Asks every container to end on which no other depends that still runs.
     fn stop_containers(&mut self) {
         for container in &mut self.state.containers {
-            if matches!(container.stage, Stage::Preparing | Stage::Prepared) {
+            if matches!(container.stage, Stage::Pausing | Stage::Preparing | Stage::Prepared) {
                 container.stage = Stage::Over;
             }
         }

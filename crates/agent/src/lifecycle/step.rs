@@ -81,7 +81,7 @@ impl Step<'_> {
                 out_of_memory,
             } => self.of_guest(process, |step, container| step.exited(container, status, out_of_memory)),
             Event::CpuLimited => self.cpu_limited(),
-            Event::OutputEnded { process } => self.state.outputs.retain(|other| *other != process),
+            Event::OutputEnded { process } => self.state.outputs.retain(|(other, _)| *other != process),
             Event::OutputOver => self.output_over(),
             Event::HealthChecked { process, is_healthy } => self.health_checked(process, is_healthy),
             Event::GuestFailed(message) | Event::ActionFailed(message) => self.failed(&message),
@@ -146,10 +146,11 @@ impl Step<'_> {
             self.start_timer(Timer::Boot, BOOT_SECONDS);
             self.start_timer(Timer::Clone, CLONE_SECONDS);
         }
+        self.follows(Phase::Replacing, Phase::Booting(Attempt::Fallback), Action::StartMicrovm);
     }
 
     fn provision_failed(&mut self, message: &str) {
-        if self.state.phase == Phase::Provisioning {
+        if matches!(self.state.phase, Phase::Provisioning | Phase::Replacing) {
             self.fail(words::cannot_initialize(message));
             self.release();
         }
@@ -175,8 +176,8 @@ impl Step<'_> {
 
     fn clone_failed(&mut self, message: &str) {
         if self.state.phase == Phase::Booting(Attempt::First) {
-            self.state.phase = Phase::Booting(Attempt::Fallback);
-            self.actions.push(Action::BootMicrovm);
+            self.state.phase = Phase::Replacing;
+            self.actions.push(Action::ReplaceClone);
             return;
         }
         // It has taken its output with it.
@@ -244,7 +245,12 @@ impl Step<'_> {
                 self.end_containers(None);
                 self.state.phase = Phase::Stopped;
             }
-            Phase::Reserving | Phase::Attaching | Phase::Fetching | Phase::Provisioning | Phase::AwaitingTemplate => {
+            Phase::Reserving
+            | Phase::Attaching
+            | Phase::Fetching
+            | Phase::Provisioning
+            | Phase::AwaitingTemplate
+            | Phase::Replacing => {
                 self.state.stop = Some(stop);
                 self.end_containers(None);
                 self.release();
@@ -294,6 +300,7 @@ impl Step<'_> {
             | Phase::Fetching
             | Phase::Provisioning
             | Phase::AwaitingTemplate
+            | Phase::Replacing
             | Phase::Releasing
             | Phase::Stopped => return,
         }
@@ -319,7 +326,11 @@ impl Step<'_> {
                 self.state.phase = Phase::Ending;
                 self.actions.push(Action::KillMicrovm);
             }
-            Phase::Ending => self.actions.push(Action::KillMicrovm),
+            // Without a guest agent no output ends.
+            Phase::Draining(Microvm::Alive) | Phase::Ending => {
+                self.state.phase = Phase::Ending;
+                self.actions.push(Action::KillMicrovm);
+            }
             // Nothing of what failed is needed any more, or was under way.
             _ => {}
         }
@@ -352,6 +363,7 @@ impl Step<'_> {
             (Timer::StartPeriod(process), _) => self.of_current(process, |container| container.is_past_start_period = true),
             (Timer::Attempt(process), _) => self.of_current(process, |container| container.has_run_long = true),
             (Timer::StartTimeout(process), Phase::Activating(_) | Phase::Running) => self.start_timeout(process),
+            (Timer::Pause(process), Phase::Activating(_) | Phase::Running) => self.pause_is_over(process),
             (
                 Timer::Boot
                 | Timer::Clone
@@ -361,6 +373,7 @@ impl Step<'_> {
                 | Timer::Drain
                 | Timer::ShutDown
                 | Timer::Health(_)
+                | Timer::Pause(_)
                 | Timer::StartTimeout(_),
                 _,
             ) => {}
