@@ -115,7 +115,9 @@ impl Arguments {
             } else {
                 OnExit::Keep
             }),
-            memory_reserve_mib: self.memory_reserve.unwrap_or_else(|| memory::total_mib() / MEMORY_RESERVE_SHARE),
+            memory_reserve_mib: self
+                .memory_reserve
+                .unwrap_or_else(|| memory::total_mib() / MEMORY_RESERVE_SHARE),
             memory_overcommit: self.memory_overcommit,
             cpu_overcommit: self.cpu_overcommit,
         }
@@ -139,7 +141,10 @@ mod tests {
         assert_eq!(config.kernel, Path::new("/opt/mote/share/mote/vmlinux"));
         assert_eq!(config.initramfs, Path::new("/opt/mote/share/mote/initramfs.cpio"));
         assert_eq!(config.vmm, Path::new("/v"));
-        assert_eq!((config.idle_exit, config.on_exit), (Some(Duration::from_secs(5)), OnExit::Stop));
+        assert_eq!(
+            (config.idle_exit, config.on_exit),
+            (Some(Duration::from_secs(5)), OnExit::Stop)
+        );
         assert!((1..=POOL_SIZE_MAX).contains(&config.pool));
     }
 }

@@ -35,7 +35,10 @@ pub fn room(config: &Config) -> Room {
 mod tests {
     #[test]
     fn the_kernels_words_are_understood() {
-        assert_eq!(super::parse("MemTotal:       16384000 kB\nMemFree: 1 kB\n"), Some(16000));
+        assert_eq!(
+            super::parse("MemTotal:       16384000 kB\nMemFree: 1 kB\n"),
+            Some(16000)
+        );
         assert_eq!(super::parse("nonsense"), None);
     }
 }

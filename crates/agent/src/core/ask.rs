@@ -191,7 +191,10 @@ impl Core {
         for (index, plan) in task.plan.containers.iter().enumerate() {
             if wanted.is_none_or(|wanted| wanted == index) {
                 let processes = link.processes(plan.name.clone()).await;
-                listed.push((plan.name.clone(), processes.map_err(|error| unreachable(&task, &error))?));
+                listed.push((
+                    plan.name.clone(),
+                    processes.map_err(|error| unreachable(&task, &error))?,
+                ));
             }
         }
         Ok(listed)

@@ -50,7 +50,12 @@ pub enum Ended {
 }
 
 /// Leads one task from its creation, or from where an earlier host agent has left it, to its end. Returns once it holds nothing any more, or was left.
-pub async fn live(mut host: TaskHost, mut inbox: mpsc::Receiver<Notice>, book: &mut Book, first: Option<Event>) -> Ended {
+pub async fn live(
+    mut host: TaskHost,
+    mut inbox: mpsc::Receiver<Notice>,
+    book: &mut Book,
+    first: Option<Event>,
+) -> Ended {
     let rules = Rules::of(&book.record.plan);
     let mut answers: VecDeque<Event> = first.into_iter().collect();
     let mut told: Vec<oneshot::Sender<()>> = vec![];
@@ -66,7 +71,10 @@ pub async fn live(mut host: TaskHost, mut inbox: mpsc::Receiver<Notice>, book: &
                     None => {
                         burst = 0;
                         book.settle(!told.is_empty());
-                        told.drain(..).for_each(|told| drop(told.send(())));
+                        for told in told.drain(..) {
+                            // Who asked may be gone.
+                            let _ = told.send(());
+                        }
                         book.next(&mut inbox).await
                     }
                 };

@@ -56,7 +56,9 @@ impl Core {
 /// # Errors
 /// [`ErrorCode::InvalidParameter`] for what contradicts itself.
 pub fn new_task(request: &RunRequest, has_network: bool) -> Result<NewTask, ApiError> {
-    let volumes = (0..).zip(&request.volumes).map(|(index, path)| (format!("volume-{index}"), path));
+    let volumes = (0..)
+        .zip(&request.volumes)
+        .map(|(index, path)| (format!("volume-{index}"), path));
     let volumes: Vec<(String, &String)> = volumes.collect();
     let plan = Plan {
         vcpu_milli: request.vcpu_milli,
@@ -133,7 +135,11 @@ fn container(request: &RunRequest, volumes: &[(String, &String)]) -> Result<Cont
         has_init_process: request.init,
         shared_memory_mib: request.shared_memory_mib,
         mounts: mounts(request, volumes),
-        hosts: request.hosts.iter().map(|host| (host.address, host.name.clone())).collect(),
+        hosts: request
+            .hosts
+            .iter()
+            .map(|host| (host.address, host.name.clone()))
+            .collect(),
         labels: request.labels.clone().into_iter().collect(),
         logging: Logging {
             group: request.log_group.clone(),
@@ -199,7 +205,9 @@ fn health_check(check: Option<&task::HealthCheck>) -> Result<Option<HealthCheck>
         Some([none]) if none == "NONE" => return Ok(None),
         Some([kind, line]) if kind == "CMD-SHELL" => vec!["/bin/sh".to_owned(), "-c".to_owned(), line.clone()],
         Some([kind, command @ ..]) if kind == "CMD" && !command.is_empty() => command.to_vec(),
-        Some(_) => return invalid("a health check's command must be CMD and a program, CMD-SHELL and one line, or NONE"),
+        Some(_) => {
+            return invalid("a health check's command must be CMD and a program, CMD-SHELL and one line, or NONE");
+        }
     };
     Ok(Some(HealthCheck {
         command,

@@ -37,7 +37,10 @@ impl Core {
     ) -> Result<Vec<Arc<TaskRecord>>, CoreError> {
         let accepted_ns = clock::monotonic_ns();
         self.check_host()?;
-        let sizings = tasks.iter().map(|(task, _)| self.check(task)).collect::<Result<Vec<_>, _>>()?;
+        let sizings = tasks
+            .iter()
+            .map(|(task, _)| self.check(task))
+            .collect::<Result<Vec<_>, _>>()?;
         let mut newborn: Vec<Newborn> = Vec::with_capacity(tasks.len());
         let mut failed = None;
         for ((task, found), sizing) in tasks.into_iter().zip(sizings) {
@@ -181,7 +184,9 @@ impl Core {
 fn container(task: &str) -> Result<ContainerRecord, ApiError> {
     let random: [u8; 24] = random()?;
     let (uuid, digits) = random.split_at(16);
-    let digits = digits.iter().fold(0, |number: u64, byte| number << 8 | u64::from(*byte));
+    let digits = digits
+        .iter()
+        .fold(0, |number: u64, byte| number << 8 | u64::from(*byte));
     Ok(ContainerRecord {
         id: self::uuid(uuid),
         runtime_id: format!("{task}-{:010}", digits % RUNTIME_DIGITS),
@@ -209,7 +214,11 @@ fn uuid(random: &[u8]) -> String {
             8 => byte & 0x3f | 0x80,
             _ => *byte,
         };
-        text.extend([byte >> 4, byte & 15].into_iter().filter_map(|digit| char::from_digit(u32::from(digit), 16)));
+        text.extend(
+            [byte >> 4, byte & 15]
+                .into_iter()
+                .filter_map(|digit| char::from_digit(u32::from(digit), 16)),
+        );
     }
     text
 }

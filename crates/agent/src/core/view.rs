@@ -10,10 +10,23 @@ use crate::record::{self, ContainerPlan, ContainerRecord, NetworkRecord, StopCod
 /// The task, in the words of the API.
 #[must_use]
 pub fn task(record: &TaskRecord) -> Task {
-    let containers: Vec<Container> = record.plan.containers.iter().zip(&record.containers).map(container).collect();
-    let essential = containers.iter().find(|container| container.is_essential).or(containers.first());
+    let containers: Vec<Container> = record
+        .plan
+        .containers
+        .iter()
+        .zip(&record.containers)
+        .map(container)
+        .collect();
+    let essential = containers
+        .iter()
+        .find(|container| container.is_essential)
+        .or(containers.first());
     let essential = essential.cloned().unwrap_or_default();
-    let labels = record.plan.containers.iter().flat_map(|plan| plan.labels.iter().cloned());
+    let labels = record
+        .plan
+        .containers
+        .iter()
+        .flat_map(|plan| plan.labels.iter().cloned());
     Task {
         id: record.id.clone(),
         name: record.name.clone(),
@@ -27,7 +40,10 @@ pub fn task(record: &TaskRecord) -> Task {
         created_unix_ms: record.times.created_ms,
         clock: record.clock,
         exit: exit(record, essential.exit),
-        stopped_reason: record.stop.as_ref().map(|stop| reason(record, &stop.reason, essential.reason.as_deref())),
+        stopped_reason: record
+            .stop
+            .as_ref()
+            .map(|stop| reason(record, &stop.reason, essential.reason.as_deref())),
         stop_code: record.stop.as_ref().map(|stop| format!("{:?}", stop.code)),
         cluster: Some(record.cluster.clone()),
         definition: Some(record.definition.clone()).filter(|definition| definition != RUN_DEFINITION),
@@ -48,13 +64,19 @@ pub fn task(record: &TaskRecord) -> Task {
 
 /// A task that mote could not start has failed, whether or not any process can be blamed.
 fn exit(record: &TaskRecord, essential: Option<Exit>) -> Option<Exit> {
-    let failed = record.stop.as_ref().is_some_and(|stop| stop.code == StopCode::TaskFailedToStart);
+    let failed = record
+        .stop
+        .as_ref()
+        .is_some_and(|stop| stop.code == StopCode::TaskFailedToStart);
     essential.or_else(|| failed.then_some(Exit::Failed))
 }
 
 /// The task's reason; where it is only that its container ended, that one's adds something.
 fn reason(record: &TaskRecord, reason: &str, essential: Option<&str>) -> String {
-    let is_container = record.stop.as_ref().is_some_and(|stop| stop.code == StopCode::EssentialContainerExited);
+    let is_container = record
+        .stop
+        .as_ref()
+        .is_some_and(|stop| stop.code == StopCode::EssentialContainerExited);
     match essential.filter(|text| is_container && !reason.contains(text)) {
         Some(text) => format!("{reason}: {text}"),
         None => reason.to_owned(),

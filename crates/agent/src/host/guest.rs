@@ -57,7 +57,8 @@ pub async fn resume(mut guest: Guest<'_>, socket: &Path, known: &[Known], mut go
     let connection: std::io::Result<UnixStream> = connected.unwrap_or_else(|late| Err(std::io::Error::other(late)));
     match connection {
         Ok(connection) => {
-            let received = guest.outputs.received();
+            let mut received = guest.outputs.received();
+            received.retain(|received| known.iter().any(|known| known.process == received.process));
             let session = Session::resume(connection, known, received);
             guest.follow(session, false).await
         }

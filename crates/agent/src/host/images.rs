@@ -43,6 +43,7 @@ pub struct Rootfs {
     /// The files, in order.
     pub parts: Vec<PathBuf>,
     /// Keeps them in the store.
+    #[expect(dead_code, reason = "kept only to be dropped")]
     pub hold: Hold,
 }
 
@@ -171,7 +172,10 @@ async fn secrets(secrets: &Arc<dyn Secrets>, plan: &ContainerPlan) -> Result<Vec
                     SecretSource::File(path) => path,
                     SecretSource::Stored { name, .. } => name,
                 };
-                format!("cannot read {place:?}, which is part of a container's environment: {}", sentence(&*error))
+                format!(
+                    "cannot read {place:?}, which is part of a container's environment: {}",
+                    sentence(&*error)
+                )
             })?;
             match &secret.name {
                 Some(name) => env.push(format!("{name}={value}")),

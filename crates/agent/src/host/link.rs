@@ -7,7 +7,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use api::exec::ExecEnd;
 use api::task::Exit;
 use bytes::Bytes;
-use protocol::guest::{EXECUTED_FIRST, Execute, ExitStatus, ListedProcess, Received, StartFailure, Stream, TerminalSize, ToGuest, Usage};
+use protocol::guest::{
+    EXECUTED_FIRST, Execute, ExitStatus, ListedProcess, Received, StartFailure, Stream, TerminalSize, ToGuest, Usage,
+};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::clock;

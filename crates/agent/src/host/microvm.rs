@@ -260,7 +260,11 @@ impl Supervision {
 }
 
 /// A guest that ends the session ends itself. One that does not is of no use any more.
-async fn report_silence(mut silent: watch::Receiver<bool>, mut gone: watch::Receiver<bool>, notices: &mpsc::Sender<Notice>) {
+async fn report_silence(
+    mut silent: watch::Receiver<bool>,
+    mut gone: watch::Receiver<bool>,
+    notices: &mpsc::Sender<Notice>,
+) {
     let late = async {
         // The senders live as long as this is waited for.
         let _ = silent.wait_for(|silent| *silent).await;

@@ -71,8 +71,8 @@ pub struct Shared {
     pub images: Arc<dyn Images>,
     /// Room for tasks.
     pub rooms: Rooms,
-    /// What attaches tasks to the network.
-    pub networks: Arc<dyn Networks>,
+    /// What attaches tasks to the network, where there is any.
+    pub networks: Option<Arc<dyn Networks>>,
     /// Where output is kept.
     pub sinks: Arc<dyn Sinks>,
     /// Where secrets are.
@@ -152,7 +152,9 @@ impl TaskHost {
     /// A host that holds nothing yet, of a task of this size; with its images, where they are known.
     #[must_use]
     pub fn new(shared: Arc<Shared>, sizing: Sizing, links: Links, found: Option<Vec<RunnableImage>>) -> Self {
-        let processes = (0..).zip(&links.outlets).map(|(process, _)| watch::Sender::new(process));
+        let processes = (0..)
+            .zip(&links.outlets)
+            .map(|(process, _)| watch::Sender::new(process));
         Self {
             shared,
             sizing,
@@ -186,7 +188,10 @@ impl TaskHost {
 
     fn name_process(&self, process: u32, container: usize) {
         // Nothing that holds the lock leaves a change half-done.
-        self.named.lock().unwrap_or_else(PoisonError::into_inner).insert(process, container);
+        self.named
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(process, container);
         self.processes[container].send_replace(process);
     }
 

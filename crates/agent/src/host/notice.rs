@@ -1,6 +1,5 @@
 //! What a task is told, and what is kept of it beside what clients see.
 
-use api::task::Origin;
 use protocol::guest::Network;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
@@ -21,8 +20,6 @@ pub enum Notice {
     Asked(Event, oneshot::Sender<()>),
     /// A clock point was reached, at this time on `CLOCK_MONOTONIC` in nanoseconds.
     Reached(Point, u64),
-    /// Its microVM comes from there.
-    Came(Origin),
     /// Its images were fetched, or not.
     Fetched(Result<Fetched, Trouble>),
     /// Its tags are these from now on; who wants that is told once it is stored.

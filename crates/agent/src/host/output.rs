@@ -12,12 +12,12 @@ use protocol::guest::{Received, Stream};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use super::Notice;
 use crate::clock::{self, Point};
 use crate::lifecycle::Event;
 use crate::output::{Chunk, Outlets};
 use crate::ports::Sink;
 use crate::session::Commands;
-use super::Notice;
 
 /// How long to wait before a piece that could not be stored is stored again.
 const RETRY: Duration = Duration::from_secs(1);
@@ -106,7 +106,9 @@ impl Outputs {
     pub fn ended_before(&mut self) -> Vec<u32> {
         let sinks = self.destinations.iter();
         let ended: Vec<_> = sinks.flat_map(|destination| destination.sink.ended()).collect();
-        let gone = ended.into_iter().filter(|(process, stream)| self.ends(*process, *stream));
+        let gone = ended
+            .into_iter()
+            .filter(|(process, stream)| self.ends(*process, *stream));
         gone.map(|(process, _)| process).collect()
     }
 
@@ -133,7 +135,11 @@ impl Outputs {
                 .await;
         }
         let (process, stream) = (arrival.process, arrival.stream);
-        let named = self.named.lock().unwrap_or_else(PoisonError::into_inner).remove(&process);
+        let named = self
+            .named
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&process);
         if let Some(container) = named {
             self.add(process, container);
         }
@@ -163,7 +169,8 @@ impl Outputs {
         // We hold the other end.
         let _ = queue.send(arrival);
         self.queues.insert(key, queue);
-        self.pumps.spawn(pump(key, waiting, destination.clone(), self.commands.clone()));
+        self.pumps
+            .spawn(pump(key, waiting, destination.clone(), self.commands.clone()));
     }
 
     /// Waits until a stream that had to wait has ended, and tells the task if it was its process's last. Never, where none waits.

@@ -115,7 +115,10 @@ impl TaskHost {
         let Some(plan) = &record.plan.network else {
             return Event::NetworkAttached;
         };
-        match self.shared.networks.attach(&record.id, plan).await {
+        let Some(networks) = &self.shared.networks else {
+            return Event::NetworkFailed("this host agent was started without a network".to_owned());
+        };
+        match networks.attach(&record.id, plan).await {
             Ok(attached) => {
                 record.network = Some(attached.record);
                 kept.network = Some(attached.network);
@@ -165,7 +168,11 @@ impl TaskHost {
             waits_for_vcpus: plan.waits_for_vcpus,
             growth_mib: self.sizing.growth_mib,
             network: kept.network.clone(),
-            sysctls: plan.sysctls.iter().map(|(name, value)| (name.replace('.', "/"), value.clone())).collect(),
+            sysctls: plan
+                .sysctls
+                .iter()
+                .map(|(name, value)| (name.replace('.', "/"), value.clone()))
+                .collect(),
             volumes: plan.volumes.iter().map(|volume| volume.name.clone()).collect(),
             containers: specs.iter().map(|spec| spec.container.clone()).collect(),
         };
@@ -185,10 +192,14 @@ impl TaskHost {
         }
         kept.microvm = None;
         self.made = None;
-        if let Some(network) = &record.network
-            && let Err(error) = self.shared.networks.detach(network).await
+        if let (Some(network), Some(networks)) = (&record.network, &self.shared.networks)
+            && let Err(error) = networks.detach(network).await
         {
-            tracing::error!(task = record.id, "something of its network is left over: {}", sentence(&*error));
+            tracing::error!(
+                task = record.id,
+                "something of its network is left over: {}",
+                sentence(&*error)
+            );
         }
         kept.network = None;
         self.shared.rooms.give_back(&record.id);

@@ -40,7 +40,11 @@ impl TaskHost {
             match vmm.held.cgroup.limit_memory(self.sizing.vmm_memory_bytes) {
                 Ok(()) => return self.provisioned(vmm, Some(template), Origin::Pool, (record, kept)),
                 Err(error) => {
-                    tracing::warn!(task = record.id, "a clone of the pool is of no use: {}", sentence(&error));
+                    tracing::warn!(
+                        task = record.id,
+                        "a clone of the pool is of no use: {}",
+                        sentence(&error)
+                    );
                     vmm.end().await;
                 }
             }
@@ -51,7 +55,10 @@ impl TaskHost {
                 Err(error) => Event::ProvisionFailed(sentence(&error)),
             },
             Choice::Boot(reason) => {
-                tracing::warn!(task = record.id, "there is no template, so this task boots in full: {reason}");
+                tracing::warn!(
+                    task = record.id,
+                    "there is no template, so this task boots in full: {reason}"
+                );
                 self.provision_boot(record, kept).await
             }
             Choice::Pending => {
@@ -150,7 +157,10 @@ impl TaskHost {
             scratch_directory: self.shared.scratch.directory().to_owned(),
         };
         let rootfs = self.made.as_ref().map_or(&[][..], |made| &made.rootfs);
-        if let Err(error) = vmm.run(shape(&self.sizing, rootfs, record.network.as_ref(), files)).await {
+        if let Err(error) = vmm
+            .run(shape(&self.sizing, rootfs, record.network.as_ref(), files))
+            .await
+        {
             // It has ended, and that is told by its end.
             tracing::debug!(microvm = vmm.id, "the VMM takes no request: {error}");
         }
@@ -173,9 +183,11 @@ impl TaskHost {
     pub(super) fn outputs(&self, record: &TaskRecord) -> Result<Outputs, String> {
         let mut destinations = vec![];
         for (index, plan) in record.plan.containers.iter().enumerate() {
-            let sink = self.shared.sinks.open(record, index).map_err(|error| {
-                format!("cannot keep the output of container {}: {error}", plan.name)
-            })?;
+            let sink = self
+                .shared
+                .sinks
+                .open(record, index)
+                .map_err(|error| format!("cannot keep the output of container {}: {error}", plan.name))?;
             destinations.push(Destination {
                 sink: sink.into(),
                 outlets: self.links.outlets[index].clone(),

@@ -43,7 +43,8 @@ pub async fn run(State(core): State<Arc<Core>>, mut request: Request) -> Result<
     let Document(request) = Document::<RunRequest>::from_request(request, &()).await?;
     let task = core.create(&request).await?;
     let entry = core.entry(&task.id)?;
-    let id = HeaderValue::try_from(&task.id).map_err(|_| Refusal::invalid("the task's id fits no header".to_owned()))?;
+    let id =
+        HeaderValue::try_from(&task.id).map_err(|_| Refusal::invalid("the task's id fits no header".to_owned()))?;
     let mut response = upgraded(&core, entry.clone(), upgrade);
     response.headers_mut().insert(TASK_HEADER, id);
     // Not only when the client has taken the answer.
@@ -139,11 +140,7 @@ pub enum RelayError {
 }
 
 /// Takes frames until the client sends no more; whether it leaves without an end of input.
-async fn relay_input(
-    mut reader: impl AsyncRead + Unpin,
-    entry: &Entry,
-    container: usize,
-) -> Result<bool, RelayError> {
+async fn relay_input(mut reader: impl AsyncRead + Unpin, entry: &Entry, container: usize) -> Result<bool, RelayError> {
     let mut bytes = BytesMut::with_capacity(READ_LEN);
     while reader.read_buf(&mut bytes).await? > 0 {
         while let Some((frame, len)) = attach::parse(&bytes)? {

@@ -70,7 +70,10 @@ mod tests {
 
     fn check(raw_status: i32, ended: Option<&str>, stderr: &str, expected: &str) {
         let ended = ended.map(|message| (ExitCode::Failure, message.to_owned()));
-        assert_eq!(ending(&Ok(Some(ExitStatus::from_raw(raw_status))), ended, stderr), expected);
+        assert_eq!(
+            ending(&Ok(Some(ExitStatus::from_raw(raw_status))), ended, stderr),
+            expected
+        );
     }
 
     #[test]

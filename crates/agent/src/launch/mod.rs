@@ -176,8 +176,7 @@ impl Launcher {
             source,
         };
         let stderr = File::create(held.stderr()).map_err(failed)?;
-        let (process, mut stdin) =
-            VmmProcess::spawn(&self.program, listener.into(), stderr.into()).map_err(failed)?;
+        let (process, mut stdin) = VmmProcess::spawn(&self.program, listener.into(), stderr.into()).map_err(failed)?;
         // It does nothing before it has its configuration, so nothing that it does escapes the cgroup; and nothing of it stays where
         // this process is killed in between: it then reads an empty one.
         held.cgroup.enter(process.id())?;

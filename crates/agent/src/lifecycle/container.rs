@@ -37,7 +37,9 @@ impl Step<'_> {
     }
 
     fn guest_talks_nonsense(&mut self, process: u32) {
-        self.fail(format!("the guest agent speaks of process {process}, which nobody started"));
+        self.fail(format!(
+            "the guest agent speaks of process {process}, which nobody started"
+        ));
         self.state.phase = Phase::Ending;
         self.actions.push(Action::KillMicrovm);
     }
@@ -262,7 +264,10 @@ impl Step<'_> {
 
     /// Whether processes may be released.
     pub(super) const fn may_release(&self) -> bool {
-        matches!(self.state.phase, Phase::Activating(Activation::Released) | Phase::Running)
+        matches!(
+            self.state.phase,
+            Phase::Activating(Activation::Released) | Phase::Running
+        )
     }
 }
 

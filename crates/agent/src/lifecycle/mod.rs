@@ -1,7 +1,7 @@
 //! The life of a task, as a pure function: which state follows an event, and what is to be done then.
 //!
 //! Nothing is done here: time, the microVM and the guest come in as [`Event`]s, and what is to happen goes out as [`Action`]s
-//! for a [`crate::task::Host`]. What the host promises in return is written at each action. [`State`] is stored: a host agent that was
+//! for a [`crate::host::TaskHost`]. What the host promises in return is written at each action. [`State`] is stored: a host agent that was
 //! restarted goes on with it, after one [`Event::Found`] or [`Event::Lost`].
 //!
 //! [`step`] has what each event does to a task, [`container`] what it does to one of its containers, [`settle`] what follows from where all of
@@ -33,7 +33,7 @@ pub use step::next;
 pub use words::STOPPED_BY_USER;
 
 /// Where a task is, and what must be known there.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct State {
     /// Where it is on its way.
     pub phase: Phase,
@@ -118,7 +118,7 @@ pub enum Microvm {
 }
 
 /// Where a container is, and what must be known there.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Container {
     /// How far its process is.
     pub stage: Stage,
@@ -189,7 +189,10 @@ impl State {
             is_past_start_period: false,
             has_run_long: false,
         };
-        let containers: Vec<_> = (0..).zip(&rules.containers).map(|(process, _)| container(process)).collect();
+        let containers: Vec<_> = (0..)
+            .zip(&rules.containers)
+            .map(|(process, _)| container(process))
+            .collect();
         Self {
             phase: Phase::Created,
             process_next: u32::try_from(containers.len()).unwrap_or(u32::MAX),
@@ -207,11 +210,9 @@ impl State {
     pub const fn status(&self) -> Status {
         match self.phase {
             Phase::Created | Phase::Reserving | Phase::Attaching => Status::Provisioning,
-            Phase::Fetching
-            | Phase::Provisioning
-            | Phase::AwaitingTemplate
-            | Phase::Replacing
-            | Phase::Booting(_) => Status::Pending,
+            Phase::Fetching | Phase::Provisioning | Phase::AwaitingTemplate | Phase::Replacing | Phase::Booting(_) => {
+                Status::Pending
+            }
             Phase::Activating(_) => Status::Activating,
             Phase::Running => Status::Running,
             Phase::Stopping => Status::Stopping,
@@ -264,7 +265,9 @@ impl State {
     /// The container whose current process this is.
     #[must_use]
     pub fn container_of(&self, process: u32) -> Option<usize> {
-        self.containers.iter().position(|container| container.process == process)
+        self.containers
+            .iter()
+            .position(|container| container.process == process)
     }
 
     /// The code for a task that ends through its own doing or ours.

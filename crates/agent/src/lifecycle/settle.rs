@@ -44,7 +44,10 @@ impl Step<'_> {
                 return;
             };
             let name = &self.rules.containers[other].name;
-            let reason = format!("it waits for container {name} to be {}, which it cannot be any more", text(condition));
+            let reason = format!(
+                "it waits for container {name} to be {}, which it cannot be any more",
+                text(condition)
+            );
             self.never_starts(index, &reason);
         }
     }
@@ -52,7 +55,8 @@ impl Step<'_> {
     /// Once every container is prepared, user code may run, and from then on it is metered.
     fn limit(&mut self) {
         let is_prepared = |container: &super::Container| container.stage != Stage::Preparing;
-        if self.state.phase == Phase::Activating(Activation::Preparing) && self.state.containers.iter().all(is_prepared) {
+        if self.state.phase == Phase::Activating(Activation::Preparing) && self.state.containers.iter().all(is_prepared)
+        {
             self.state.phase = Phase::Activating(Activation::Limiting);
             self.actions.push(Action::LimitCpu);
         }
@@ -65,7 +69,8 @@ impl Step<'_> {
         for index in 0..self.state.containers.len() {
             let container = &self.state.containers[index];
             let mut conditions = self.rules.containers[index].depends_on.iter();
-            let may_start = container.has_started || conditions.all(|(other, condition)| self.is_fulfilled(*other, *condition));
+            let may_start =
+                container.has_started || conditions.all(|(other, condition)| self.is_fulfilled(*other, *condition));
             if container.stage == Stage::Prepared && may_start {
                 let process = container.process;
                 self.state.containers[index].stage = Stage::Released;
@@ -78,7 +83,11 @@ impl Step<'_> {
     fn end_where_essential(&mut self) {
         let containers = || self.state.containers.iter().zip(&self.rules.containers);
         let essential = containers().find(|(container, rules)| container.stage == Stage::Over && rules.is_essential);
-        let is_over = self.state.containers.iter().all(|container| container.stage == Stage::Over);
+        let is_over = self
+            .state
+            .containers
+            .iter()
+            .all(|container| container.stage == Stage::Over);
         let last = containers().next().filter(|_| is_over);
         let Some((container, _)) = essential.or(last) else {
             return;

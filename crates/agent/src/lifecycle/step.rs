@@ -74,7 +74,9 @@ impl Step<'_> {
                 process,
                 failure,
                 message,
-            } => self.of_guest(process, |step, container| step.not_started(container, failure, &message)),
+            } => self.of_guest(process, |step, container| {
+                step.not_started(container, failure, &message)
+            }),
             Event::Exited {
                 process,
                 status,
@@ -132,7 +134,10 @@ impl Step<'_> {
 
     fn fetch_failed(&mut self, trouble: &Trouble) {
         if self.state.phase == Phase::Fetching {
-            if let Some(container) = trouble.container().and_then(|index| self.state.containers.get_mut(index)) {
+            if let Some(container) = trouble
+                .container()
+                .and_then(|index| self.state.containers.get_mut(index))
+            {
                 container.reason = Some(trouble.text());
             }
             self.fail(trouble.text());
@@ -142,11 +147,19 @@ impl Step<'_> {
 
     fn provisioned(&mut self) {
         if self.state.phase == Phase::Provisioning {
-            self.follows(Phase::Provisioning, Phase::Booting(Attempt::First), Action::StartMicrovm);
+            self.follows(
+                Phase::Provisioning,
+                Phase::Booting(Attempt::First),
+                Action::StartMicrovm,
+            );
             self.start_timer(Timer::Boot, BOOT_SECONDS);
             self.start_timer(Timer::Clone, CLONE_SECONDS);
         }
-        self.follows(Phase::Replacing, Phase::Booting(Attempt::Fallback), Action::StartMicrovm);
+        self.follows(
+            Phase::Replacing,
+            Phase::Booting(Attempt::Fallback),
+            Action::StartMicrovm,
+        );
     }
 
     fn provision_failed(&mut self, message: &str) {
@@ -291,7 +304,9 @@ impl Step<'_> {
                 "the microVM ended before the container's process ran: {message}"
             ))),
             Phase::Activating(_) | Phase::Running | Phase::Stopping => {
-                self.fail(format!("the microVM ended while the container's process ran: {message}"));
+                self.fail(format!(
+                    "the microVM ended while the container's process ran: {message}"
+                ));
             }
             Phase::Draining(_) | Phase::Ending => {}
             Phase::Created
@@ -360,7 +375,9 @@ impl Step<'_> {
             }
             (Timer::ShutDown, Phase::Ending) => self.actions.push(Action::KillMicrovm),
             (Timer::Health(process), Phase::Activating(_) | Phase::Running) => self.check_health(process),
-            (Timer::StartPeriod(process), _) => self.of_current(process, |container| container.is_past_start_period = true),
+            (Timer::StartPeriod(process), _) => {
+                self.of_current(process, |container| container.is_past_start_period = true)
+            }
             (Timer::Attempt(process), _) => self.of_current(process, |container| container.has_run_long = true),
             (Timer::StartTimeout(process), Phase::Activating(_) | Phase::Running) => self.start_timeout(process),
             (Timer::Pause(process), Phase::Activating(_) | Phase::Running) => self.pause_is_over(process),

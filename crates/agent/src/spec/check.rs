@@ -35,7 +35,9 @@ pub fn check(plan: &Plan) -> Result<(), ApiError> {
             volume.name
         ));
     }
-    plan.containers.iter().try_for_each(|container| check_container(plan, container))?;
+    plan.containers
+        .iter()
+        .try_for_each(|container| check_container(plan, container))?;
     check_order(plan)
 }
 
@@ -54,12 +56,18 @@ fn check_container(plan: &Plan, container: &ContainerPlan) -> Result<(), ApiErro
     for mount in &container.mounts {
         let (MountPlan::Volume { path, .. } | MountPlan::Tmpfs { path, .. }) = mount;
         if !path.starts_with('/') || path.contains('\0') {
-            return invalid(format!("container {:?} mounts at {path:?}, which is no absolute path", container.name));
+            return invalid(format!(
+                "container {:?} mounts at {path:?}, which is no absolute path",
+                container.name
+            ));
         }
         if let MountPlan::Volume { volume, .. } = mount
             && !plan.volumes.iter().any(|known| known.name == *volume)
         {
-            return invalid(format!("container {:?} mounts the volume {volume:?}, which the task does not have", container.name));
+            return invalid(format!(
+                "container {:?} mounts the volume {volume:?}, which the task does not have",
+                container.name
+            ));
         }
     }
     Ok(())
@@ -74,7 +82,10 @@ fn check_order(plan: &Plan) -> Result<(), ApiError> {
             for dependency in &container.depends_on {
                 let other = &dependency.container;
                 if !plan.containers.iter().any(|known| known.name == *other) {
-                    return invalid(format!("container {:?} depends on {other:?}, which the task does not have", container.name));
+                    return invalid(format!(
+                        "container {:?} depends on {other:?}, which the task does not have",
+                        container.name
+                    ));
                 }
             }
             let mut dependencies = container.depends_on.iter();

@@ -72,7 +72,13 @@ pub fn capabilities(added: &[String], dropped: &[String]) -> Result<Vec<String>,
         (false, false) => defaults::CAPABILITIES.to_vec(),
     };
     kept.retain(|name| !dropped.contains(name));
-    kept.extend(added.iter().filter(|name| !kept.contains(name)).copied().collect::<Vec<_>>());
+    kept.extend(
+        added
+            .iter()
+            .filter(|name| !kept.contains(name))
+            .copied()
+            .collect::<Vec<_>>(),
+    );
     Ok(owned(&kept))
 }
 
@@ -87,7 +93,11 @@ fn known(names: &[String]) -> Result<(Vec<&'static str>, bool), ApiError> {
         match CAPABILITIES.iter().find(same) {
             Some(capability) => known.push(*capability),
             None if bare == ALL => all = true,
-            None => return invalid(format!("{name:?} is no capability: it must be one of Linux's, such as NET_ADMIN, or ALL")),
+            None => {
+                return invalid(format!(
+                    "{name:?} is no capability: it must be one of Linux's, such as NET_ADMIN, or ALL"
+                ));
+            }
         }
     }
     Ok((known, all))

@@ -65,7 +65,9 @@ pub fn resolve(plan: &ContainerPlan, given: &Given<'_>) -> Result<Spec, ApiError
     let config = given.config;
     let env = [plan.env.as_slice(), given.secrets].concat();
     let own_memory_bytes = plan.memory_mib.map(|mib| u64::from(mib) << 20);
-    let memory_bytes = own_memory_bytes.unwrap_or(u64::MAX).min(given.sizing.container_memory_bytes);
+    let memory_bytes = own_memory_bytes
+        .unwrap_or(u64::MAX)
+        .min(given.sizing.container_memory_bytes);
     let container = Container {
         name: plan.name.clone(),
         process: given.process,
@@ -119,7 +121,9 @@ pub fn check_resolved(plan: &Plan, image: &RunnableImage) -> Result<(), ApiError
         sizing: &size,
         containers: 1,
     };
-    plan.containers.iter().try_for_each(|container| resolve(container, &given).map(drop))
+    plan.containers
+        .iter()
+        .try_for_each(|container| resolve(container, &given).map(drop))
 }
 
 /// The microVM's host name: the plan's, or the task's short id.

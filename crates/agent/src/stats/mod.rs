@@ -12,11 +12,11 @@ use std::sync::Arc;
 use api::error::{ApiError, ErrorCode};
 use api::stats::TaskStats;
 
-use crate::core::Core;
+use crate::core::{self, Core};
 use crate::launch::Whereabouts;
 use crate::names;
-use crate::sentence::sentence;
 use crate::record::TaskRecord;
+use crate::sentence::sentence;
 use reading::{StatsError, read};
 
 /// What the task uses that `query` means.
@@ -46,6 +46,10 @@ pub async fn all(core: &Core) -> Result<Vec<TaskStats>, ApiError> {
 
 /// Apart from what must not wait: the kernel walks through all of the guests' memory. A task that ends meanwhile is left out.
 async fn read_all(tasks: Vec<(Arc<TaskRecord>, Whereabouts)>) -> Result<Vec<TaskStats>, ApiError> {
+    let tasks: Vec<_> = tasks
+        .into_iter()
+        .map(|(task, place)| (core::view(&task), place))
+        .collect();
     let readings = move || {
         let readings = tasks.iter().map(|(task, whereabouts)| read(task, whereabouts));
         readings

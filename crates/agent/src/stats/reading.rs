@@ -5,12 +5,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use api::stats::{MemoryStats, MemoryUse, TaskStats};
+use api::task::Task;
 use rustix::io::Errno;
 
 use super::{counters, process};
 use crate::clock;
 use crate::launch::Whereabouts;
-use crate::record::TaskRecord;
 
 /// Where the kernel tells of processes.
 const PROC: &str = "/proc";
@@ -29,7 +29,7 @@ pub struct StatsError {
 ///
 /// # Errors
 /// [`StatsError`] where the kernel does not tell.
-pub fn read(task: &TaskRecord, whereabouts: &Whereabouts) -> Result<Option<TaskStats>, StatsError> {
+pub fn read(task: &Task, whereabouts: &Whereabouts) -> Result<Option<TaskStats>, StatsError> {
     let sampled_ns = clock::monotonic_ns();
     let cgroup = |name| read_if_there(&whereabouts.cgroup.join(name));
     let directory = Path::new(PROC).join(whereabouts.process.to_string());
@@ -50,8 +50,8 @@ pub fn read(task: &TaskRecord, whereabouts: &Whereabouts) -> Result<Option<TaskS
         name: task.name.clone(),
         sampled_ns,
         accepted_ns: task.clock.accepted_ns.unwrap_or(sampled_ns),
-        vcpu_milli: task.plan.vcpu_milli,
-        memory_mib: task.plan.memory_mib,
+        vcpu_milli: task.vcpu_milli,
+        memory_mib: task.memory_mib,
         cpu: counters::cpu(&cpu),
         memory,
         scratch_bytes: footprint.disk_bytes,
