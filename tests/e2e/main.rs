@@ -6,6 +6,7 @@
 
 mod bad_input;
 mod cleanup;
+mod cli;
 mod clones;
 mod devices;
 mod exit;

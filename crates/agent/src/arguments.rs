@@ -5,14 +5,19 @@ use std::time::Duration;
 
 use clap::Parser;
 
-use crate::config::Config;
+use crate::config::{Config, OnExit};
+use crate::memory;
 
 /// The most clones that wait where nobody says how many: 24 MiB.
 const POOL_SIZE_MAX: usize = 8;
 
+/// The share of the host's memory that tasks do not get: for the kernel, the host agent, VMMs and page cache.
+const MEMORY_RESERVE_SHARE: u64 = 16;
+
 /// The host agent: runs containers in microVMs of exactly the size asked for, behind an API on a unix socket.
 ///
-/// Once it listens it writes the line "ready" to standard output. SIGTERM and SIGINT end it in order, with all its tasks; a second one kills them.
+/// Once it listens it writes the line "ready" to standard output. SIGTERM and SIGINT end it in order. Tasks run on meanwhile, and the next host agent takes
+/// them over: so an upgrade is a stop and a start. With --on-exit stop they are stopped first, and a second signal kills them.
 /// MOTE_LOG sets what is logged to standard error: "warn", "debug", "agent::http=debug".
 #[derive(Debug, Parser)]
 #[command(name = "mote-agent", version)]
@@ -66,6 +71,22 @@ pub struct Arguments {
     /// End after so long without tasks and requests.
     #[arg(long, value_name = "SECONDS")]
     pub idle_exit: Option<u64>,
+
+    /// What becomes of tasks when the host agent is asked to end [default: keep, but stop with --idle-exit].
+    #[arg(long, value_name = "WHAT")]
+    pub on_exit: Option<OnExit>,
+
+    /// Memory of the host, in MiB, that is not given to tasks [default: a sixteenth of the host's].
+    #[arg(long, value_name = "MIB")]
+    pub memory_reserve: Option<u64>,
+
+    /// How many times over the rest of the memory may be given to tasks that do not all use theirs.
+    #[arg(long, value_name = "FACTOR", default_value_t = 1)]
+    pub memory_overcommit: u32,
+
+    /// How many times over the host's CPUs may be given to tasks: a limit bounds what each takes.
+    #[arg(long, value_name = "FACTOR", default_value_t = 16)]
+    pub cpu_overcommit: u32,
 }
 
 impl Arguments {
@@ -89,6 +110,16 @@ impl Arguments {
             consoles: self.consoles,
             insecure_registries: self.insecure_registries,
             idle_exit: self.idle_exit.map(Duration::from_secs),
+            on_exit: self.on_exit.unwrap_or(if self.idle_exit.is_some() {
+                OnExit::Stop
+            } else {
+                OnExit::Keep
+            }),
+            memory_reserve_mib: self
+                .memory_reserve
+                .unwrap_or_else(|| memory::total_mib() / MEMORY_RESERVE_SHARE),
+            memory_overcommit: self.memory_overcommit,
+            cpu_overcommit: self.cpu_overcommit,
         }
     }
 }
@@ -110,7 +141,10 @@ mod tests {
         assert_eq!(config.kernel, Path::new("/opt/mote/share/mote/vmlinux"));
         assert_eq!(config.initramfs, Path::new("/opt/mote/share/mote/initramfs.cpio"));
         assert_eq!(config.vmm, Path::new("/v"));
-        assert_eq!(config.idle_exit, Some(Duration::from_secs(5)));
+        assert_eq!(
+            (config.idle_exit, config.on_exit),
+            (Some(Duration::from_secs(5)), OnExit::Stop)
+        );
         assert!((1..=POOL_SIZE_MAX).contains(&config.pool));
     }
 }

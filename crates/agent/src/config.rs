@@ -32,6 +32,23 @@ pub struct Config {
     pub insecure_registries: Vec<String>,
     /// How long it stays without tasks and requests; for ever where absent.
     pub idle_exit: Option<Duration>,
+    /// What becomes of tasks when it is asked to end.
+    pub on_exit: OnExit,
+    /// Memory that is not given to tasks, in MiB.
+    pub memory_reserve_mib: u64,
+    /// How often the rest of the memory is given away.
+    pub memory_overcommit: u32,
+    /// How often the host's CPUs are given away.
+    pub cpu_overcommit: u32,
+}
+
+/// What becomes of tasks when the host agent is asked to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum OnExit {
+    /// They run on, and the next host agent takes them over.
+    Keep,
+    /// They are stopped.
+    Stop,
 }
 
 impl Config {
@@ -52,6 +69,18 @@ impl Config {
     #[must_use]
     pub fn scratch_directory(&self) -> PathBuf {
         self.state.join("scratch")
+    }
+
+    /// The database.
+    #[must_use]
+    pub fn database(&self) -> PathBuf {
+        self.state.join("mote.db")
+    }
+
+    /// Where the output of containers is kept.
+    #[must_use]
+    pub fn logs_directory(&self) -> PathBuf {
+        self.state.join("logs")
     }
 
     /// Where the image store is.

@@ -2,14 +2,14 @@
 //!
 //! It starts one VMM process per task and speaks with it, and with the guest agent in it, over unix sockets; it makes no KVM call.
 //! Read [`lifecycle`] first: the life of a task as a pure function. [`spec`] and [`sizing`] decide what exactly runs and how big it is.
-//! [`task`] leads one task through its life, on the [`host`] that performs it; [`tasks`] knows all of them, and [`agent`] is what the
-//! API does. [`record`] is what is stored of a task, [`ports`] what the core needs of other parts. [`services`] keep tasks running, [`events`] tell what happens. [`http`] is its outside, [`server`] the process around it.
+//! [`core`] leads tasks through their lives, on the [`host`] that performs them. [`record`] is what is stored of a task, [`ports`] what the core needs
+//! of other parts. [`services`] keep tasks running, [`events`] tell what happens. [`http`] is its outside, [`server`] the process around it.
 
 #![forbid(unsafe_code)]
 
 pub mod activity;
-pub mod agent;
 pub mod arguments;
+pub mod capacity;
 pub mod clock;
 pub mod config;
 pub mod core;
@@ -20,6 +20,7 @@ pub mod images;
 pub mod launch;
 pub mod lifecycle;
 pub mod logs;
+pub mod memory;
 pub mod names;
 pub mod output;
 pub mod pool;
@@ -34,6 +35,4 @@ pub mod sizing;
 pub mod spec;
 pub mod stats;
 pub mod store;
-pub mod task;
-pub mod tasks;
 pub mod template;

@@ -1,6 +1,6 @@
 //! Output on its way from the guest to the attached clients: bounded, so that a client that does not read holds the container back.
 //!
-//! With nobody attached output is drained and dropped.
+//! With nobody attached output goes nowhere from here.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -75,6 +75,28 @@ impl Outlets {
                 _ = discarding.wait_for(|discarding| *discarding) => {}
             }
         }
+    }
+
+    /// Gives `chunk` to every attached client, if all take it at once; otherwise none has it.
+    pub fn try_write(&self, chunk: &Chunk) -> bool {
+        let mut locked = self.lock();
+        let Clients::Open(clients) = &mut *locked else {
+            return true;
+        };
+        clients.retain(|client| !client.is_closed());
+        if !clients.iter().all(|client| client.capacity() > 0) {
+            return false;
+        }
+        for client in clients {
+            // There is room, and nobody else writes while we hold the lock; a client that goes away now needs nothing.
+            let _ = client.try_send(chunk.clone());
+        }
+        true
+    }
+
+    /// Whether what no client takes at once is dropped.
+    pub fn is_discarding(&self) -> bool {
+        *self.discarding.borrow()
     }
 
     /// Drops from now on what no client takes at once.

@@ -95,6 +95,14 @@ pub struct CpuLimit {
     pub period_microseconds: u32,
 }
 
+impl Sizing {
+    /// All memory of the guest, in MiB.
+    #[must_use]
+    pub fn guest_memory_mib(&self) -> u64 {
+        u64::from(BASE_MEMORY_MIB) + u64::from(self.growth_mib)
+    }
+}
+
 /// Sizes a task.
 ///
 /// # Errors

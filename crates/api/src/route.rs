@@ -37,6 +37,7 @@ pub const TASK: &str = "/v1/tasks/{task}";
 pub const TASK_START: &str = "/v1/tasks/{task}/start";
 
 /// `POST` with `Upgrade: mote-attach`: the connection turns into a stream of [`crate::attach`] frames, and a created task is started.
+/// `?container=` attaches to one container; without, it is the first essential one.
 pub const TASK_ATTACH: &str = "/v1/tasks/{task}/attach";
 
 /// `GET`: [`crate::stats::TaskStats`].

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
-use api::client::{Client, Transport};
+use api::client::{Client, Signer, Transport};
 use api::route::SOCKET_PATH;
 use machine::{
     DataDisk, ExecRequest, Execution, ExitStatus, Machine, MachineName, Options, Programs, Progress, Started,
@@ -21,10 +21,7 @@ const READY: &str = "ready";
 /// A client of the host agent at `host`, or of the nearest one.
 pub async fn connect(host: Option<String>) -> Result<Client> {
     if let Some(host) = host {
-        let Some(path) = host.strip_prefix("unix://") else {
-            bail!("'{host}' is not the address of a host agent: write unix:///PATH");
-        };
-        return Ok(Client::unix(Path::new(path)));
+        return named(&host);
     }
     let client = Client::unix(Path::new(SOCKET_PATH));
     if client.open().await.is_ok() {
@@ -33,12 +30,36 @@ pub async fn connect(host: Option<String>) -> Result<Client> {
     let virtualization = machine::has_hardware_virtualization();
     if virtualization.is_usable() {
         start_agent(&agent_executable()?, &[])?;
+        output::note("started the host agent, which runs on: `mote agent install` has systemd do so");
         return Ok(client);
     }
     output::note(&format!(
         "no usable hardware virtualization ({virtualization}): using the machine"
     ));
     connect_in_machine().await
+}
+
+/// A client of the host agent at this address.
+fn named(host: &str) -> Result<Client> {
+    if let Some(path) = host.strip_prefix("unix://") {
+        return Ok(Client::unix(Path::new(path)));
+    }
+    let address = host.strip_prefix("tcp://").or_else(|| host.strip_prefix("http://"));
+    let Some(address) = address
+        .map(|address| address.trim_end_matches('/'))
+        .filter(|address| address.contains(':'))
+    else {
+        bail!("'{host}' is not the address of a host agent: write unix:///PATH or tcp://HOST:PORT");
+    };
+    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let (Some(id), Some(secret)) = (variable("AWS_ACCESS_KEY_ID"), variable("AWS_SECRET_ACCESS_KEY")) else {
+        bail!(
+            "{host} wants an access key: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY to what `mote credentials` prints on that host"
+        );
+    };
+    let region = variable("AWS_REGION").or_else(|| variable("AWS_DEFAULT_REGION"));
+    let signer = Signer::new(id, secret, region.unwrap_or_else(|| "us-east-1".to_owned()));
+    Ok(Client::tcp(address, signer))
 }
 
 /// The host agent's executable, beside this one.

@@ -9,6 +9,9 @@ use api::task::ClockPoints;
 use comfy_table::{ContentArrangement, Table, TableStyle};
 use serde::Serialize;
 
+use crate::args::QuietListing;
+use crate::value::Format;
+
 /// Whether standard error is a person's terminal.
 pub fn is_interactive() -> bool {
     io::stderr().is_terminal()
@@ -38,6 +41,80 @@ pub fn clap(error: &clap::Error) {
 /// One line of output.
 pub fn line(text: &str) -> io::Result<()> {
     writeln!(io::stdout(), "{text}")
+}
+
+/// Text that is complete as it is.
+pub fn bytes(bytes: &[u8]) -> io::Result<()> {
+    io::stdout().write_all(bytes)
+}
+
+/// A question on standard error, which the answer follows on its line.
+pub fn question(text: &str) -> io::Result<()> {
+    write!(io::stderr(), "{text}")
+}
+
+/// Names with values, a line each.
+pub fn pairs(pairs: &[(&str, String)]) -> io::Result<()> {
+    let width = pairs.iter().map(|(name, _)| name.len()).max().unwrap_or_default() + 2;
+    let mut text = String::new();
+    for (name, value) in pairs {
+        text.push_str(&format!("{name:<width$}{value}\n"));
+    }
+    io::stdout().write_all(text.as_bytes())
+}
+
+/// Things in the way that is asked for: a table with a row each, one JSON array, or a line each.
+pub fn list<T: Serialize>(
+    format: &Format,
+    items: &[T],
+    header: &[&str],
+    row: impl Fn(&T) -> Vec<String>,
+) -> anyhow::Result<()> {
+    match format {
+        Format::Table => table(header, items.iter().map(row))?,
+        Format::Json => json(&items)?,
+        Format::Template(template) => {
+            for item in items {
+                line(&template.fill(&serde_json::to_value(item)?))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// As [`list`], or, where nothing else is wanted, the `name` of each on a line.
+pub fn quiet_list<T: Serialize>(
+    listing: &QuietListing,
+    items: &[T],
+    header: &[&str],
+    row: impl Fn(&T) -> Vec<String>,
+    name: impl Fn(&T) -> String,
+) -> anyhow::Result<()> {
+    if !listing.quiet {
+        return list(&listing.listing.format, items, header, row);
+    }
+    for item in items {
+        line(&name(item))?;
+    }
+    Ok(())
+}
+
+/// One thing, by a template or as JSON.
+pub fn document(format: &Format, item: &impl Serialize) -> anyhow::Result<()> {
+    match format {
+        Format::Template(template) => line(&template.fill(&serde_json::to_value(item)?))?,
+        Format::Json | Format::Table => json(item)?,
+    }
+    Ok(())
+}
+
+/// One thing of many that come one after the other: a line for each.
+pub fn streamed(format: &Format, item: &impl Serialize) -> anyhow::Result<()> {
+    match format {
+        Format::Template(template) => line(&template.fill(&serde_json::to_value(item)?))?,
+        Format::Json | Format::Table => line(&serde_json::to_string(item)?)?,
+    }
+    Ok(())
 }
 
 /// A list as JSON: one array.

@@ -132,9 +132,13 @@ mod tests {
 
     /// Runs a loop while `controllers` acts on its socket; gives what ended the loop. Then [`ended`] is told.
     fn check(controllers: impl FnOnce(&Path, Reporter) + Send) -> Ending {
+        check_awaiting(false, controllers)
+    }
+
+    fn check_awaiting(awaits_shape: bool, controllers: impl FnOnce(&Path, Reporter) + Send) -> Ending {
         let folder = tempfile::tempdir().unwrap();
         let path: PathBuf = folder.path().join("control");
-        let control = Control::open(&vmm::Control::Path(path.clone())).unwrap();
+        let control = Control::open(&vmm::Control::Path(path.clone()), awaits_shape).unwrap();
         let mut event_loop = EventLoop::new(control, Signals::catch().unwrap()).unwrap();
         let reporter = event_loop.reporter();
         let ending = thread::scope(|scope| {
@@ -176,6 +180,20 @@ mod tests {
             reporter.report(Report::Ended(Ending::new(ExitCode::GuestShutdown, "bye")));
             assert_eq!(hear(&mut waiting), Some(ended()));
         });
+    }
+
+    #[test]
+    fn a_microvm_without_a_shape_ends_with_its_last_controller() {
+        let ending = check_awaiting(true, |path, reporter| {
+            let mut one = UnixStream::connect(path).unwrap();
+            let mut other = UnixStream::connect(path).unwrap();
+            reporter.report(Report::Event(RUNNABLE));
+            assert_eq!((hear(&mut one), hear(&mut other)), (Some(RUNNABLE), Some(RUNNABLE)));
+            drop(one);
+            reporter.report(Report::Event(BOOTED));
+            assert_eq!(hear(&mut other), Some(BOOTED));
+        });
+        assert!(ending.message.contains("went away"), "{}", ending.message);
     }
 
     #[test]

@@ -40,7 +40,7 @@ fn live(path: &Path) -> anyhow::Result<Ending> {
     let config = config::read(path)?;
     // The guest comes before all that it does not need for its first instruction; what it says of its failure comes after.
     let begun = begin(&config.origin);
-    let control = Control::open(&config.control)?;
+    let control = Control::open(&config.control, config.shape.is_none())?;
     let signals = Signals::catch().context("cannot wait for signals")?;
     let mut event_loop = EventLoop::new(control, signals).context("cannot make an event loop")?;
     let mut sockets = Vec::new();

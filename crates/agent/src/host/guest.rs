@@ -1,169 +1,197 @@
-//! The control connection of a guest agent: its messages become events, ours are sent in order.
+//! The session with a guest: what it tells becomes events of the task, output and answers.
 
+use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
-use protocol::guest::{ToGuest, ToHost};
-use tokio::io::{AsyncRead, AsyncWrite, BufReader};
-use tokio::net::UnixListener;
+use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Notify, mpsc, watch};
 
+use super::Notice;
+use super::link::GuestLink;
+use super::output::{Arrival, Outputs};
 use crate::clock::{self, Point};
-use crate::launch::{is_disconnect, read_frame, write_frame};
 use crate::lifecycle::Event;
 use crate::sentence::sentence;
-use crate::spec::CONTAINER;
-use crate::task::Notice;
+use crate::session::{self, Known, Session, SessionError, SessionEvent};
 
-/// What the control connection needs to know of the rest of a microVM.
-pub struct Control {
-    /// Where the guest agent connects.
-    pub listener: UnixListener,
-    /// What is to be sent.
-    pub messages: mpsc::Receiver<ToGuest>,
-    /// Whether all streams of the container are connected.
-    pub streams_connected: watch::Receiver<bool>,
-    /// Whether the microVM's process has ended.
-    pub gone: watch::Receiver<bool>,
-    /// Notified when a container's program has begun.
-    pub started: Arc<Notify>,
+/// How long a guest may take to answer a host agent that was restarted. At a thousandth of a vCPU it gets 60 ms of CPU in this time.
+const RESUME: Duration = Duration::from_secs(60);
+
+/// What a session works with.
+pub struct Guest<'a> {
+    /// Where output goes.
+    pub outputs: &'a mut Outputs,
+    /// Where it is told how the guest is reached.
+    pub link: &'a watch::Sender<Option<Arc<GuestLink>>>,
     /// Where events go.
-    pub notices: mpsc::Sender<Notice>,
+    pub notices: &'a mpsc::Sender<Notice>,
+    /// Told when a container's program has begun.
+    pub started: &'a Notify,
 }
 
-/// Serves the one connection that a guest agent makes, until it is closed; whether the guest agent answered.
-pub async fn serve(control: Control) -> bool {
-    let Control {
-        listener,
-        messages,
-        streams_connected,
-        mut gone,
-        started,
-        notices,
-    } = control;
+/// Serves the first session of a guest, until it ends; whether the guest agent answered.
+pub async fn serve(mut guest: Guest<'_>, door: UnixListener, mut gone: watch::Receiver<bool>) -> bool {
     let accepted = tokio::select! {
-        accepted = listener.accept() => accepted,
+        accepted = door.accept() => accepted,
         _ = gone.wait_for(|gone| *gone) => return false,
     };
     // A guest has one guest agent: nobody else is listened to.
-    drop(listener);
+    drop(door);
     match accepted {
-        Ok((connection, _)) => {
-            let (reader, writer) = connection.into_split();
-            let mut inbound = Inbound {
-                // A frame is a header and a message: both come with one read.
-                reader: BufReader::new(reader),
-                streams_connected,
-                gone,
-                started,
-                notices,
-                has_answered: false,
-            };
-            // Sending ends with the microVM, or when reading does: a guest agent that is gone answers nothing.
-            tokio::select! {
-                () = inbound.run() => {}
-                () = send(writer, messages) => {}
-            }
-            inbound.has_answered
-        }
+        Ok((connection, _)) => guest.follow(Session::first(connection), true).await,
         Err(error) => {
             let failed = Event::ActionFailed(format!("cannot accept the guest agent: {error}"));
-            report(&notices, failed).await;
+            guest.tell(failed).await;
             false
         }
     }
 }
 
-/// Sends what is to be sent. Never ends by itself while messages can come, so that the last answers are still read.
-async fn send(mut writer: impl AsyncWrite + Unpin, mut messages: mpsc::Receiver<ToGuest>) {
-    while let Some(message) = messages.recv().await {
-        if let Err(error) = write_frame(&mut writer, &message).await {
-            tracing::debug!("the guest agent takes no messages: {}", sentence(&error));
-            break;
+/// Goes on with a guest that an earlier host agent has left; whether the guest agent answered.
+pub async fn resume(mut guest: Guest<'_>, socket: &Path, known: &[Known], mut gone: watch::Receiver<bool>) -> bool {
+    let connected = tokio::select! {
+        connected = tokio::time::timeout(RESUME, session::connect(socket)) => connected,
+        _ = gone.wait_for(|gone| *gone) => return false,
+    };
+    let connection: std::io::Result<UnixStream> = connected.unwrap_or_else(|late| Err(std::io::Error::other(late)));
+    match connection {
+        Ok(connection) => {
+            let mut received = guest.outputs.received();
+            received.retain(|received| known.iter().any(|known| known.process == received.process));
+            let session = Session::resume(connection, known, received);
+            guest.follow(session, false).await
+        }
+        Err(error) => {
+            let failed = format!("the guest agent does not answer the host agent that was restarted: {error}");
+            guest.tell(Event::GuestFailed(failed)).await;
+            false
         }
     }
-    drop(messages);
-    std::future::pending::<()>().await;
 }
 
-struct Inbound<R> {
-    reader: R,
-    streams_connected: watch::Receiver<bool>,
-    gone: watch::Receiver<bool>,
-    started: Arc<Notify>,
-    notices: mpsc::Sender<Notice>,
-    has_answered: bool,
-}
-
-impl<R: AsyncRead + Unpin> Inbound<R> {
-    /// Reads until the connection ends. Its end by itself is no event: the microVM's tells why.
-    async fn run(&mut self) {
+impl Guest<'_> {
+    /// Reads until the session ends. Its end by itself is no event: the microVM's tells why.
+    async fn follow(&mut self, mut session: Session, is_first: bool) -> bool {
+        let link = GuestLink::new(session.commands());
+        self.outputs.acknowledge_by(session.commands());
+        let mut has_answered = false;
         loop {
-            match read_frame::<ToHost>(&mut self.reader).await {
-                Ok(Some(message)) => {
-                    let event = self.event(message).await;
-                    report(&self.notices, event).await;
+            let event = tokio::select! {
+                event = session.next() => event,
+                () = self.outputs.pumped() => continue,
+            };
+            match event {
+                Ok(Some(SessionEvent::Hello { version })) => {
+                    has_answered = true;
+                    self.link.send_replace(Some(link.clone()));
+                    if is_first {
+                        self.reached(Point::GuestAnswered).await;
+                        self.tell(Event::GuestAnswered { version }).await;
+                    }
+                }
+                Ok(Some(event)) => {
+                    if let Some(event) = link.hear(event) {
+                        self.hear(event).await;
+                    }
                 }
                 Ok(None) => break,
-                Err(error) if is_disconnect(&error) => break,
+                // The life cycle refuses it, in its own words.
+                Err(SessionError::Version(version)) if is_first => {
+                    has_answered = true;
+                    self.tell(Event::GuestAnswered { version }).await;
+                    break;
+                }
                 Err(error) => {
-                    report(
-                        &self.notices,
-                        Event::GuestFailed(format!("the guest agent sent nonsense: {}", sentence(&error))),
-                    )
-                    .await;
+                    let message = format!("the guest agent sent nonsense: {}", sentence(&error));
+                    self.tell(Event::GuestFailed(message)).await;
                     break;
                 }
             }
         }
+        self.link.send_replace(None);
+        link.close();
+        has_answered
     }
 
-    async fn event(&mut self, message: ToHost) -> Event {
-        let now = clock::monotonic_ns();
-        match message {
-            ToHost::Hello { version } => {
-                self.has_answered = true;
-                self.reached(Point::GuestAnswered, now).await;
-                Event::GuestAnswered { version }
-            }
-            ToHost::Failed { message } => Event::GuestFailed(message),
-            ToHost::Prepared { container }
-            | ToHost::Started { container }
-            | ToHost::StartFailed { container, .. }
-            | ToHost::Exited { container, .. }
-                if container != CONTAINER =>
-            {
-                Event::GuestFailed(format!("the guest agent speaks of the unknown container {container:?}"))
-            }
-            ToHost::Prepared { .. } => {
-                // The streams were connected before this was sent, but over connections of their own.
-                tokio::select! {
-                    _ = self.streams_connected.wait_for(|connected| *connected) => {}
-                    _ = self.gone.wait_for(|gone| *gone) => {}
+    async fn hear(&mut self, event: SessionEvent) {
+        match event {
+            SessionEvent::Resumed => {
+                for process in self.outputs.ended_before() {
+                    self.tell(Event::OutputEnded { process }).await;
                 }
-                Event::ContainerPrepared
+                self.tell(Event::Resumed).await;
             }
-            ToHost::Started { .. } => {
-                self.reached(Point::ProcessStarted, now).await;
+            SessionEvent::Prepared { process } => self.tell(Event::Prepared { process }).await,
+            SessionEvent::Started { process } => {
+                self.reached(Point::ProcessStarted).await;
                 self.started.notify_one();
-                Event::ContainerStarted
+                self.tell(Event::Started { process }).await;
             }
-            ToHost::StartFailed { reason, message, .. } => Event::ContainerNotStarted {
-                failure: reason,
+            SessionEvent::StartFailed {
+                process,
+                reason,
                 message,
-            },
-            ToHost::Exited {
-                status, out_of_memory, ..
-            } => Event::ContainerExited { status, out_of_memory },
+            } => {
+                self.tell(Event::NotStarted {
+                    process,
+                    failure: reason,
+                    message,
+                })
+                .await;
+            }
+            SessionEvent::Exited {
+                process,
+                status,
+                out_of_memory,
+            } => {
+                self.tell(Event::Exited {
+                    process,
+                    status,
+                    out_of_memory,
+                })
+                .await;
+            }
+            SessionEvent::Output {
+                process,
+                stream,
+                offset,
+                bytes,
+            } => {
+                let arrival = Arrival {
+                    process,
+                    stream,
+                    offset,
+                    bytes,
+                };
+                self.outputs.take(arrival).await;
+            }
+            SessionEvent::StreamEnded {
+                process,
+                stream,
+                offset,
+            } => {
+                let bytes = bytes::Bytes::new();
+                let arrival = Arrival {
+                    process,
+                    stream,
+                    offset,
+                    bytes,
+                };
+                self.outputs.take(arrival).await;
+            }
+            SessionEvent::Failed { message } => self.tell(Event::GuestFailed(message)).await,
+            // Heard before.
+            SessionEvent::Hello { .. } | SessionEvent::Measured { .. } | SessionEvent::Listed { .. } => {}
         }
     }
 
-    async fn reached(&self, point: Point, monotonic_ns: u64) {
+    async fn tell(&self, event: Event) {
         // A task that is over takes no notices.
-        let _ = self.notices.send(Notice::Reached(point, monotonic_ns)).await;
+        let _ = self.notices.send(Notice::Event(event)).await;
     }
-}
 
-async fn report(notices: &mpsc::Sender<Notice>, event: Event) {
-    // A task that is over takes no notices.
-    let _ = notices.send(Notice::Event(event)).await;
+    async fn reached(&self, point: Point) {
+        let _ = self.notices.send(Notice::Reached(point, clock::monotonic_ns())).await;
+    }
 }

@@ -1,5 +1,6 @@
-//! What an earlier host agent left behind when it was killed: found and removed before anything else happens.
+//! What an earlier host agent left behind and nobody needs any more: found and removed before anything else happens.
 
+use std::collections::HashSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -24,21 +25,21 @@ pub enum LeftoverError {
 }
 
 /// Ends the processes and removes the cgroups and directories of microVMs that nobody looks after any more, be they tasks', the pool's or
-/// templates' in the making. What they wrote went with their processes. Templates stay: they can be used again.
+/// templates' in the making. Those that are `kept`, by id, are tasks' that live. What they wrote went with their processes. Templates stay: they can be used again.
 ///
 /// # Errors
 /// The first thing that cannot be removed.
-pub fn remove(config: &Config, cgroups: &dyn Cgroups) -> Result<(), LeftoverError> {
+pub fn remove(config: &Config, cgroups: &dyn Cgroups, kept: &HashSet<String>) -> Result<(), LeftoverError> {
     // Processes first: they use the rest.
-    let microvms = cgroups.remove_leftovers()?;
-    let directories = empty(&config.microvms_directory())?;
+    let microvms = cgroups.remove_leftovers(kept)?;
+    let directories = empty(&config.microvms_directory(), kept)?;
     if microvms + directories > 0 {
         tracing::warn!(microvms, directories, "removed what an earlier host agent left behind");
     }
     Ok(())
 }
 
-fn empty(directory: &Path) -> Result<usize, LeftoverError> {
+fn empty(directory: &Path, kept: &HashSet<String>) -> Result<usize, LeftoverError> {
     let failed = |path: &Path, source| LeftoverError::File {
         path: path.to_owned(),
         source,
@@ -50,7 +51,11 @@ fn empty(directory: &Path) -> Result<usize, LeftoverError> {
     };
     let mut removed = 0;
     for entry in entries {
-        let path = entry.map_err(|error| failed(directory, error))?.path();
+        let entry = entry.map_err(|error| failed(directory, error))?;
+        if kept.contains(entry.file_name().to_string_lossy().as_ref()) {
+            continue;
+        }
+        let path = entry.path();
         let result = if path.is_dir() {
             fs::remove_dir_all(&path)
         } else {

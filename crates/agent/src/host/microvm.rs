@@ -1,58 +1,38 @@
-//! A running microVM: its VMM's process, the guest agent's connections, and the one place where all of them end.
+//! A running microVM: its VMM's process, the session with its guest, and the one place where all of them end.
 
 use std::convert::Infallible;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
-use protocol::guest::{Stream, ToGuest};
 use protocol::vmm::{self, ExitCode, Request};
+use tokio::net::UnixListener;
 use tokio::net::unix::OwnedWriteHalf;
-use tokio::process::ChildStderr;
-use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Notify, mpsc, watch};
-use tokio::task::JoinHandle;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::shape::{Files, shape};
-use super::{Input, Plan, guest, streams};
+use super::Notice;
+use super::guest::{self, Guest};
+use super::link::GuestLink;
+use super::output::Outputs;
 use crate::clock::Point;
-use crate::launch::{Events, Held, Vmm, VmmProcess, ending, last_lines, read_frame, write_frame};
+use crate::launch::{Events, Found, Held, Vmm, VmmProcess, ending, last_lines, read_frame, write_frame};
 use crate::lifecycle::Event;
-use crate::output::Outlets;
-use crate::task::Notice;
+use crate::session::Known;
 use crate::template::Template;
 
-/// Messages that wait for a guest agent: one that takes none is not waited for.
-const MESSAGES_MAX: usize = 32;
+/// How long a microVM may run on after its guest has ended the session.
+const WITHOUT_SESSION: Duration = Duration::from_secs(10);
 
-/// What a microVM is made from.
-pub struct Parts<'a> {
-    /// Its VMM, which waits.
-    pub vmm: Vmm,
-    /// What it is to be.
-    pub plan: &'a Plan,
-    /// What it is a clone of.
-    pub template: Option<Arc<Template>>,
-    /// What its scratch disk is a view of.
-    pub scratch_base: PathBuf,
-    /// Where what it writes to that is kept.
-    pub scratch_directory: PathBuf,
-    /// Where the container's output goes.
-    pub outlets: Arc<Outlets>,
-    /// Where its input comes from.
-    pub input: Option<mpsc::Receiver<Input>>,
-    /// Where events go: from a successful start on, exactly one [`Event::StreamsEnded`] and one [`Event::MicrovmEnded`], or else one
+/// What every microVM of a task is watched with.
+pub struct Watch {
+    /// Where its output goes.
+    pub outputs: Outputs,
+    /// Where it is told how the guest is reached.
+    pub link: watch::Sender<Option<Arc<GuestLink>>>,
+    /// Where events go: from a successful start on, exactly one [`Event::MicrovmEnded`] and then one [`Event::OutputOver`], or else one
     /// [`Event::CloneFailed`].
     pub notices: mpsc::Sender<Notice>,
-}
-
-/// How a microVM ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
-    /// After its guest agent answered, or as no clone.
-    Ended,
-    /// As a clone whose guest agent never answered.
-    CloneFailed,
 }
 
 /// A microVM. Dropping it ends it without a word.
@@ -62,17 +42,9 @@ pub struct Microvm {
     held: Held,
     /// What it is a clone of.
     template: Option<Arc<Template>>,
-    messages: mpsc::Sender<ToGuest>,
     kill: Arc<Notify>,
-    supervision: AbortOnDropHandle<Option<Failure>>,
-}
-
-/// What is left of a clone that failed.
-pub struct Failure {
-    /// Why, for a person.
-    pub message: String,
-    /// The input, which its guest never read.
-    pub input: Option<mpsc::Receiver<Input>>,
+    leave: Arc<Notify>,
+    supervision: AbortOnDropHandle<Option<String>>,
 }
 
 impl Microvm {
@@ -86,20 +58,13 @@ impl Microvm {
         self.template.as_ref()
     }
 
-    /// Hands a message to the guest agent's connection; `false` where the guest agent lets them pile up.
-    ///
-    /// A connection that has ended is no failure of its own: the microVM ends with it, and its end tells why.
-    pub fn send(&self, message: ToGuest) -> bool {
-        !matches!(self.messages.try_send(message), Err(TrySendError::Full(_)))
-    }
-
     /// Ends the process. Its end is reported as any other.
     pub fn kill(&self) {
         self.kill.notify_one();
     }
 
-    /// Removes what it held, its process being gone.
-    pub async fn release(self) -> Option<Failure> {
+    /// Removes what it held, its process being gone; why it failed, where it is a clone that did.
+    pub async fn release(self) -> Option<String> {
         // Its end was reported, or it never mattered.
         self.kill();
         let Self {
@@ -109,68 +74,88 @@ impl Microvm {
         held.release(&id).await;
         failure
     }
+
+    /// Leaves it to a later host agent.
+    pub async fn leave(self) {
+        self.leave.notify_one();
+        let Self { held, supervision, .. } = self;
+        // What it was about to report is told again.
+        let _ = supervision.await;
+        held.leave();
+    }
 }
 
-/// Makes a task's microVM of a VMM.
-pub async fn start(parts: Parts<'_>) -> Microvm {
-    let mut vmm = parts.vmm;
-    let files = Files {
-        vsock: vmm.doors.vsock.clone(),
-        scratch_base: parts.scratch_base,
-        scratch_directory: parts.scratch_directory,
-    };
-    if let Err(error) = vmm.run(shape(parts.plan, files)).await {
-        // It has ended, and that is told by its end.
-        tracing::debug!(microvm = vmm.id, "the VMM takes no request: {error}");
-    }
+/// Watches over a VMM that was just told what to be.
+pub fn start(vmm: Vmm, template: Option<Arc<Template>>, watch: Watch) -> Microvm {
+    let stderr = vmm.held.stderr();
+    let way = Way::Door(vmm.door);
+    let observed = template.clone();
+    let parts = (vmm.process, vmm.events, vmm.requests);
+    supervise(vmm.id, vmm.held, template, |signals| Supervision {
+        process: parts.0,
+        events: parts.1,
+        requests: parts.2,
+        stderr,
+        template: observed,
+        way,
+        signals,
+        watch,
+    })
+}
 
-    let (messages, outbound) = mpsc::channel(MESSAGES_MAX);
-    let (connected, streams_connected) = watch::channel(false);
-    let (gone, is_gone) = watch::channel(false);
-    let (fate, fate_known) = watch::channel(None);
-    let started = Arc::new(Notify::new());
-    let control = guest::Control {
-        listener: vmm.doors.control,
-        messages: outbound,
-        streams_connected,
-        gone: is_gone,
-        started: started.clone(),
-        notices: parts.notices.clone(),
-    };
-    let streams = streams::Streams {
-        listener: vmm.doors.streams,
-        expected: expected_streams(parts.plan),
-        stdin: parts.plan.spec.container.stdin,
-        outlets: parts.outlets,
-        input: parts.input,
-        messages: messages.clone(),
-        connected,
-        fate: fate_known,
-        notices: parts.notices.clone(),
-    };
-    let kill = Arc::new(Notify::new());
-    let supervision = Supervision {
-        process: vmm.process,
-        events: vmm.events,
-        requests: vmm.requests,
-        stderr: vmm.stderr,
-        template: parts.template.clone(),
-        started,
+/// Watches over a microVM that an earlier host agent has started, and of which `known` is what its guest may speak of.
+pub fn adopt(id: String, found: Found, known: Vec<Known>, watch: Watch) -> Microvm {
+    let stderr = found.held.stderr();
+    let way = Way::Socket(found.held.vsock(), known);
+    let parts = (found.process, found.events, found.requests);
+    supervise(id, found.held, None, |signals| Supervision {
+        process: parts.0,
+        events: parts.1,
+        requests: parts.2,
+        stderr,
+        template: None,
+        way,
+        signals,
+        watch,
+    })
+}
+
+fn supervise(
+    id: String,
+    held: Held,
+    template: Option<Arc<Template>>,
+    make: impl FnOnce(Signals) -> Supervision,
+) -> Microvm {
+    let (kill, leave) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let supervision = make(Signals {
         kill: kill.clone(),
-        gone,
-        fate,
-        // Not within the supervision: a client may hold output back for longer than the microVM lives.
-        streams: tokio::spawn(streams::serve(streams)),
-        notices: parts.notices,
-    };
+        leave: leave.clone(),
+        started: Arc::new(Notify::new()),
+    });
     Microvm {
-        id: vmm.id,
-        held: vmm.held,
-        template: parts.template,
-        messages,
+        id,
+        held,
+        template,
         kill,
-        supervision: AbortOnDropHandle::new(tokio::spawn(supervision.run(control))),
+        leave,
+        supervision: AbortOnDropHandle::new(tokio::spawn(supervision.run())),
     }
+}
+
+/// How the guest is reached.
+enum Way {
+    /// It comes here.
+    Door(UnixListener),
+    /// It listens behind this socket, and this is what it may speak of.
+    Socket(PathBuf, Vec<Known>),
+    /// It was reached.
+    Gone,
+}
+
+struct Signals {
+    kill: Arc<Notify>,
+    leave: Arc<Notify>,
+    started: Arc<Notify>,
 }
 
 /// What it takes to see a microVM to its end.
@@ -179,24 +164,58 @@ struct Supervision {
     events: Events,
     // The connection stays open for as long as the process lives.
     requests: OwnedWriteHalf,
-    stderr: ChildStderr,
+    stderr: PathBuf,
     template: Option<Arc<Template>>,
-    started: Arc<Notify>,
-    kill: Arc<Notify>,
-    gone: watch::Sender<bool>,
-    fate: watch::Sender<Option<Fate>>,
-    streams: JoinHandle<Option<mpsc::Receiver<Input>>>,
-    notices: mpsc::Sender<Notice>,
+    way: Way,
+    signals: Signals,
+    watch: Watch,
 }
 
 impl Supervision {
-    /// Waits for the end of a VMM, and for everything that it sent before.
-    async fn run(mut self, control: guest::Control) -> Option<Failure> {
-        let process = &mut self.process;
+    /// Waits for the end of a VMM, and for everything that it sent before; why a clone failed, if it did.
+    async fn run(mut self) -> Option<String> {
+        let leave = self.signals.leave.clone();
+        let notices = self.watch.notices.clone();
+        let ended = tokio::select! {
+            ended = self.watch_over() => Some(ended),
+            () = leave.notified() => None,
+        };
+        let Some((message, has_answered)) = ended else {
+            self.process.leave();
+            return None;
+        };
+        drop(self.requests);
+        self.watch.link.send_replace(None);
+        // A task that is over takes no notices.
+        if self.template.is_some() && !has_answered {
+            let _ = notices.send(Notice::Event(Event::CloneFailed(message.clone()))).await;
+            return Some(message);
+        }
+        let _ = notices.send(Notice::Event(Event::MicrovmEnded(message))).await;
+        self.watch.outputs.finish().await;
+        let _ = notices.send(Notice::Event(Event::OutputOver)).await;
+        None
+    }
+
+    /// Why it ended, and whether the guest agent answered.
+    async fn watch_over(&mut self) -> (String, bool) {
+        let Self {
+            process,
+            events,
+            requests,
+            template,
+            way,
+            signals,
+            watch,
+            ..
+        } = self;
+        let template = template.as_deref();
+        let (gone, is_gone) = watch::channel(false);
+        let (silent, is_silent) = watch::channel(false);
         let wait = async {
             let killed = tokio::select! {
                 status = process.wait() => Err(status),
-                () = self.kill.notified() => Ok(()),
+                () = signals.kill.notified() => Ok(()),
             };
             let status = match killed {
                 Err(status) => status,
@@ -205,44 +224,58 @@ impl Supervision {
                     process.wait().await
                 }
             };
-            self.gone.send_replace(true);
+            gone.send_replace(true);
             status
         };
+        let notices = watch.notices.clone();
+        let guest = Guest {
+            outputs: &mut watch.outputs,
+            link: &watch.link,
+            notices: &notices,
+            started: &signals.started,
+        };
+        let session = async {
+            let has_answered = match std::mem::replace(way, Way::Gone) {
+                Way::Door(door) => guest::serve(guest, door, is_gone.clone()).await,
+                Way::Socket(socket, known) => guest::resume(guest, &socket, &known, is_gone.clone()).await,
+                Way::Gone => false,
+            };
+            silent.send_replace(true);
+            has_answered
+        };
         // The process's end closes all its connections; what is in them still counts, so all are read to their ends.
-        let template = self.template.as_deref();
-        let (status, ended, stderr, has_answered) = tokio::join!(
+        let (status, ended, has_answered, ()) = tokio::join!(
             wait,
-            follow(&mut self.events, &self.notices, template),
-            last_lines(&mut self.stderr),
+            follow(events, &notices, template),
             async {
                 tokio::select! {
-                    has_answered = guest::serve(control) => has_answered,
-                    never = observe(&mut self.requests, &self.started, template) => match never {},
+                    has_answered = session => has_answered,
+                    never = observe(requests, &signals.started, template) => match never {},
                 }
             },
+            report_silence(is_silent, is_gone.clone(), &notices),
         );
-        drop(self.requests);
-        let message = ending(&status, ended, &stderr);
-        let fate = if self.template.is_some() && !has_answered {
-            Fate::CloneFailed
-        } else {
-            Fate::Ended
-        };
-        self.fate.send_replace(Some(fate));
-        let (event, failure) = match fate {
-            Fate::Ended => (Event::MicrovmEnded(message), None),
-            Fate::CloneFailed => {
-                let input = self.streams.await.ok().flatten();
-                let failure = Failure {
-                    message: message.clone(),
-                    input,
-                };
-                (Event::CloneFailed(message), Some(failure))
-            }
-        };
-        // A task that is over takes no notices.
-        let _ = self.notices.send(Notice::Event(event)).await;
-        failure
+        (ending(&status, ended, &last_lines(&self.stderr)), has_answered)
+    }
+}
+
+/// A guest that ends the session ends itself. One that does not is of no use any more.
+async fn report_silence(
+    mut silent: watch::Receiver<bool>,
+    mut gone: watch::Receiver<bool>,
+    notices: &mpsc::Sender<Notice>,
+) {
+    let late = async {
+        // The senders live as long as this is waited for.
+        let _ = silent.wait_for(|silent| *silent).await;
+        tokio::time::sleep(WITHOUT_SESSION).await;
+        let failed = Event::GuestFailed("the guest agent has ended the session".to_owned());
+        let _ = notices.send(Notice::Event(failed)).await;
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        () = late => {}
+        _ = gone.wait_for(|gone| *gone) => {}
     }
 }
 
@@ -284,13 +317,4 @@ async fn follow(
         let _ = notices.send(Notice::Reached(point, monotonic_ns)).await;
     }
     ended
-}
-
-fn expected_streams(plan: &Plan) -> Vec<Stream> {
-    let container = &plan.spec.container;
-    match (container.terminal, container.stdin) {
-        (Some(_), _) => vec![Stream::Terminal],
-        (None, true) => vec![Stream::Stdin, Stream::Stdout, Stream::Stderr],
-        (None, false) => vec![Stream::Stdout, Stream::Stderr],
-    }
 }

@@ -1,55 +1,56 @@
 //! The host as a task sees it: performs what the life cycle decides, and owns everything that a task holds.
+//!
+//! [`provision`] and [`microvm`] bring a microVM to life and see it to its end, [`adopt`] finds one again that an earlier host agent has left.
+//! [`guest`] is the session with the guest, [`output`] what comes of it, [`link`] the way to it for others.
 
+mod adopt;
 mod guest;
+mod health;
+mod images;
+mod input;
 mod leftovers;
+mod link;
 mod microvm;
+mod notice;
+mod output;
+mod perform;
 mod provision;
+mod rooms;
 mod shape;
-mod streams;
 
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use api::task::TerminalSize;
 use bytes::Bytes;
-use protocol::guest::ToGuest;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
-pub use leftovers::remove as remove_leftovers;
+pub use adopt::{boot_id, is_kept};
+pub use leftovers::{LeftoverError, remove as remove_leftovers};
+pub use link::{Command, ExecControl, Executed, GuestLink};
+pub use notice::{Kept, NOTICES_MAX, Notice};
+pub use rooms::Rooms;
 
 use crate::activity::{Activity, Presence};
+use crate::capacity::Room;
 use crate::clock;
 use crate::config::Config;
-use crate::images::Hold;
+use crate::images::{Images, RunnableImage};
 use crate::launch::{Cgroup, Cgroups, Launcher, Vmm, Whereabouts};
-use crate::lifecycle::{Action, Event, Signal, Timer};
+use crate::lifecycle::{Event, Timer};
 use crate::output::Outlets;
 use crate::pool::{Pool, Start};
-use crate::sentence::sentence;
-use crate::sizing::Sizing;
-use crate::spec::{CONTAINER, Spec};
-use crate::task::{Host, Notice};
+use crate::ports::{Networks, Secrets, Sinks};
+use crate::record::Plan;
+use crate::sizing::{self, Sizing};
 use crate::template::{ScratchDisk, Template, Templates};
+use images::Made;
 use microvm::Microvm;
+use output::Named;
 
-/// How long a guest may take until its container is prepared. A machine without hardware virtualization needs seconds.
-const BOOT_SECONDS: u64 = 180;
-
-/// How long the guest of a clone may take to answer, before a full boot is tried. Hundreds that start at once on one CPU need as long.
-const CLONE_SECONDS: u64 = 90;
-
-/// How long a kill may take to be reported.
-const KILL_SECONDS: u64 = 10;
-
-/// How long a guest may take to shut down. At a thousandth of a vCPU it gets 5 ms of CPU in this time.
-const SHUT_DOWN_SECONDS: u64 = 5;
-
-/// Bytes of entropy that a guest starts with: the size of the kernel's seed, twice.
-const ENTROPY_LEN: usize = 64;
-
-/// The size of a scratch disk, in MiB: 20 GiB, as tasks have on Fargate.
+/// The size of a scratch disk where nobody says another, in MiB: 20 GiB, as tasks have on Fargate.
 pub const SCRATCH_MIB: u32 = 20 << 10;
 
 /// What all tasks of a host share.
@@ -60,41 +61,27 @@ pub struct Shared {
     pub cgroups: Arc<dyn Cgroups>,
     /// What starts VMMs.
     pub launcher: Arc<Launcher>,
-    /// What scratch disks look like at first.
+    /// What scratch disks of the usual size look like at first.
     pub scratch: Arc<ScratchDisk>,
     /// What microVMs are cloned from.
     pub templates: Arc<Templates>,
     /// The clones that wait.
     pub pool: Pool,
+    /// The images.
+    pub images: Arc<dyn Images>,
+    /// Room for tasks.
+    pub rooms: Rooms,
+    /// What attaches tasks to the network, where there is any.
+    pub networks: Option<Arc<dyn Networks>>,
+    /// Where output is kept.
+    pub sinks: Arc<dyn Sinks>,
+    /// Where secrets are.
+    pub secrets: Arc<dyn Secrets>,
+    /// This boot of the host.
+    pub boot_id: String,
 }
 
-/// What one task is to be, resolved.
-#[derive(Clone, Debug)]
-pub struct Plan {
-    /// The task's id.
-    pub id: String,
-    /// What runs.
-    pub spec: Spec,
-    /// How big it is.
-    pub sizing: Sizing,
-    /// Its rootfs snapshot.
-    pub rootfs: Rootfs,
-    /// Seconds from the stop signal to the kill.
-    pub stop_timeout_seconds: u32,
-    /// Seconds that its process may run.
-    pub time_limit_seconds: Option<u32>,
-}
-
-/// The files of a rootfs snapshot.
-#[derive(Clone, Debug)]
-pub struct Rootfs {
-    /// The files, in order.
-    pub parts: Vec<PathBuf>,
-    /// Keeps them in the store.
-    pub hold: Hold,
-}
-
-/// What a client sends to the process of a task.
+/// What a client sends to the process of a container.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Input {
     /// Bytes for standard input or the terminal.
@@ -105,16 +92,18 @@ pub enum Input {
     Resize(TerminalSize),
 }
 
-/// How the world outside hears of a task, and a task of the world.
+/// How the world outside hears of a task, and a task of the world. What is there for each container is in the order of the plan.
 pub struct Links {
-    /// Where output goes.
-    pub outlets: Arc<Outlets>,
+    /// Where output goes beside its sink.
+    pub outlets: Vec<Arc<Outlets>>,
     /// Where input comes from.
-    pub input: Option<mpsc::Receiver<Input>>,
+    pub inputs: Vec<Option<mpsc::Receiver<Input>>>,
     /// What leads to the task.
     pub notices: mpsc::Sender<Notice>,
     /// Where it is told where the task's microVM is.
     pub whereabouts: watch::Sender<Option<Whereabouts>>,
+    /// Where it is told how its guest is reached.
+    pub guest: watch::Sender<Option<Arc<GuestLink>>>,
     /// What keeps the host agent from being idle.
     pub activity: Activity,
 }
@@ -122,12 +111,19 @@ pub struct Links {
 /// The host of one task.
 pub struct TaskHost {
     shared: Arc<Shared>,
-    plan: Plan,
+    sizing: Sizing,
     links: Links,
-    timers: JoinSet<()>,
+    /// Images that were found before the task was accepted.
+    found: Option<Vec<RunnableImage>>,
+    /// Timers, and what is waited for beside.
+    work: JoinSet<()>,
     // A task that was started keeps the host agent from being idle; one that waits for it does not.
     presence: Option<Presence>,
     start: Option<Start>,
+    made: Option<Made>,
+    named: Named,
+    /// The process that each container's input goes to.
+    processes: Vec<watch::Sender<u32>>,
     held: Held,
 }
 
@@ -139,17 +135,37 @@ enum Held {
     Microvm(Microvm),
 }
 
+/// The room that a task needs.
+///
+/// # Errors
+/// What no host has.
+pub fn need(plan: &Plan) -> Result<(Sizing, Room), sizing::SizeError> {
+    let sizing = sizing::size(plan.vcpu_milli, plan.memory_mib)?;
+    let room = Room {
+        vcpu_milli: u64::from(plan.vcpu_milli),
+        memory_mib: sizing.guest_memory_mib(),
+    };
+    Ok((sizing, room))
+}
+
 impl TaskHost {
-    /// A host that holds nothing yet.
+    /// A host that holds nothing yet, of a task of this size; with its images, where they are known.
     #[must_use]
-    pub fn new(shared: Arc<Shared>, plan: Plan, links: Links) -> Self {
+    pub fn new(shared: Arc<Shared>, sizing: Sizing, links: Links, found: Option<Vec<RunnableImage>>) -> Self {
+        let processes = (0..)
+            .zip(&links.outlets)
+            .map(|(process, _)| watch::Sender::new(process));
         Self {
             shared,
-            plan,
+            sizing,
+            processes: processes.collect(),
             links,
-            timers: JoinSet::new(),
+            found,
+            work: JoinSet::new(),
             presence: None,
             start: None,
+            made: None,
+            named: Arc::new(Mutex::new(HashMap::new())),
             held: Held::Nothing,
         }
     }
@@ -170,122 +186,42 @@ impl TaskHost {
         }
     }
 
-    fn limit_cpu(&self) -> Event {
-        let limited = match self.cgroup() {
-            Some(cgroup) => cgroup.limit_cpu(self.plan.sizing.cpu),
-            None => Ok(()),
-        };
-        match limited {
-            Ok(()) => Event::CpuLimited,
-            Err(error) => Event::ActionFailed(sentence(&error)),
+    fn name_process(&self, process: u32, container: usize) {
+        // Nothing that holds the lock leaves a change half-done.
+        self.named
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(process, container);
+        self.processes[container].send_replace(process);
+    }
+
+    fn start_timer(&mut self, timer: Timer, seconds: u32, kept: &mut Kept) {
+        // Only a clone can fail as one.
+        if timer == Timer::Clone && self.microvm().and_then(Microvm::template).is_none() {
+            return;
+        }
+        if kept.arm(timer, clock::wall_ms() + u64::from(seconds) * 1000) {
+            self.sleep(timer, Duration::from_secs(u64::from(seconds)));
         }
     }
 
-    fn send(&self, message: ToGuest) -> Option<Event> {
-        let sent = self.microvm().is_some_and(|microvm| microvm.send(message));
-        (!sent).then(|| Event::ActionFailed("the guest agent takes no messages".to_owned()))
-    }
-
-    fn send_start(&self) -> Option<Event> {
-        if let Some(template) = self.microvm().and_then(Microvm::template) {
-            template.clone_succeeded();
-        }
-        let mut entropy = vec![0; ENTROPY_LEN];
-        if let Err(error) = rustix::rand::getrandom(&mut entropy, rustix::rand::GetRandomFlags::empty()) {
-            return Some(Event::ActionFailed(format!(
-                "cannot get random bytes for the guest: {error}"
-            )));
-        }
-        let start = self.plan.spec.start(&self.plan.sizing, entropy, clock::wall_ns());
-        self.send(ToGuest::Start(Box::new(start)))
-    }
-
-    fn signal(&self, signal: Signal) -> u8 {
-        match signal {
-            Signal::Stop => self.plan.spec.stop_signal,
-            Signal::Kill => 9,
-            Signal::Number(number) => number,
-        }
-    }
-
-    fn start_timer(&mut self, timer: Timer, seconds: Option<u64>) {
-        let Some(seconds) = seconds else { return };
+    fn sleep(&mut self, timer: Timer, duration: Duration) {
         let notices = self.links.notices.clone();
-        self.timers.spawn(async move {
-            tokio::time::sleep(Duration::from_secs(seconds)).await;
+        self.work.spawn(async move {
+            tokio::time::sleep(duration).await;
             // A task that is over takes no notices, and needs none.
             let _ = notices.send(Notice::Event(Event::TimerFired(timer))).await;
         });
     }
 
-    fn seconds(&self, timer: Timer) -> Option<u64> {
-        match timer {
-            Timer::Boot => Some(BOOT_SECONDS),
-            Timer::Clone => self.microvm().and_then(Microvm::template).map(|_| CLONE_SECONDS),
-            Timer::TimeLimit => self.plan.time_limit_seconds.map(u64::from),
-            Timer::Stop => Some(u64::from(self.plan.stop_timeout_seconds)),
-            Timer::Kill => Some(KILL_SECONDS),
-            Timer::ShutDown => Some(SHUT_DOWN_SECONDS),
-        }
-    }
-
-    async fn release(&mut self) -> Event {
-        self.timers.abort_all();
-        self.start = None;
-        self.links.whereabouts.send_replace(None);
+    /// Leaves all that the task holds to a later host agent.
+    pub async fn leave(mut self) {
+        self.work.abort_all();
         match std::mem::replace(&mut self.held, Held::Nothing) {
             Held::Nothing => {}
+            // It was not told what to be: it is made anew.
             Held::Vmm(vmm, _) => vmm.end().await,
-            Held::Microvm(microvm) => drop(microvm.release().await),
-        }
-        self.presence = None;
-        Event::Released
-    }
-}
-
-impl Host for TaskHost {
-    async fn perform(&mut self, action: Action) -> Option<Event> {
-        tracing::debug!(task = self.plan.id, ?action);
-        match action {
-            Action::Provision => Some(self.provision().await),
-            Action::StartMicrovm => {
-                let input = self.links.input.take();
-                self.start_microvm(input).await
-            }
-            Action::BootMicrovm => self.boot_microvm().await,
-            Action::SendStart => self.send_start(),
-            Action::LimitCpu => Some(self.limit_cpu()),
-            Action::ReleaseContainer => {
-                // From here on it is the guest's.
-                self.start = None;
-                self.send(ToGuest::Release {
-                    container: CONTAINER.to_owned(),
-                })
-            }
-            Action::SendSignal(signal) => self.send(ToGuest::Signal {
-                container: CONTAINER.to_owned(),
-                signal: self.signal(signal),
-            }),
-            Action::ShutDownGuest => self.send(ToGuest::Shutdown),
-            Action::KillMicrovm => {
-                if let Some(microvm) = self.microvm() {
-                    microvm.kill();
-                }
-                None
-            }
-            Action::DiscardOutput => {
-                self.links.outlets.discard();
-                None
-            }
-            Action::StartTimer(timer) => {
-                self.start_timer(timer, self.seconds(timer));
-                None
-            }
-            Action::StartStopTimer(seconds) => {
-                self.start_timer(Timer::Stop, seconds.map(u64::from).or(self.seconds(Timer::Stop)));
-                None
-            }
-            Action::ReleaseResources => Some(self.release().await),
+            Held::Microvm(microvm) => microvm.leave().await,
         }
     }
 }

@@ -5,16 +5,17 @@ use std::sync::Arc;
 
 use api::task::Origin;
 use protocol::vmm::{self, Boot};
-use tokio::sync::mpsc;
 
-use super::microvm::{self, Parts};
-use super::{Held, Input, TaskHost};
+use super::microvm::{self, Watch};
+use super::output::{Destination, Outputs};
+use super::shape::{Files, shape};
+use super::{Held, Kept, Notice, SCRATCH_MIB, TaskHost};
 use crate::launch::{Launch, LaunchError, Vmm};
 use crate::lifecycle::Event;
 use crate::pool::Member;
+use crate::record::TaskRecord;
 use crate::sentence::sentence;
-use crate::task::Notice;
-use crate::template::{Choice, ScratchError, Template};
+use crate::template::{Choice, ScratchDisk, ScratchError, Template};
 
 /// Why there is no VMM.
 #[derive(Debug, thiserror::Error)]
@@ -29,15 +30,18 @@ enum ProvisionError {
 
 impl TaskHost {
     /// The one way to a VMM: one that waits, or a clone that is made now, or a full boot.
-    pub(super) async fn provision(&mut self) -> Event {
-        self.presence.get_or_insert_with(|| self.links.activity.begin());
+    pub(super) async fn provision(&mut self, record: &mut TaskRecord, kept: &mut Kept) -> Event {
         self.start.get_or_insert_with(|| self.shared.pool.begin_start());
+        // What a guest's kernel says is only heard from its boot on, and a template has a scratch disk of its own.
+        if self.shared.config.consoles.is_some() || record.plan.scratch_mib != SCRATCH_MIB {
+            return self.provision_boot(record, kept).await;
+        }
         if let Some(Member { vmm, template }) = self.shared.pool.take() {
-            match vmm.held.cgroup.limit_memory(self.plan.sizing.vmm_memory_bytes) {
-                Ok(()) => return self.provisioned(vmm, Some(template), Origin::Pool),
+            match vmm.held.cgroup.limit_memory(self.sizing.vmm_memory_bytes) {
+                Ok(()) => return self.provisioned(vmm, Some(template), Origin::Pool, (record, kept)),
                 Err(error) => {
                     tracing::warn!(
-                        task = self.plan.id,
+                        task = record.id,
                         "a clone of the pool is of no use: {}",
                         sentence(&error)
                     );
@@ -45,26 +49,21 @@ impl TaskHost {
                 }
             }
         }
-        // What a guest's kernel says is only heard from its boot on.
-        let choice = match self.shared.config.consoles {
-            None => self.shared.templates.choose(),
-            Some(_) => return self.provision_boot().await,
-        };
-        match choice {
+        match self.shared.templates.choose() {
             Choice::Clone(template) => match self.launch(template.origin()) {
-                Ok(vmm) => self.provisioned(vmm, Some(template), Origin::Clone),
+                Ok(vmm) => self.provisioned(vmm, Some(template), Origin::Clone, (record, kept)),
                 Err(error) => Event::ProvisionFailed(sentence(&error)),
             },
             Choice::Boot(reason) => {
                 tracing::warn!(
-                    task = self.plan.id,
+                    task = record.id,
                     "there is no template, so this task boots in full: {reason}"
                 );
-                self.provision_boot().await
+                self.provision_boot(record, kept).await
             }
             Choice::Pending => {
                 let (settled, notices) = (self.shared.templates.settled(), self.links.notices.clone());
-                self.timers.spawn(async move {
+                self.work.spawn(async move {
                     settled.await;
                     // A task that is over takes no notices.
                     let _ = notices.send(Notice::Event(Event::TemplateSettled)).await;
@@ -74,23 +73,29 @@ impl TaskHost {
         }
     }
 
-    async fn provision_boot(&mut self) -> Event {
-        match self.boot().await {
-            Ok(vmm) => self.provisioned(vmm, None, Origin::Boot),
+    async fn provision_boot(&mut self, record: &mut TaskRecord, kept: &mut Kept) -> Event {
+        match self.boot(record).await {
+            Ok(vmm) => self.provisioned(vmm, None, Origin::Boot, (record, kept)),
             Err(error) => Event::ProvisionFailed(sentence(&error)),
         }
     }
 
-    fn provisioned(&mut self, vmm: Vmm, template: Option<Arc<Template>>, origin: Origin) -> Event {
-        tracing::debug!(task = self.plan.id, microvm = vmm.id, origin = origin.name());
-        // Only a task that does not read its notices has no room for this, and we are what it waits for.
-        let _ = self.links.notices.try_send(Notice::Came(origin));
+    fn provisioned(
+        &mut self,
+        vmm: Vmm,
+        template: Option<Arc<Template>>,
+        origin: Origin,
+        (record, kept): (&mut TaskRecord, &mut Kept),
+    ) -> Event {
+        tracing::debug!(task = record.id, microvm = vmm.id, origin = origin.name());
+        record.origin = Some(origin);
+        kept.microvm = Some(vmm.id.clone());
         self.held = Held::Vmm(Box::new(vmm), template);
         Event::Provisioned
     }
 
     fn launch(&self, origin: vmm::Origin) -> Result<Vmm, LaunchError> {
-        let memory_bytes_max = self.plan.sizing.vmm_memory_bytes;
+        let memory_bytes_max = self.sizing.vmm_memory_bytes;
         self.shared.launcher.launch(Launch {
             origin,
             shape: None,
@@ -100,12 +105,12 @@ impl TaskHost {
     }
 
     /// Starts a VMM that boots the guest kernel.
-    async fn boot(&self) -> Result<Vmm, ProvisionError> {
-        let scratch = self.shared.scratch.clone();
+    async fn boot(&self, record: &TaskRecord) -> Result<Vmm, ProvisionError> {
+        let scratch = self.scratch(record);
         // The first one formats it.
         tokio::task::spawn_blocking(move || scratch.base()).await??;
         let config = &self.shared.config;
-        let console = |directory: &PathBuf| directory.join(format!("{}.log", self.plan.id));
+        let console = |directory: &PathBuf| directory.join(format!("{}.log", record.id));
         let boot = Boot {
             kernel: config.kernel.clone(),
             initramfs: config.initramfs.clone(),
@@ -116,53 +121,97 @@ impl TaskHost {
         Ok(self.launch(vmm::Origin::Boot(boot))?)
     }
 
+    /// The scratch disk of the task's size.
+    fn scratch(&self, record: &TaskRecord) -> Arc<ScratchDisk> {
+        let usual = &self.shared.scratch;
+        if record.plan.scratch_mib == SCRATCH_MIB {
+            usual.clone()
+        } else {
+            Arc::new(ScratchDisk::new(usual.directory().to_owned(), record.plan.scratch_mib))
+        }
+    }
+
     /// Makes the VMM that is held the task's microVM.
-    pub(super) async fn start_microvm(&mut self, input: Option<mpsc::Receiver<Input>>) -> Option<Event> {
+    pub(super) async fn start_microvm(&mut self, record: &TaskRecord) -> Option<Event> {
         let Held::Vmm(vmm, template) = std::mem::replace(&mut self.held, Held::Nothing) else {
             return Some(Event::MicrovmNotStarted("no VMM was started".to_owned()));
         };
         let scratch_base = match &template {
             Some(template) => Ok(template.scratch()),
-            None => self.shared.scratch.base().map(|path| path.to_path_buf()),
+            None => self.scratch(record).base().map(|path| path.to_path_buf()),
         };
-        let scratch_base = match scratch_base {
-            Ok(path) => path,
-            Err(error) => {
+        let prepared = scratch_base
+            .map_err(|error| sentence(&error))
+            .and_then(|base| Ok((base, self.outputs(record)?)));
+        let (scratch_base, outputs) = match prepared {
+            Ok(prepared) => prepared,
+            Err(message) => {
                 self.held = Held::Vmm(vmm, template);
-                return Some(Event::MicrovmNotStarted(sentence(&error)));
+                return Some(Event::MicrovmNotStarted(message));
             }
         };
-        let whereabouts = vmm.whereabouts();
-        let parts = Parts {
-            vmm: *vmm,
-            plan: &self.plan,
-            template,
+        let mut vmm = *vmm;
+        let files = Files {
+            vsock: vmm.held.vsock(),
             scratch_base,
             scratch_directory: self.shared.scratch.directory().to_owned(),
-            outlets: self.links.outlets.clone(),
-            input,
-            notices: self.links.notices.clone(),
         };
-        self.held = Held::Microvm(microvm::start(parts).await);
+        let rootfs = self.made.as_ref().map_or(&[][..], |made| &made.rootfs);
+        if let Err(error) = vmm
+            .run(shape(&self.sizing, rootfs, record.network.as_ref(), files))
+            .await
+        {
+            // It has ended, and that is told by its end.
+            tracing::debug!(microvm = vmm.id, "the VMM takes no request: {error}");
+        }
+        let whereabouts = vmm.whereabouts();
+        let watch = self.watch(outputs);
+        self.held = Held::Microvm(microvm::start(vmm, template, watch));
         self.links.whereabouts.send_replace(Some(whereabouts));
         None
     }
 
+    pub(super) fn watch(&self, outputs: Outputs) -> Watch {
+        Watch {
+            outputs,
+            link: self.links.guest.clone(),
+            notices: self.links.notices.clone(),
+        }
+    }
+
+    /// Where the output of the first processes goes.
+    pub(super) fn outputs(&self, record: &TaskRecord) -> Result<Outputs, String> {
+        let mut destinations = vec![];
+        for (index, plan) in record.plan.containers.iter().enumerate() {
+            let sink = self
+                .shared
+                .sinks
+                .open(record, index)
+                .map_err(|error| format!("cannot keep the output of container {}: {error}", plan.name))?;
+            destinations.push(Destination {
+                sink: sink.into(),
+                outlets: self.links.outlets[index].clone(),
+                has_terminal: plan.terminal.is_some(),
+            });
+        }
+        let count = destinations.len();
+        let mut outputs = Outputs::new(destinations, self.named.clone(), self.links.notices.clone());
+        for (process, container) in (0..).zip(0..count) {
+            outputs.add(process, container);
+        }
+        Ok(outputs)
+    }
+
     /// After a clone that failed: a full boot, once.
-    pub(super) async fn boot_microvm(&mut self) -> Option<Event> {
+    pub(super) async fn replace_clone(&mut self, record: &mut TaskRecord, kept: &mut Kept) -> Event {
         let Held::Microvm(microvm) = std::mem::replace(&mut self.held, Held::Nothing) else {
-            return Some(Event::MicrovmNotStarted("there is no clone that failed".to_owned()));
+            return Event::ProvisionFailed("there is no clone that failed".to_owned());
         };
         if let Some(template) = microvm.template() {
             self.shared.templates.clone_failed(template);
         }
-        let failure = microvm.release().await;
-        let reason = failure.as_ref().map(|failure| &failure.message);
-        tracing::warn!(task = self.plan.id, reason, "a clone failed, so its task boots in full");
-        let input = failure.and_then(|failure| failure.input);
-        match self.provision_boot().await {
-            Event::ProvisionFailed(message) => Some(Event::MicrovmNotStarted(message)),
-            _ => self.start_microvm(input).await,
-        }
+        let reason = microvm.release().await;
+        tracing::warn!(task = record.id, reason, "a clone failed, so its task boots in full");
+        self.provision_boot(record, kept).await
     }
 }

@@ -1,11 +1,13 @@
-//! What a task's microVM is told to be: its sizes and its slots, all of them standing ones.
+//! What a task's microVM is told to be: its sizes and its slots.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use protocol::vmm::{Device, GUEST_CID, Shape, standing};
 
-use super::Plan;
+use super::images::Rootfs;
+use crate::record::NetworkRecord;
+use crate::sizing::Sizing;
 
 /// The files of one microVM.
 pub struct Files {
@@ -17,14 +19,8 @@ pub struct Files {
     pub scratch_directory: PathBuf,
 }
 
-/// The shape of the microVM that `plan` describes.
-pub fn shape(plan: &Plan, files: Files) -> Shape {
-    let parts = plan.rootfs.parts.clone();
-    let rootfs = if plan.spec.container.rootfs_slot == standing::PMEM {
-        Device::Pmem { parts }
-    } else {
-        Device::BlockConcatenation { parts }
-    };
+/// The shape of a microVM of this size, with these rootfs snapshots and this network.
+pub fn shape(sizing: &Sizing, rootfs: &[Rootfs], network: Option<&NetworkRecord>, files: Files) -> Shape {
     let vsock = Device::Vsock {
         guest_cid: GUEST_CID,
         socket: files.vsock,
@@ -33,13 +29,26 @@ pub fn shape(plan: &Plan, files: Files) -> Shape {
         base: files.scratch_base,
         directory: files.scratch_directory,
     };
+    let mut slots = BTreeMap::from([(standing::VSOCK, vsock), (standing::SCRATCH, scratch)]);
+    for Rootfs { slot, parts, .. } in rootfs {
+        let parts = parts.clone();
+        let device = if *slot == standing::PMEM {
+            Device::Pmem { parts }
+        } else {
+            Device::BlockConcatenation { parts }
+        };
+        slots.insert(*slot, device);
+    }
+    if let Some(network) = network {
+        let device = Device::Network {
+            tap: network.tap.clone(),
+            mac: network.mac,
+        };
+        slots.insert(standing::NETWORK, device);
+    }
     Shape {
-        vcpus: plan.sizing.vcpus,
-        growth_mib: plan.sizing.growth_mib,
-        slots: BTreeMap::from([
-            (standing::VSOCK, vsock),
-            (plan.spec.container.rootfs_slot, rootfs),
-            (standing::SCRATCH, scratch),
-        ]),
+        vcpus: sizing.vcpus,
+        growth_mib: sizing.growth_mib,
+        slots,
     }
 }

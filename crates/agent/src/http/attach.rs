@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use api::attach::{self, AttachError, Frame};
 use api::route::{ATTACH_PROTOCOL, TASK_HEADER};
-use api::task::{RunRequest, Task};
+use api::task::{RunRequest, Status, Task};
 use axum::body::Body;
 use axum::extract::{FromRequest, Path, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -18,34 +18,34 @@ use tokio::sync::mpsc;
 
 use super::body::Document;
 use super::refusal::Refusal;
-use crate::agent::Agent;
+use crate::core::{self, Core, Entry};
 use crate::host::Input;
 use crate::lifecycle::Event;
 use crate::output::Chunk;
 use crate::sentence::sentence;
-use crate::tasks::Entry;
 
 /// Bytes that are read from a client at once.
-const READ_LEN: usize = 64 << 10;
+pub const READ_LEN: usize = 64 << 10;
 
 pub async fn attach(
-    State(agent): State<Arc<Agent>>,
+    State(core): State<Arc<Core>>,
     Path(task): Path<String>,
     mut request: Request,
 ) -> Result<Response, Refusal> {
-    let entry = agent.tasks.find(&task)?;
+    let entry = core.entry(&task)?;
     let upgrade = upgrade(&mut request)?;
-    Ok(upgraded(&agent, entry, upgrade))
+    Ok(upgraded(&core, entry, upgrade))
 }
 
 /// Creates a task, attaches to it and starts it.
-pub async fn run(State(agent): State<Arc<Agent>>, mut request: Request) -> Result<Response, Refusal> {
+pub async fn run(State(core): State<Arc<Core>>, mut request: Request) -> Result<Response, Refusal> {
     let upgrade = upgrade(&mut request)?;
     let Document(request) = Document::<RunRequest>::from_request(request, &()).await?;
-    let task = agent.create(&request).await?;
-    let entry = agent.tasks.find(&task.id)?;
-    let id = HeaderValue::try_from(task.id).map_err(|_| Refusal::invalid("the task's id fits no header".to_owned()))?;
-    let mut response = upgraded(&agent, entry.clone(), upgrade);
+    let task = core.create(&request).await?;
+    let entry = core.entry(&task.id)?;
+    let id =
+        HeaderValue::try_from(&task.id).map_err(|_| Refusal::invalid("the task's id fits no header".to_owned()))?;
+    let mut response = upgraded(&core, entry.clone(), upgrade);
     response.headers_mut().insert(TASK_HEADER, id);
     // Not only when the client has taken the answer.
     entry.tell(Event::StartRequested).await;
@@ -53,7 +53,7 @@ pub async fn run(State(agent): State<Arc<Agent>>, mut request: Request) -> Resul
 }
 
 /// The upgrade that the client wishes for.
-fn upgrade(request: &mut Request) -> Result<OnUpgrade, Refusal> {
+pub fn upgrade(request: &mut Request) -> Result<OnUpgrade, Refusal> {
     if !asks_for_upgrade(request.headers()) {
         return Err(Refusal::invalid(format!(
             "attaching needs the header Upgrade: {ATTACH_PROTOCOL}"
@@ -64,20 +64,26 @@ fn upgrade(request: &mut Request) -> Result<OnUpgrade, Refusal> {
 }
 
 /// The answer that turns the connection into the task's stream.
-fn upgraded(agent: &Agent, entry: Arc<Entry>, upgrade: OnUpgrade) -> Response {
+fn upgraded(core: &Core, entry: Arc<Entry>, upgrade: OnUpgrade) -> Response {
     // Before the task can be started by anybody, so that no output is missed.
-    let chunks = entry.outlets.attach();
-    let presence = agent.activity.begin();
+    let container = entry.container(None).unwrap_or_default();
+    let chunks = entry.outlets[container].attach();
+    let presence = core.activity().begin();
     tokio::spawn(async move {
         match upgrade.await {
-            Ok(connection) => serve(TokioIo::new(connection), &entry, chunks).await,
+            Ok(connection) => serve(TokioIo::new(connection), &entry, container, chunks).await,
             Err(error) => {
                 tracing::debug!("a client went away before it was attached: {error}");
-                give(&entry, Input::End).await;
+                give(&entry, container, Input::End).await;
             }
         }
         drop(presence);
     });
+    switching()
+}
+
+/// The answer that turns a connection into a stream of frames.
+pub fn switching() -> Response {
     let headers = [(header::CONNECTION, "upgrade"), (header::UPGRADE, ATTACH_PROTOCOL)];
     (StatusCode::SWITCHING_PROTOCOLS, headers, Body::empty()).into_response()
 }
@@ -89,22 +95,34 @@ fn asks_for_upgrade(headers: &HeaderMap) -> bool {
 }
 
 /// Starts the task where it was only created, and relays until it has stopped or the client is gone.
-async fn serve(connection: impl AsyncRead + AsyncWrite, entry: &Entry, chunks: mpsc::Receiver<Chunk>) {
+async fn serve(
+    connection: impl AsyncRead + AsyncWrite,
+    entry: &Entry,
+    container: usize,
+    chunks: mpsc::Receiver<Chunk>,
+) {
     entry.tell(Event::StartRequested).await;
     let (reader, writer) = tokio::io::split(connection);
     let input = async {
-        if let Err(error) = relay_input(reader, entry).await {
-            tracing::debug!("a client's input ended: {}", sentence(&error));
+        let is_detached = match relay_input(reader, entry, container).await {
+            Ok(is_detached) => is_detached,
+            Err(error) => {
+                tracing::debug!("a client's input ended: {}", sentence(&error));
+                false
+            }
+        };
+        if is_detached {
+            return;
         }
         // Who gave the input is gone: a process that waits for more would wait for ever.
-        give(entry, Input::End).await;
+        give(entry, container, Input::End).await;
         std::future::pending::<()>().await;
     };
     tokio::select! {
         result = relay_output(writer, entry, chunks) => {
             if let Err(error) = result {
                 tracing::debug!("a client went away: {}", sentence(&error));
-                give(entry, Input::End).await;
+                give(entry, container, Input::End).await;
             }
         }
         () = input => {}
@@ -112,7 +130,7 @@ async fn serve(connection: impl AsyncRead + AsyncWrite, entry: &Entry, chunks: m
 }
 
 #[derive(Debug, thiserror::Error)]
-enum RelayError {
+pub enum RelayError {
     #[error("the connection failed")]
     Connection(#[from] std::io::Error),
     #[error("a frame is wrong")]
@@ -121,30 +139,30 @@ enum RelayError {
     Direction,
 }
 
-/// Takes frames until the client sends no more.
-async fn relay_input(mut reader: impl AsyncRead + Unpin, entry: &Entry) -> Result<(), RelayError> {
+/// Takes frames until the client sends no more; whether it leaves without an end of input.
+async fn relay_input(mut reader: impl AsyncRead + Unpin, entry: &Entry, container: usize) -> Result<bool, RelayError> {
     let mut bytes = BytesMut::with_capacity(READ_LEN);
     while reader.read_buf(&mut bytes).await? > 0 {
         while let Some((frame, len)) = attach::parse(&bytes)? {
             bytes.advance(len);
             match frame {
-                Frame::Stdin(input) => give(entry, Input::Bytes(Bytes::from(input))).await,
-                Frame::StdinEnd => give(entry, Input::End).await,
-                Frame::Resize(size) => give(entry, Input::Resize(size)).await,
+                Frame::Stdin(input) => give(entry, container, Input::Bytes(Bytes::from(input))).await,
+                Frame::StdinEnd => give(entry, container, Input::End).await,
+                Frame::Resize(size) => give(entry, container, Input::Resize(size)).await,
                 Frame::Stop(stop) => entry.ask_to_stop(stop).await,
-                Frame::Detach => return Ok(()),
+                Frame::Detach => return Ok(true),
                 Frame::Stdout(_) | Frame::Stderr(_) | Frame::Ended(_) | Frame::Exited(_) => {
                     return Err(RelayError::Direction);
                 }
             }
         }
     }
-    Ok(())
+    Ok(false)
 }
 
 /// Hands input to the task; one that takes none, or no more, does not get it.
-async fn give(entry: &Entry, input: Input) {
-    if let Some(sender) = &entry.input {
+async fn give(entry: &Entry, container: usize, input: Input) {
+    if let Some(sender) = &entry.inputs[container] {
         let _ = sender.send(input).await;
     }
 }
@@ -159,11 +177,15 @@ async fn relay_output(
         let bytes = chunk.bytes.to_vec();
         let frame = match chunk.stream {
             Stream::Stderr => Frame::Stderr(bytes),
-            Stream::Stdout | Stream::Terminal | Stream::Stdin => Frame::Stdout(bytes),
+            Stream::Stdout | Stream::Stdin => Frame::Stdout(bytes),
         };
         writer.write_all(&attach::encode(&frame)?).await?;
     }
-    writer.write_all(&ended(entry.stopped().await)?).await?;
+    let task = entry.stopped().await;
+    // A task that was left to a later host agent has not ended: only the connection has.
+    if task.status == Status::Stopped {
+        writer.write_all(&ended(core::view(&task))?).await?;
+    }
     writer.flush().await?;
     writer.shutdown().await?;
     Ok(())
@@ -174,6 +196,7 @@ fn ended(task: Task) -> Result<Vec<u8>, AttachError> {
     match attach::encode(&Frame::Ended(Box::new(task.clone()))) {
         Err(AttachError::TooLong(_)) => attach::encode(&Frame::Ended(Box::new(Task {
             command: vec![],
+            containers: vec![],
             ..task
         }))),
         other => other,

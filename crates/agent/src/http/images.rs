@@ -18,25 +18,25 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::body::{self, Document};
 use super::refusal::Refusal;
-use crate::agent::Agent;
+use crate::core::Core;
 use crate::images::{Archive, Progress};
 
 /// Events that wait for a client.
 const EVENTS_MAX: usize = 1024;
 
-pub async fn list(State(agent): State<Arc<Agent>>) -> Result<Json<ImageList>, Refusal> {
+pub async fn list(State(core): State<Arc<Core>>) -> Result<Json<ImageList>, Refusal> {
     Ok(Json(ImageList {
-        images: agent.images.list().await?,
+        images: core.images().list().await?,
     }))
 }
 
-pub async fn remove(State(agent): State<Arc<Agent>>, Path(reference): Path<String>) -> Result<StatusCode, Refusal> {
-    agent.images.remove(&reference).await?;
+pub async fn remove(State(core): State<Arc<Core>>, Path(reference): Path<String>) -> Result<StatusCode, Refusal> {
+    core.images().remove(&reference).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-pub async fn pull(State(agent): State<Arc<Agent>>, Document(request): Document<PullRequest>) -> Response {
-    answer(async move |progress| agent.images.pull(request, progress).await)
+pub async fn pull(State(core): State<Arc<Core>>, Document(request): Document<PullRequest>) -> Response {
+    answer(async move |progress| core.images().pull(request, progress).await)
 }
 
 /// The query of a load.
@@ -47,7 +47,7 @@ pub struct LoadQuery {
 }
 
 pub async fn load(
-    State(agent): State<Arc<Agent>>,
+    State(core): State<Arc<Core>>,
     query: Result<Query<LoadQuery>, QueryRejection>,
     archive: Body,
 ) -> Result<Response, Refusal> {
@@ -56,7 +56,7 @@ pub async fn load(
         archive.into_data_stream().map_err(std::io::Error::other),
     ));
     Ok(answer(async move |progress| {
-        agent.images.load(archive, query.name, progress).await
+        core.images().load(archive, query.name, progress).await
     }))
 }
 

@@ -1,7 +1,8 @@
-//! The API over HTTP: routes, bodies, refusals. What a route does is in [`crate::agent`].
+//! The API over HTTP: routes, bodies, refusals. What a route does is in [`crate::core`].
 
 mod attach;
 mod body;
+mod exec;
 mod images;
 mod refusal;
 mod stats;
@@ -20,11 +21,11 @@ use axum::response::Response;
 use axum::routing::{delete, get, post};
 use axum::{Json, Router};
 
-use crate::agent::Agent;
+use crate::core::Core;
 use refusal::Refusal;
 
 /// The routes of [`api::route`].
-pub fn router(agent: &Arc<Agent>) -> Router {
+pub fn router(core: &Arc<Core>) -> Router {
     Router::new()
         .route(route::VERSION, get(version))
         .route(route::IMAGES, get(images::list))
@@ -41,10 +42,14 @@ pub fn router(agent: &Arc<Agent>) -> Router {
         .route(route::TASK_START, post(tasks::start))
         .route(route::TASK_ATTACH, post(attach::attach))
         .route(route::TASK_STOP, post(tasks::stop))
+        .route(route::TASK_SIGNAL, post(tasks::signal))
+        .route(route::TASK_WAIT, get(tasks::wait))
+        .route(route::TASK_PROCESSES, get(tasks::processes))
+        .route(route::TASK_EXEC, post(exec::execute))
         .fallback(no_such_route)
         .method_not_allowed_fallback(no_such_route)
-        .layer(middleware::from_fn_with_state(agent.clone(), count))
-        .with_state(agent.clone())
+        .layer(middleware::from_fn_with_state(core.clone(), count))
+        .with_state(core.clone())
 }
 
 async fn version() -> Json<Version> {
@@ -62,8 +67,8 @@ async fn no_such_route(method: Method, uri: Uri) -> Refusal {
 }
 
 /// A host agent with a request under way is not idle.
-async fn count(State(agent): State<Arc<Agent>>, request: Request, next: Next) -> Response {
-    let presence = agent.activity.begin();
+async fn count(State(core): State<Arc<Core>>, request: Request, next: Next) -> Response {
+    let presence = core.activity().begin();
     let response = next.run(request).await;
     response.map(|inner| body::kept_with(inner, presence))
 }

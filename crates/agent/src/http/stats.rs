@@ -7,14 +7,14 @@ use axum::Json;
 use axum::extract::{Path, State};
 
 use super::refusal::Refusal;
-use crate::agent::Agent;
+use crate::core::Core;
 use crate::stats;
 
-pub async fn all(State(agent): State<Arc<Agent>>) -> Result<Json<StatsList>, Refusal> {
-    let stats = stats::all(&agent.tasks).await?;
+pub async fn all(State(core): State<Arc<Core>>) -> Result<Json<StatsList>, Refusal> {
+    let stats = stats::all(&core).await?;
     Ok(Json(StatsList { stats }))
 }
 
-pub async fn one(State(agent): State<Arc<Agent>>, Path(task): Path<String>) -> Result<Json<TaskStats>, Refusal> {
-    Ok(Json(stats::one(&agent.tasks, &task).await?))
+pub async fn one(State(core): State<Arc<Core>>, Path(task): Path<String>) -> Result<Json<TaskStats>, Refusal> {
+    Ok(Json(stats::one(&core, &task).await?))
 }

@@ -9,23 +9,23 @@ use axum::http::StatusCode;
 
 use super::body::Document;
 use super::refusal::Refusal;
-use crate::agent::Agent;
+use crate::core::Core;
 
-pub async fn list(State(agent): State<Arc<Agent>>) -> Json<TemplateList> {
+pub async fn list(State(core): State<Arc<Core>>) -> Json<TemplateList> {
     Json(TemplateList {
-        templates: agent.templates().list(),
-        pool: agent.pool().status(),
+        templates: core.templates().list(),
+        pool: core.pool().status(),
     })
 }
 
 pub async fn build(
-    State(agent): State<Arc<Agent>>,
+    State(core): State<Arc<Core>>,
     Document(request): Document<BuildRequest>,
 ) -> Result<Json<Template>, Refusal> {
-    Ok(Json(agent.templates().build(request.force).await?))
+    Ok(Json(core.templates().build(request.force).await?))
 }
 
-pub async fn remove(State(agent): State<Arc<Agent>>, Path(template): Path<String>) -> Result<StatusCode, Refusal> {
-    agent.templates().remove(&template)?;
+pub async fn remove(State(core): State<Arc<Core>>, Path(template): Path<String>) -> Result<StatusCode, Refusal> {
+    core.templates().remove(&template)?;
     Ok(StatusCode::NO_CONTENT)
 }

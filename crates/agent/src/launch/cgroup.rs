@@ -1,5 +1,6 @@
 //! Cgroups: what a VMM may use, and the hold on every process of it.
 
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{self, Read, Seek};
 use std::os::fd::OwnedFd;
@@ -71,8 +72,12 @@ pub trait Cgroups: Send + Sync + 'static {
     /// Makes the cgroup of the microVM `id`, whose processes may use so much memory together.
     fn create(&self, id: &str, memory_bytes_max: u64) -> Result<Box<dyn Cgroup>, CgroupError>;
 
-    /// Ends every process in cgroups of ours and removes these, and their parent; how many microVMs had one.
-    fn remove_leftovers(&self) -> Result<usize, CgroupError>;
+    /// The cgroup of the microVM `id` as an earlier host agent has made it, and the processes in it; none where there is no process.
+    fn find(&self, id: &str) -> Result<Option<(Box<dyn Cgroup>, Vec<u32>)>, CgroupError>;
+
+    /// Ends every process in cgroups of ours but those of `kept` microVMs, and removes them, and their parent where nothing is kept; how many
+    /// microVMs had one.
+    fn remove_leftovers(&self, kept: &HashSet<String>) -> Result<usize, CgroupError>;
 }
 
 /// The cgroup of one microVM. Dropping it removes it as [`Self::remove`] does.
@@ -91,6 +96,9 @@ pub trait Cgroup: Send + Sync {
 
     /// Ends what still runs in it and removes it.
     fn remove(&mut self) -> Result<(), CgroupError>;
+
+    /// Lets it be when this value goes.
+    fn leave(&mut self);
 }
 
 /// The kernel's cgroup v2 hierarchy.
@@ -195,7 +203,32 @@ impl Cgroups for CgroupV2 {
         Ok(Box::new(cgroup))
     }
 
-    fn remove_leftovers(&self) -> Result<usize, CgroupError> {
+    fn find(&self, id: &str) -> Result<Option<(Box<dyn Cgroup>, Vec<u32>)>, CgroupError> {
+        let path = self.parent.join(id);
+        let processes = match fs::read_to_string(path.join("cgroup.procs")) {
+            Ok(text) => text.lines().filter_map(|line| line.trim().parse().ok()).collect(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => vec![],
+            Err(source) => {
+                return Err(CgroupError::Io {
+                    attempted: "read the processes of",
+                    path,
+                    source,
+                });
+            }
+        };
+        if processes.is_empty() {
+            return Ok(None);
+        }
+        let cgroup = MicrovmCgroup {
+            parent: self.parent()?,
+            path,
+            id: id.to_owned(),
+            is_there: true,
+        };
+        Ok(Some((Box::new(cgroup), processes)))
+    }
+
+    fn remove_leftovers(&self, kept: &HashSet<String>) -> Result<usize, CgroupError> {
         let entries = match fs::read_dir(&self.parent) {
             Ok(entries) => entries,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
@@ -207,16 +240,22 @@ impl Cgroups for CgroupV2 {
                 });
             }
         };
-        let mut removed = 0;
+        let (mut removed, mut is_empty) = (0, true);
         for entry in entries
             .flatten()
             .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
         {
+            if kept.contains(entry.file_name().to_string_lossy().as_ref()) {
+                is_empty = false;
+                continue;
+            }
             remove(&entry.path())?;
             removed += 1;
         }
-        *self.opened.lock().unwrap_or_else(PoisonError::into_inner) = None;
-        remove(&self.parent)?;
+        if is_empty {
+            *self.opened.lock().unwrap_or_else(PoisonError::into_inner) = None;
+            remove(&self.parent)?;
+        }
         Ok(removed)
     }
 }
@@ -263,6 +302,10 @@ impl Cgroup for MicrovmCgroup {
     fn remove(&mut self) -> Result<(), CgroupError> {
         self.is_there = false;
         remove(&self.path)
+    }
+
+    fn leave(&mut self) {
+        self.is_there = false;
     }
 }
 
@@ -384,7 +427,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         assert_eq!(
             CgroupV2::new(root.path().to_owned(), Path::new("/run/mote"))
-                .remove_leftovers()
+                .remove_leftovers(&HashSet::new())
                 .unwrap(),
             0
         );

@@ -34,6 +34,18 @@ impl RuntimeDirectory {
         })
     }
 
+    /// The one that an earlier host agent has made.
+    pub fn find(path: &Path) -> Self {
+        Self {
+            path: Some(path.to_owned()),
+        }
+    }
+
+    /// Keeps it when this value goes.
+    pub fn leave(mut self) {
+        self.path = None;
+    }
+
     /// Where it is.
     pub fn path(&self) -> &Path {
         self.path.as_deref().unwrap_or(Path::new(""))

@@ -1,27 +1,28 @@
 //! How a VMM ended, in the words that a person reads.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
 use std::process::ExitStatus;
 
 use protocol::vmm::ExitCode;
-use tokio::io::{AsyncRead, AsyncReadExt};
 
-/// How much of what a VMM writes to standard error is kept, in bytes: its end.
-const STDERR_LEN_MAX: usize = 4096;
+/// How much of what a VMM has written to standard error is read, in bytes: its end.
+const STDERR_LEN_MAX: u64 = 4096;
 
 /// How many lines of that are told.
 const STDERR_LINES_MAX: usize = 3;
 
-/// Reads a VMM's standard error to its end and keeps the last lines.
-pub async fn last_lines(mut stderr: impl AsyncRead + Unpin) -> String {
+/// The last lines of the file that is a VMM's standard error.
+pub fn last_lines(stderr: &Path) -> String {
     let mut kept = Vec::new();
-    let mut buffer = [0; 1024];
-    while let Ok(len @ 1..) = stderr.read(&mut buffer).await {
-        kept.extend_from_slice(&buffer[..len]);
-        let surplus = kept.len().saturating_sub(STDERR_LEN_MAX);
-        kept.drain(..surplus);
-    }
+    // What cannot be read says nothing.
+    let _ = File::open(stderr).and_then(|mut file| {
+        let len = file.metadata()?.len();
+        file.seek(SeekFrom::Start(len.saturating_sub(STDERR_LEN_MAX)))?;
+        file.take(STDERR_LEN_MAX).read_to_end(&mut kept)
+    });
     summarize(&kept)
 }
 
@@ -38,12 +39,13 @@ fn summarize(stderr: &[u8]) -> String {
 }
 
 /// Why a VMM ended, for a person: its own words where there are any.
-pub fn ending(status: &io::Result<ExitStatus>, ended: Option<(ExitCode, String)>, stderr: &str) -> String {
+pub fn ending(status: &io::Result<Option<ExitStatus>>, ended: Option<(ExitCode, String)>, stderr: &str) -> String {
     if let Some((_, message)) = ended.filter(|(_, message)| !message.is_empty()) {
         return message;
     }
     let how = match status {
-        Ok(status) => match (status.code(), status.signal()) {
+        Ok(None) => "the VMM ended".to_owned(),
+        Ok(Some(status)) => match (status.code(), status.signal()) {
             (Some(code), _) if code == i32::from(ExitCode::GuestShutdown) => "the guest shut down".to_owned(),
             (Some(code), _) if code == i32::from(ExitCode::GuestPanic) => "the guest kernel panicked".to_owned(),
             (Some(code), _) if code == i32::from(ExitCode::Stopped) => "the VMM was told to stop".to_owned(),
@@ -68,7 +70,10 @@ mod tests {
 
     fn check(raw_status: i32, ended: Option<&str>, stderr: &str, expected: &str) {
         let ended = ended.map(|message| (ExitCode::Failure, message.to_owned()));
-        assert_eq!(ending(&Ok(ExitStatus::from_raw(raw_status)), ended, stderr), expected);
+        assert_eq!(
+            ending(&Ok(Some(ExitStatus::from_raw(raw_status))), ended, stderr),
+            expected
+        );
     }
 
     #[test]
@@ -90,9 +95,11 @@ mod tests {
         );
     }
 
-    #[tokio::test]
-    async fn only_the_last_lines_of_a_long_complaint_are_kept() {
+    #[test]
+    fn only_the_last_lines_of_a_long_complaint_are_kept() {
         let text = "filler\n".repeat(10_000) + "one\n\ntwo\n\x1b[31mthree\n";
-        assert_eq!(last_lines(text.as_bytes()).await, "one; two; [31mthree");
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        assert_eq!(last_lines(file.path()), "one; two; [31mthree");
     }
 }

@@ -9,6 +9,7 @@ mod ending;
 mod frames;
 mod process;
 
+use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::net::{UnixListener, UnixStream as StdStream};
 use std::path::{Path, PathBuf};
@@ -17,12 +18,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use protocol::frame::FrameError;
-use protocol::guest::{CONTROL_PORT, STREAM_PORT};
+use protocol::guest::CONTROL_PORT;
 use protocol::vmm::{Config, Control, Event, ExitCode, Origin, Request, Shape};
 use tokio::io::{AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::process::ChildStderr;
 
 pub use cgroup::{Cgroup, CgroupError, CgroupV2, Cgroups};
 pub use ending::{ending, last_lines};
@@ -31,9 +31,16 @@ pub use process::{End, VmmProcess};
 
 use directory::{DirectoryError, RuntimeDirectory};
 
+use crate::clock;
+
 /// The number under which a VMM inherits its control socket: its standard output, which it does not use otherwise. Its configuration
 /// comes over standard input.
 const CONTROL_DESCRIPTOR: i32 = 1;
+
+/// The names of the sockets and files in a microVM's directory.
+const CONTROL: &str = "control";
+const VSOCK: &str = "vsock";
+const STDERR: &str = "stderr";
 
 /// What a VMM is started for.
 #[derive(Clone, Debug)]
@@ -83,12 +90,14 @@ pub struct Launcher {
     program: PathBuf,
     directory: PathBuf,
     cgroups: Arc<dyn Cgroups>,
+    /// Tells the microVMs of this host agent from those of earlier ones.
+    era: u64,
     next: AtomicU64,
 }
 
 /// A VMM and what it holds on the host. Dropping it ends the process and removes the rest.
 pub struct Vmm {
-    /// The microVM's id: names its directory and cgroup, and is unique among those of one host agent.
+    /// The microVM's id: names its directory and cgroup, and no other microVM of this host has it.
     pub id: String,
     /// The process.
     pub process: VmmProcess,
@@ -96,42 +105,19 @@ pub struct Vmm {
     pub events: Events,
     /// How it is told something.
     pub requests: OwnedWriteHalf,
-    /// Where its guest arrives.
-    pub doors: Doors,
-    /// What it says when it fails.
-    pub stderr: ChildStderr,
+    /// Where its guest connects: [`CONTROL_PORT`].
+    pub door: UnixDoor,
     /// What goes after the process.
     pub held: Held,
 }
 
-/// Where a guest arrives that connects to its host.
-pub struct Doors {
-    /// The path that the VMM is to be given for its vsock device.
-    pub vsock: PathBuf,
-    /// For messages: [`CONTROL_PORT`].
-    pub control: tokio::net::UnixListener,
-    /// For the containers' streams: [`STREAM_PORT`].
-    pub streams: tokio::net::UnixListener,
-}
+/// Where a guest connects to its host.
+pub type UnixDoor = tokio::net::UnixListener;
 
-impl Doors {
-    /// Makes them in `directory`: long before the guest is there, so that one which is quick finds somebody.
-    fn open(directory: &Path) -> Result<Self, LaunchError> {
-        let vsock = directory.join("vsock");
-        let listen = |port: u32| {
-            let mut path = vsock.clone().into_os_string();
-            path.push(format!("_{port}"));
-            tokio::net::UnixListener::bind(&path).map_err(|source| LaunchError::Socket {
-                path: path.into(),
-                source,
-            })
-        };
-        Ok(Self {
-            control: listen(CONTROL_PORT)?,
-            streams: listen(STREAM_PORT)?,
-            vsock,
-        })
-    }
+/// Makes the door in `directory`: long before the guest is there, so that one which is quick finds somebody.
+fn open_door(directory: &Path) -> Result<UnixDoor, LaunchError> {
+    let path = directory.join(format!("{VSOCK}_{CONTROL_PORT}"));
+    UnixDoor::bind(&path).map_err(|source| LaunchError::Socket { path, source })
 }
 
 /// The events of a VMM, as they come.
@@ -161,6 +147,7 @@ impl Launcher {
             program,
             directory,
             cgroups,
+            era: clock::wall_ms(),
             next: AtomicU64::new(1),
         }
     }
@@ -176,19 +163,20 @@ impl Launcher {
             is_spare,
             memory_bytes_max,
         } = launch;
-        let id = self.next.fetch_add(1, Ordering::Relaxed).to_string();
+        let id = format!("{:x}.{}", self.era, self.next.fetch_add(1, Ordering::Relaxed));
         let directory = RuntimeDirectory::create(&self.directory.join(&id))?;
         let cgroup = self.cgroups.create(&id, memory_bytes_max)?;
         let held = Held { cgroup, directory };
 
-        let path = held.path().join("control");
+        let path = held.path().join(CONTROL);
         let (listener, connection) =
             listen_and_connect(&path).map_err(|source| LaunchError::Socket { path, source })?;
         let failed = |source| LaunchError::Spawn {
             path: self.program.clone(),
             source,
         };
-        let (process, pipes) = VmmProcess::spawn(&self.program, listener.into()).map_err(failed)?;
+        let stderr = File::create(held.stderr()).map_err(failed)?;
+        let (process, mut stdin) = VmmProcess::spawn(&self.program, listener.into(), stderr.into()).map_err(failed)?;
         // It does nothing before it has its configuration, so nothing that it does escapes the cgroup; and nothing of it stays where
         // this process is killed in between: it then reads an empty one.
         held.cgroup.enter(process.id())?;
@@ -199,21 +187,66 @@ impl Launcher {
             control: Control::Descriptor(CONTROL_DESCRIPTOR),
         };
         let document = serde_json::to_vec(&config).map_err(|error| failed(error.into()))?;
-        let mut stdin = pipes.stdin;
         // Far less than a pipe holds, so this does not wait. A VMM that ends without reading it tells why by its end.
         let _ = stdin.write_all(&document);
         let (events, requests) = connection.into_split();
         Ok(Vmm {
             id,
             // While the VMM starts.
-            doors: Doors::open(held.path())?,
+            door: open_door(held.path())?,
             process,
             events: BufReader::new(events),
             requests,
-            stderr: pipes.stderr,
             held,
         })
     }
+
+    /// What an earlier host agent has left running: the microVM `id`, if it still does.
+    ///
+    /// # Errors
+    /// [`LaunchError`]
+    pub async fn find(&self, id: &str) -> Result<Option<Found>, LaunchError> {
+        let Some((mut cgroup, processes)) = self.cgroups.find(id)? else {
+            return Ok(None);
+        };
+        let directory = RuntimeDirectory::find(&self.directory.join(id));
+        let path = directory.path().join(CONTROL);
+        let connected = async {
+            let number = processes.first().copied().unwrap_or_default();
+            let process = VmmProcess::find(number)?;
+            Ok::<_, io::Error>((process, UnixStream::connect(&path).await?))
+        };
+        match connected.await {
+            Ok((process, connection)) => {
+                let (events, requests) = connection.into_split();
+                Ok(Some(Found {
+                    process,
+                    events: BufReader::new(events),
+                    requests,
+                    held: Held { cgroup, directory },
+                }))
+            }
+            // It ends, or nobody can speak with it: then it is a leftover.
+            Err(error) => {
+                tracing::warn!(microvm = id, "a VMM of an earlier host agent does not answer: {error}");
+                directory.leave();
+                cgroup.leave();
+                Ok(None)
+            }
+        }
+    }
+}
+
+/// A VMM that an earlier host agent has started and told what to be.
+pub struct Found {
+    /// The process.
+    pub process: VmmProcess,
+    /// What the VMM reports, from its beginning on.
+    pub events: Events,
+    /// How it is told something.
+    pub requests: OwnedWriteHalf,
+    /// What goes after the process.
+    pub held: Held,
 }
 
 /// A control socket for a VMM, and the connection to it, which waits in its queue until the VMM takes it.
@@ -263,13 +296,9 @@ impl Vmm {
     }
 
     /// Waits for its end: the exit status, and why it ended, for a person.
-    pub async fn ended(&mut self) -> (io::Result<ExitStatus>, String) {
-        let (status, ended, stderr) = tokio::join!(
-            self.process.wait(),
-            last_event(&mut self.events),
-            last_lines(&mut self.stderr)
-        );
-        let message = ending(&status, ended, &stderr);
+    pub async fn ended(&mut self) -> (io::Result<Option<ExitStatus>>, String) {
+        let (status, ended) = tokio::join!(self.process.wait(), last_event(&mut self.events));
+        let message = ending(&status, ended, &last_lines(&self.held.stderr()));
         (status, message)
     }
 
@@ -305,6 +334,25 @@ impl Held {
     #[must_use]
     pub fn path(&self) -> &Path {
         self.directory.path()
+    }
+
+    /// The socket that leads to the guest, and that the VMM is to be given for its vsock device.
+    #[must_use]
+    pub fn vsock(&self) -> PathBuf {
+        self.path().join(VSOCK)
+    }
+
+    /// What the VMM says when it fails.
+    #[must_use]
+    pub fn stderr(&self) -> PathBuf {
+        self.path().join(STDERR)
+    }
+
+    /// Keeps all of it: a later host agent takes it over.
+    pub fn leave(self) {
+        let Self { mut cgroup, directory } = self;
+        cgroup.leave();
+        directory.leave();
     }
 
     /// Removes all of it, whatever fails, and tells what did.

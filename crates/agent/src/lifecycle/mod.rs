@@ -1,54 +1,95 @@
 //! The life of a task, as a pure function: which state follows an event, and what is to be done then.
 //!
 //! Nothing is done here: time, the microVM and the guest come in as [`Event`]s, and what is to happen goes out as [`Action`]s
-//! for a [`crate::task::Host`]. What the host promises in return is written at each action.
+//! for a [`crate::host::TaskHost`]. What the host promises in return is written at each action. [`State`] is stored: a host agent that was
+//! restarted goes on with it, after one [`Event::Found`] or [`Event::Lost`].
+//!
+//! [`step`] has what each event does to a task, [`container`] what it does to one of its containers, [`settle`] what follows from where all of
+//! them are now.
 
-mod outcome;
-mod starting;
-mod transition;
+mod container;
+mod event;
+mod resume;
+mod rules;
+mod settle;
+mod step;
+mod words;
 
+#[cfg(test)]
+mod exhaustive;
 #[cfg(test)]
 mod simulation;
 #[cfg(test)]
 mod tests;
 
-use api::task::Status;
-use protocol::guest::{ExitStatus, StartFailure};
+use api::task::{Exit, Status};
+use serde::{Deserialize, Serialize};
 
-pub use outcome::{Cause, Outcome};
-pub use transition::next;
+use crate::record::{ContainerStatus, Health, Stop, StopCode};
+
+pub use event::{Action, Event, Signal, Timer, Trouble};
+pub use rules::{ContainerRules, Rules};
+pub use step::next;
+pub use words::STOPPED_BY_USER;
 
 /// Where a task is, and what must be known there.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum State {
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct State {
+    /// Where it is on its way.
+    pub phase: Phase,
+    /// Its containers, in the order of the plan.
+    pub containers: Vec<Container>,
+    /// Why it ends, once that is decided.
+    pub stop: Option<Stop>,
+    /// Seconds from the stop signal to the kill, where a client gave them.
+    stop_timeout_seconds: Option<u32>,
+    /// Whether it has its network.
+    is_attached: bool,
+    /// Whether the host agent was restarted and the guest still tells what happened before.
+    is_resuming: bool,
+    /// The number of the next process.
+    process_next: u32,
+    /// The processes whose output has not ended, each with its container.
+    outputs: Vec<(u32, usize)>,
+}
+
+/// Where a task is on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Phase {
     /// Accepted; waits to be started and holds nothing.
     Created,
+    /// Waits until the host has room for it.
+    Reserving,
+    /// Its network is being made.
+    Attaching,
+    /// Its images are being fetched.
+    Fetching,
     /// Its VMM is being started or taken from the pool, with all that goes with it.
     Provisioning,
-    /// As [`Self::Provisioning`], but the template that its VMM is to be a clone of is still being made; nothing is held yet.
+    /// As [`Self::Provisioning`], but the template that its VMM is to be a clone of is still being made.
     AwaitingTemplate,
-    /// As [`Self::Provisioning`], but the task is to end as soon as that is over.
-    Abandoning(Outcome),
+    /// As [`Self::Provisioning`], after a clone that failed.
+    Replacing,
     /// Its microVM was started; the guest agent has not answered yet.
-    Booting(Attempt, Streams),
-    /// The guest agent prepares the container.
-    Activating(Activation, Streams),
-    /// The container's process runs.
-    Running(Streams),
-    /// The container's process was asked to end.
-    Stopping(Cause, Streams),
-    /// The end is decided; output that is still on its way is let through.
-    Draining(Outcome, Microvm),
-    /// The end is decided and the microVM is being ended.
-    Ending(Outcome, Streams),
+    Booting(Attempt),
+    /// The guest agent prepares the containers, and the first ones start.
+    Activating(Activation),
+    /// All containers that start without waiting have started.
+    Running,
+    /// The end is decided, and the containers are being ended.
+    Stopping,
+    /// No container runs any more; output that is still on its way is let through.
+    Draining(Microvm),
+    /// The microVM is being ended.
+    Ending,
     /// The microVM is gone and what the task held is being released.
-    Releasing(Outcome),
+    Releasing,
     /// Over: the task holds nothing.
-    Stopped(Outcome),
+    Stopped,
 }
 
 /// Which start of a microVM this is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Attempt {
     /// The first; where it is a clone that fails, there is a second.
     First,
@@ -56,28 +97,19 @@ pub enum Attempt {
     Fallback,
 }
 
-/// How far the guest agent is with the container.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How far the guest agent is with the containers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Activation {
     /// It mounts and connects.
     Preparing,
-    /// The process waits right before `execve`, and the host limits its CPU.
+    /// All processes wait right before `execve`, and the host limits their CPU.
     Limiting,
-    /// The process was released.
+    /// Processes may be released.
     Released,
 }
 
-/// Whether output can still come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Streams {
-    /// It can.
-    Open,
-    /// All of it was delivered or dropped.
-    Ended,
-}
-
 /// Whether the microVM is still there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Microvm {
     /// It is.
     Alive,
@@ -85,166 +117,182 @@ pub enum Microvm {
     Gone,
 }
 
-/// What can happen to a task.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Event {
-    /// A client wants it to run.
-    StartRequested,
-    /// It is to end by its stop signal, and after these seconds, or else the task's own, by a kill.
-    StopRequested {
-        /// Why.
-        cause: Cause,
-        /// Seconds from the signal to the kill.
-        timeout_seconds: Option<u32>,
-    },
-    /// It is to be killed.
-    KillRequested(Cause),
-    /// Its process is to get this signal.
-    SignalRequested(u8),
-    /// [`Action::Provision`] is done.
-    Provisioned,
-    /// [`Action::Provision`] failed.
-    ProvisionFailed(String),
-    /// The template is still being made, and nothing was provisioned.
-    TemplatePending,
-    /// Whether there is a template is decided. Comes once after [`Self::TemplatePending`].
-    TemplateSettled,
-    /// [`Action::StartMicrovm`] or [`Action::BootMicrovm`] failed: there is no microVM.
-    MicrovmNotStarted(String),
-    /// The microVM was a clone and ended before its guest agent answered; why, for a person. Comes in place of [`Self::MicrovmEnded`] and
-    /// [`Self::StreamsEnded`], and not after [`Action::BootMicrovm`].
-    CloneFailed(String),
-    /// The guest agent answered and speaks this version.
-    GuestAnswered {
-        /// Of [`protocol::guest`].
-        version: u32,
-    },
-    /// The container waits right before `execve`, all its streams connected.
-    ContainerPrepared,
-    /// [`Action::LimitCpu`] is done.
-    CpuLimited,
-    /// The container's process runs.
-    ContainerStarted,
-    /// The container's process could not be started.
-    ContainerNotStarted {
-        /// The kind of failure.
-        failure: StartFailure,
-        /// The guest agent's words.
-        message: String,
-    },
-    /// The container's process ended.
-    ContainerExited {
-        /// How.
-        status: ExitStatus,
-        /// Whether the memory limit killed something in the container.
-        out_of_memory: bool,
-    },
-    /// The guest agent cannot go on, or does not keep to the protocol.
-    GuestFailed(String),
-    /// An action after [`Action::StartMicrovm`] failed.
-    ActionFailed(String),
-    /// All output was delivered or dropped. Comes exactly once after a successful start, unless [`Self::CloneFailed`] does.
-    StreamsEnded,
-    /// The microVM's process has ended; why, for a person. Comes exactly once after a successful start, unless [`Self::CloneFailed`] does.
-    MicrovmEnded(String),
-    /// Time is up.
-    TimerFired(Timer),
-    /// [`Action::ReleaseResources`] is done.
+/// Where a container is, and what must be known there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Container {
+    /// How far its process is.
+    pub stage: Stage,
+    /// The number of its process: each run has another.
+    pub process: u32,
+    /// How its last process ended.
+    pub exit: Option<Exit>,
+    /// Why it did not run, or ended otherwise than by itself.
+    pub reason: Option<String>,
+    /// Its health, where it is checked.
+    pub health: Health,
+    /// How often it was started again.
+    pub restarts: u32,
+    /// Whether a process of it ever ran.
+    pub has_started: bool,
+    /// How it is asked to end.
+    ending: Ending,
+    /// Health checks that failed in a row.
+    failures: u32,
+    /// Whether failures count that come before the first success.
+    is_past_start_period: bool,
+    /// Whether its process has run for as long as it must to be started again.
+    has_run_long: bool,
+}
+
+/// How far a container's process is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Stage {
+    /// It ended, and is started again after a pause.
+    Pausing,
+    /// The guest agent prepares it, or will.
+    Preparing,
+    /// It waits right before `execve`.
+    Prepared,
+    /// It was released.
     Released,
+    /// It runs.
+    Running,
+    /// It ended, or will never run.
+    Over,
 }
 
-/// What the host is to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Action {
-    /// Take a VMM from the pool, or start one, a clone where there is a template. Answers [`Event::Provisioned`], [`Event::ProvisionFailed`] or
-    /// [`Event::TemplatePending`].
-    Provision,
-    /// Tell the VMM what to be, or answer [`Event::MicrovmNotStarted`].
-    StartMicrovm,
-    /// Release the clone that failed and boot a microVM in full, or answer [`Event::MicrovmNotStarted`].
-    BootMicrovm,
-    /// Send the bootstrap message to the guest agent.
-    SendStart,
-    /// Put the CPU limit into force. Answers [`Event::CpuLimited`] or [`Event::ActionFailed`].
-    LimitCpu,
-    /// Let the prepared process begin.
-    ReleaseContainer,
-    /// Send the process a signal.
-    SendSignal(Signal),
-    /// Tell the guest agent to end the microVM.
-    ShutDownGuest,
-    /// End the microVM's process at once.
-    KillMicrovm,
-    /// Drop output that no client takes.
-    DiscardOutput,
-    /// Send [`Event::TimerFired`] later.
-    StartTimer(Timer),
-    /// Send [`Event::TimerFired`] with [`Timer::Stop`] after these seconds, or else after the task's own stop timeout.
-    StartStopTimer(Option<u32>),
-    /// Remove everything that the task holds. Answers [`Event::Released`].
-    ReleaseResources,
-}
-
-/// A signal for the container's process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Signal {
-    /// The one that the image says asks it to end.
-    Stop,
-    /// The one that nothing survives.
-    Kill,
-    /// This number.
-    Number(u8),
-}
-
-/// What is waited for, but not for ever.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Timer {
-    /// The guest getting ready.
-    Boot,
-    /// The guest of a clone answering; never fires for others.
-    Clone,
-    /// The end of a task that has a time limit; never fires for others.
-    TimeLimit,
-    /// The process's end after the stop signal.
-    Stop,
-    /// The process's end after a kill.
-    Kill,
-    /// The microVM's end after the guest agent was told.
-    ShutDown,
+/// How a container is asked to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+enum Ending {
+    /// Not at all.
+    No,
+    /// By its stop signal.
+    Asked,
+    /// By a kill.
+    Killed,
 }
 
 impl State {
-    /// The state in the words of the API.
+    /// A task that holds nothing yet.
     #[must_use]
-    pub const fn status(&self) -> Status {
-        match self {
-            Self::Created | Self::Provisioning | Self::AwaitingTemplate => Status::Provisioning,
-            Self::Booting(..) => Status::Pending,
-            Self::Activating(..) => Status::Activating,
-            Self::Running(_) => Status::Running,
-            Self::Abandoning(_) => Status::Deactivating,
-            Self::Stopping(..) => Status::Stopping,
-            Self::Draining(..) | Self::Ending(..) | Self::Releasing(_) => Status::Deprovisioning,
-            Self::Stopped(_) => Status::Stopped,
+    pub fn new(rules: &Rules) -> Self {
+        let container = |process| Container {
+            stage: Stage::Preparing,
+            process,
+            exit: None,
+            reason: None,
+            health: Health::Unknown,
+            restarts: 0,
+            has_started: false,
+            ending: Ending::No,
+            failures: 0,
+            is_past_start_period: false,
+            has_run_long: false,
+        };
+        let containers: Vec<_> = (0..)
+            .zip(&rules.containers)
+            .map(|(process, _)| container(process))
+            .collect();
+        Self {
+            phase: Phase::Created,
+            process_next: u32::try_from(containers.len()).unwrap_or(u32::MAX),
+            containers,
+            stop: None,
+            stop_timeout_seconds: None,
+            is_attached: false,
+            is_resuming: false,
+            outputs: vec![],
         }
     }
 
-    /// How the task ended, once that is decided.
+    /// The state in the words of the API.
     #[must_use]
-    pub const fn outcome(&self) -> Option<&Outcome> {
-        match self {
-            Self::Abandoning(outcome)
-            | Self::Draining(outcome, _)
-            | Self::Ending(outcome, _)
-            | Self::Releasing(outcome)
-            | Self::Stopped(outcome) => Some(outcome),
-            Self::Created
-            | Self::Provisioning
-            | Self::AwaitingTemplate
-            | Self::Booting(..)
-            | Self::Activating(..)
-            | Self::Running(_)
-            | Self::Stopping(..) => None,
+    pub const fn status(&self) -> Status {
+        match self.phase {
+            Phase::Created | Phase::Reserving | Phase::Attaching => Status::Provisioning,
+            Phase::Fetching | Phase::Provisioning | Phase::AwaitingTemplate | Phase::Replacing | Phase::Booting(_) => {
+                Status::Pending
+            }
+            Phase::Activating(_) => Status::Activating,
+            Phase::Running => Status::Running,
+            Phase::Stopping => Status::Stopping,
+            Phase::Draining(_) | Phase::Ending | Phase::Releasing => Status::Deprovisioning,
+            Phase::Stopped => Status::Stopped,
         }
+    }
+
+    /// Whether it is to run rather than to stop.
+    #[must_use]
+    pub const fn is_wanted(&self) -> bool {
+        self.stop.is_none()
+    }
+
+    /// Whether it may have a microVM that was told what to be.
+    #[must_use]
+    pub const fn has_microvm(&self) -> bool {
+        match self.phase {
+            Phase::Booting(_)
+            | Phase::Activating(_)
+            | Phase::Running
+            | Phase::Stopping
+            | Phase::Draining(Microvm::Alive)
+            | Phase::Ending => true,
+            Phase::Created
+            | Phase::Reserving
+            | Phase::Attaching
+            | Phase::Fetching
+            | Phase::Provisioning
+            | Phase::AwaitingTemplate
+            | Phase::Replacing
+            | Phase::Draining(Microvm::Gone)
+            | Phase::Releasing
+            | Phase::Stopped => false,
+        }
+    }
+
+    /// Whether any process of it ever ran.
+    #[must_use]
+    pub fn has_started(&self) -> bool {
+        self.containers.iter().any(|container| container.has_started)
+    }
+
+    /// The container's processes, of all its runs, whose output has not ended.
+    pub fn open_outputs(&self, container: usize) -> impl Iterator<Item = u32> + '_ {
+        let of_container = self.outputs.iter().filter(move |(_, other)| *other == container);
+        of_container.map(|(process, _)| *process)
+    }
+
+    /// The container whose current process this is.
+    #[must_use]
+    pub fn container_of(&self, process: u32) -> Option<usize> {
+        self.containers
+            .iter()
+            .position(|container| container.process == process)
+    }
+
+    /// The code for a task that ends through its own doing or ours.
+    fn own_code(&self) -> StopCode {
+        if self.has_started() {
+            StopCode::EssentialContainerExited
+        } else {
+            StopCode::TaskFailedToStart
+        }
+    }
+}
+
+impl Container {
+    /// The state in ECS's words.
+    #[must_use]
+    pub const fn status(&self) -> ContainerStatus {
+        match self.stage {
+            Stage::Pausing | Stage::Preparing | Stage::Prepared | Stage::Released => ContainerStatus::Pending,
+            Stage::Running => ContainerStatus::Running,
+            Stage::Over => ContainerStatus::Stopped,
+        }
+    }
+
+    /// Whether a process of it may run.
+    const fn is_live(&self) -> bool {
+        matches!(self.stage, Stage::Released | Stage::Running)
     }
 }

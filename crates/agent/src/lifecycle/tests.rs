@@ -1,296 +1,569 @@
-//! What single transitions must do, by name.
+//! Lives of tasks, told event by event.
 
-use api::task::{Exit, Status};
 use protocol::guest::{ExitStatus, StartFailure, VERSION};
 
-use super::{Action, Activation, Attempt, Cause, Event, Outcome, Signal, State, Streams, Timer, next};
+use super::*;
+use crate::record::{Condition, HealthCheck, RestartPolicy};
 
-/// Lets `events` happen to a created task: the state at the end and every action on the way.
-fn check(events: &[Event]) -> (State, Vec<Action>) {
-    events
-        .iter()
-        .fold((State::Created, vec![]), |(state, mut actions), event| {
-            let (state, more) = next(state, event.clone());
-            actions.extend(more);
-            (state, actions)
-        })
+pub(super) fn container(name: &str) -> ContainerRules {
+    ContainerRules {
+        name: name.to_owned(),
+        is_essential: true,
+        depends_on: vec![],
+        start_timeout_seconds: None,
+        stop_timeout_seconds: 30,
+        health_check: None,
+        restart: None,
+    }
 }
 
-fn started() -> Vec<Event> {
-    vec![
-        Event::StartRequested,
-        Event::Provisioned,
-        Event::GuestAnswered { version: VERSION },
-        Event::ContainerPrepared,
-        Event::CpuLimited,
-        Event::ContainerStarted,
-    ]
+pub(super) fn rules(containers: Vec<ContainerRules>) -> Rules {
+    Rules {
+        has_network: false,
+        time_limit_seconds: None,
+        containers,
+    }
 }
 
-fn exited(status: ExitStatus) -> Event {
-    Event::ContainerExited {
-        status,
+fn one() -> Rules {
+    rules(vec![container("main")])
+}
+
+/// `sidecar` is not essential, `main` waits for it.
+fn two(condition: Condition) -> Rules {
+    let mut sidecar = container("sidecar");
+    sidecar.is_essential = false;
+    let mut main = container("main");
+    main.depends_on = vec![(0, condition)];
+    rules(vec![sidecar, main])
+}
+
+pub(super) fn by_user() -> Stop {
+    Stop {
+        code: StopCode::UserInitiated,
+        reason: "enough".to_owned(),
+    }
+}
+
+pub(super) fn exited(process: u32, code: u8) -> Event {
+    Event::Exited {
+        process,
+        status: ExitStatus::Code(code),
         out_of_memory: false,
     }
 }
 
-fn ended() -> [Event; 2] {
-    [Event::MicrovmEnded("the guest shut down".into()), Event::Released]
+/// From the request to a guest agent that has its bootstrap message.
+fn booted() -> Vec<Event> {
+    vec![
+        Event::StartRequested,
+        Event::Reserved,
+        Event::ImagesFetched,
+        Event::Provisioned,
+        Event::GuestAnswered { version: VERSION },
+    ]
 }
 
-fn stopped(state: State) -> Outcome {
-    match state {
-        State::Stopped(outcome) => outcome,
-        other => panic!("not stopped but {other:?}"),
+/// Up to a running first container.
+fn running() -> Vec<Event> {
+    let rest = [
+        Event::Prepared { process: 0 },
+        Event::CpuLimited,
+        Event::Started { process: 0 },
+    ];
+    [booted(), rest.to_vec()].concat()
+}
+
+/// Up to a running first container, with a second one that is prepared.
+fn running_two() -> Vec<Event> {
+    let rest = [
+        Event::Prepared { process: 0 },
+        Event::Prepared { process: 1 },
+        Event::CpuLimited,
+        Event::Started { process: 0 },
+    ];
+    [booted(), rest.to_vec()].concat()
+}
+
+/// What follows the last container's end.
+fn ended(processes: &[u32]) -> Vec<Event> {
+    let outputs = processes.iter().map(|process| Event::OutputEnded { process: *process });
+    let rest = [
+        Event::MicrovmEnded("the guest shut down".into()),
+        Event::OutputOver,
+        Event::Released,
+    ];
+    outputs.chain(rest).collect()
+}
+
+/// Tells all events; the state, and what was to be done for the last one.
+fn tell(rules: &Rules, events: &[Event]) -> (State, Vec<Action>) {
+    let mut state = State::new(rules);
+    let mut actions = vec![];
+    for event in events {
+        let before = state.status();
+        (state, actions) = next(rules, state, event.clone());
+        assert!(state.status() >= before, "{event:?} led back to {:?}", state.status());
+    }
+    (state, actions)
+}
+
+fn with(events: Vec<Event>, more: &[Event]) -> Vec<Event> {
+    [events, more.to_vec()].concat()
+}
+
+fn reason(state: &State) -> &str {
+    &state.stop.as_ref().unwrap().reason
+}
+
+#[test]
+fn a_task_goes_through_all_its_phases() {
+    let all = with(with(running(), &[exited(0, 7)]), &ended(&[0]));
+    let mut state = State::new(&one());
+    let mut statuses = vec![state.status()];
+    for event in all {
+        state = next(&one(), state, event).0;
+        statuses.push(state.status());
+    }
+    statuses.dedup();
+    let expected = [
+        Status::Provisioning,
+        Status::Pending,
+        Status::Activating,
+        Status::Running,
+        Status::Deprovisioning,
+        Status::Stopped,
+    ];
+    assert_eq!(statuses, expected);
+    assert_eq!(state.containers[0].exit, Some(Exit::Code(7)));
+    assert_eq!(state.stop.unwrap().reason, "Essential container in task exited");
+}
+
+#[test]
+fn user_code_is_limited_before_it_runs() {
+    let (state, actions) = tell(&one(), &with(booted(), &[Event::Prepared { process: 0 }]));
+    assert_eq!((state.status(), actions), (Status::Activating, vec![Action::LimitCpu]));
+    let (_, actions) = tell(&one(), &running()[..7]);
+    assert_eq!(actions, [Action::ReleaseContainer { process: 0 }]);
+}
+
+#[test]
+fn a_network_is_made_before_images_are_fetched() {
+    let mut rules = one();
+    rules.has_network = true;
+    let (_, actions) = tell(&rules, &[Event::StartRequested, Event::Reserved]);
+    assert_eq!(actions, [Action::AttachNetwork]);
+    let (_, actions) = tell(
+        &rules,
+        &[Event::StartRequested, Event::Reserved, Event::NetworkAttached],
+    );
+    assert_eq!(actions, [Action::FetchImages]);
+    let failed = Event::NetworkFailed("port 80 is taken".into());
+    let (state, actions) = tell(&rules, &[Event::StartRequested, Event::Reserved, failed]);
+    assert_eq!(reason(&state), "ResourceInitializationError: port 80 is taken");
+    assert_eq!(actions, [Action::ReleaseResources]);
+}
+
+#[test]
+fn an_image_that_cannot_be_pulled_is_told_in_ecs_words() {
+    let trouble = Trouble::Image {
+        container: 0,
+        message: "no such image".into(),
+    };
+    let events = [
+        Event::StartRequested,
+        Event::Reserved,
+        Event::FetchFailed(trouble),
+        Event::Released,
+    ];
+    let (state, _) = tell(&one(), &events);
+    assert_eq!(reason(&state), "CannotPullContainerError: no such image");
+    assert_eq!(
+        state.containers[0].reason.as_deref(),
+        Some("CannotPullContainerError: no such image")
+    );
+    assert_eq!(state.stop.as_ref().unwrap().code, StopCode::TaskFailedToStart);
+    assert_eq!((state.status(), state.containers[0].exit), (Status::Stopped, None));
+}
+
+#[test]
+fn a_process_that_cannot_start_is_told_in_ecs_words() {
+    for (failure, exit) in [
+        (StartFailure::NotFound, Exit::NotFound),
+        (StartFailure::NotExecutable, Exit::NotExecutable),
+        (StartFailure::Other, Exit::Failed),
+    ] {
+        let failed = Event::NotStarted {
+            process: 0,
+            failure,
+            message: "no".into(),
+        };
+        let (state, actions) = tell(&one(), &with(running()[..7].to_vec(), &[failed]));
+        assert_eq!(reason(&state), "CannotStartContainerError: no");
+        assert_eq!(state.stop.as_ref().unwrap().code, StopCode::TaskFailedToStart);
+        assert_eq!(state.containers[0].exit, Some(exit));
+        assert_eq!(actions[0], Action::ShutDownGuest);
     }
 }
 
 #[test]
-fn a_task_that_exits_by_itself_goes_the_whole_way() {
-    let events = [
-        &started()[..],
-        &[exited(ExitStatus::Code(3)), Event::StreamsEnded],
-        &ended(),
-    ]
-    .concat();
-    let (state, actions) = check(&events);
-    assert_eq!(stopped(state).exit, Some(Exit::Code(3)));
-    let expected = [
-        Action::Provision,
-        Action::StartMicrovm,
-        Action::StartTimer(Timer::Boot),
-        Action::StartTimer(Timer::Clone),
-        Action::SendStart,
-        Action::LimitCpu,
-        Action::ReleaseContainer,
-        Action::StartTimer(Timer::TimeLimit),
-        Action::ShutDownGuest,
-        Action::StartTimer(Timer::ShutDown),
-        Action::ReleaseResources,
-    ];
-    assert_eq!(actions, expected);
-}
-
-#[test]
-fn the_guest_is_not_shut_down_while_output_is_on_its_way() {
-    let events = [&started()[..], &[exited(ExitStatus::Code(0))]].concat();
-    let (state, actions) = check(&events);
-    assert_eq!(state.status(), Status::Deprovisioning);
-    assert!(!actions.contains(&Action::ShutDownGuest));
-}
-
-#[test]
-fn output_may_end_before_the_process_does() {
-    let events = [&started()[..], &[Event::StreamsEnded, exited(ExitStatus::Code(0))]].concat();
-    let (state, actions) = check(&events);
-    assert!(matches!(state, State::Ending(_, Streams::Ended)));
-    assert!(actions.contains(&Action::ShutDownGuest));
-}
-
-#[test]
-fn the_process_is_not_released_before_its_cpu_is_limited() {
-    let (state, actions) = check(&started()[..4]);
-    assert_eq!(state, State::Activating(Activation::Limiting, Streams::Open));
-    assert_eq!(actions.last(), Some(&Action::LimitCpu));
-}
-
-#[test]
-fn a_cpu_limit_that_cannot_be_set_ends_the_task_before_its_process_runs() {
-    let events = [&started()[..4], &[Event::ActionFailed("no cpu.max".into())]].concat();
-    let (state, actions) = check(&events);
-    assert_eq!(state.outcome().and_then(|outcome| outcome.exit), Some(Exit::Failed));
-    assert_eq!(actions.last(), Some(&Action::KillMicrovm));
-    assert!(!actions.contains(&Action::ReleaseContainer));
-}
-
-#[test]
-fn a_stop_signals_first_and_kills_when_time_is_up() {
-    let stop = Event::StopRequested {
-        cause: Cause::Request,
-        timeout_seconds: Some(4),
+fn a_container_at_its_memory_limit_says_so() {
+    let killed = Event::Exited {
+        process: 0,
+        status: ExitStatus::Signal(9),
+        out_of_memory: true,
     };
-    let events = [&started()[..], &[stop, Event::TimerFired(Timer::Stop)]].concat();
-    let (state, actions) = check(&events);
-    assert_eq!(state.status(), Status::Stopping);
-    let expected = [
-        Action::SendSignal(Signal::Stop),
-        Action::StartStopTimer(Some(4)),
-        Action::SendSignal(Signal::Kill),
-        Action::StartTimer(Timer::Kill),
-    ];
-    assert!(actions.ends_with(&expected), "{actions:?}");
-}
-
-#[test]
-fn a_guest_that_ignores_a_kill_loses_its_microvm() {
-    let kill = [Event::KillRequested(Cause::Request), Event::TimerFired(Timer::Kill)];
-    let (state, actions) = check(&[&started()[..], &kill].concat());
-    assert_eq!(state.outcome().and_then(|outcome| outcome.exit), Some(Exit::Signal(9)));
-    assert_eq!(actions.last(), Some(&Action::KillMicrovm));
-}
-
-#[test]
-fn the_time_limit_stops_a_running_task() {
-    let events = [&started()[..], &[Event::TimerFired(Timer::TimeLimit)]].concat();
-    assert_eq!(check(&events).0, State::Stopping(Cause::TimeLimit, Streams::Open));
-}
-
-#[test]
-fn a_created_task_is_stopped_without_ever_holding_anything() {
-    let (state, actions) = check(&[Event::StopRequested {
-        cause: Cause::Request,
-        timeout_seconds: None,
-    }]);
+    let (state, _) = tell(&one(), &with(running(), &[killed]));
+    let container = &state.containers[0];
+    assert_eq!(container.exit.map(Exit::shell_code), Some(137));
     assert_eq!(
-        stopped(state),
-        Outcome {
-            exit: None,
-            reason: "stopped by request before its process ran".into()
+        container.reason.as_deref(),
+        Some("OutOfMemoryError: Container killed due to memory usage")
+    );
+}
+
+#[test]
+fn a_dependency_is_waited_for_by_each_condition() {
+    let released = Action::ReleaseContainer { process: 1 };
+    let (state, actions) = tell(&two(Condition::Start), &running_two());
+    assert_eq!((state.phase, actions.contains(&released)), (Phase::Running, true));
+    for condition in [Condition::Complete, Condition::Success] {
+        let (state, actions) = tell(&two(condition), &running_two());
+        assert_eq!((state.phase, actions.contains(&released)), (Phase::Running, false));
+        let (_, actions) = tell(&two(condition), &with(running_two(), &[exited(0, 0)]));
+        assert!(actions.contains(&released));
+    }
+    let (_, actions) = tell(&two(Condition::Complete), &with(running_two(), &[exited(0, 1)]));
+    assert!(actions.contains(&released));
+    let mut rules = two(Condition::Healthy);
+    rules.containers[0].health_check = Some(health_check());
+    let healthy = Event::HealthChecked {
+        process: 0,
+        is_healthy: true,
+    };
+    let (_, actions) = tell(&rules, &with(running_two(), &[healthy]));
+    assert!(actions.contains(&released));
+}
+
+#[test]
+fn what_a_container_waits_for_in_vain_ends_the_task() {
+    let (state, _) = tell(&two(Condition::Success), &with(running_two(), &[exited(0, 1)]));
+    assert!(reason(&state).starts_with("CannotStartContainerError: it waits for container sidecar to be successful"));
+    assert_eq!(state.containers[0].exit, Some(Exit::Code(1)));
+    assert_eq!(state.containers[1].exit, None);
+}
+
+#[test]
+fn a_dependency_has_a_time_to_become_what_is_waited_for() {
+    let mut rules = two(Condition::Complete);
+    rules.containers[0].start_timeout_seconds = Some(5);
+    let late = Event::TimerFired(Timer::StartTimeout(0));
+    let (state, actions) = tell(&rules, &with(running_two(), &[late]));
+    assert!(reason(&state).contains("within 5 seconds"), "{}", reason(&state));
+    assert!(matches!(
+        actions[0],
+        Action::SendSignal {
+            container: 0,
+            signal: Signal::Stop,
+            ..
+        }
+    ));
+}
+
+#[test]
+fn containers_are_stopped_in_the_reverse_order_of_their_dependencies() {
+    let up = with(running_two(), &[Event::Started { process: 1 }]);
+    let stop = Event::StopRequested {
+        stop: by_user(),
+        timeout_seconds: None,
+    };
+    let signals = |actions: &[Action]| {
+        let container = |action: &Action| match action {
+            Action::SendSignal { container, .. } => Some(*container),
+            _ => None,
+        };
+        actions.iter().filter_map(container).collect::<Vec<_>>()
+    };
+    let (state, actions) = tell(&two(Condition::Start), &with(up.clone(), std::slice::from_ref(&stop)));
+    assert_eq!((state.phase, signals(&actions)), (Phase::Stopping, vec![1]));
+    let (_, actions) = tell(&two(Condition::Start), &with(up, &[stop, exited(1, 143)]));
+    assert_eq!(signals(&actions), [0]);
+}
+
+#[test]
+fn a_container_that_ignores_its_stop_signal_is_killed_and_then_given_up() {
+    let stop = Event::StopRequested {
+        stop: by_user(),
+        timeout_seconds: Some(3),
+    };
+    let (_, actions) = tell(&one(), &with(running(), std::slice::from_ref(&stop)));
+    assert_eq!(
+        actions[1],
+        Action::StartTimer {
+            timer: Timer::Stop(0),
+            seconds: 3
         }
     );
-    assert_eq!(actions, []);
+    let fired = Event::TimerFired(Timer::Stop(0));
+    let (_, actions) = tell(&one(), &with(running(), &[stop.clone(), fired.clone()]));
+    assert!(matches!(
+        actions[0],
+        Action::SendSignal {
+            signal: Signal::Kill,
+            ..
+        }
+    ));
+    let events = with(running(), &[stop, fired, Event::TimerFired(Timer::Kill(0))]);
+    let (state, actions) = tell(&one(), &events);
+    assert_eq!(actions, [Action::DiscardOutput, Action::KillMicrovm]);
+    assert_eq!(state.containers[0].exit, Some(Exit::Signal(9)));
+    assert_eq!(reason(&state), "enough");
 }
 
 #[test]
-fn a_stop_while_provisioning_starts_no_microvm() {
-    let events = [
-        Event::StartRequested,
-        Event::KillRequested(Cause::AgentEnds),
-        Event::Provisioned,
-        Event::Released,
-    ];
-    let (state, actions) = check(&events);
-    assert_eq!(stopped(state).exit, None);
-    assert_eq!(actions, [Action::Provision, Action::ReleaseResources]);
+fn a_task_can_be_stopped_in_every_phase() {
+    let all = with(running(), &[exited(0, 0)]);
+    let stop = Event::StopRequested {
+        stop: by_user(),
+        timeout_seconds: None,
+    };
+    for len in 0..=all.len() {
+        for event in [stop.clone(), Event::KillRequested(by_user())] {
+            let events = with(all[..len].to_vec(), &[event]);
+            let (state, _) = tell(&one(), &events);
+            assert!(!state.is_wanted(), "{len}");
+            let process_ran = len >= 8;
+            assert_eq!(state.has_started(), process_ran, "{len}");
+        }
+    }
+    let (state, actions) = tell(&one(), &[stop]);
+    assert_eq!((state.status(), actions), (Status::Stopped, vec![]));
+}
+
+#[test]
+fn a_container_is_started_again_as_its_policy_says() {
+    let mut rules = rules(vec![container("main")]);
+    rules.containers[0].restart = Some(RestartPolicy {
+        ignored_exit_codes: vec![3],
+        attempt_period_seconds: 60,
+    });
+    let long = Event::TimerFired(Timer::Attempt(0));
+    let (state, actions) = tell(&rules, &with(running(), &[long.clone(), exited(0, 1)]));
+    let again = Action::RestartContainer {
+        container: 0,
+        process: 1,
+    };
+    assert_eq!((state.phase, actions), (Phase::Running, vec![again]));
+    assert_eq!(
+        (state.containers[0].restarts, state.containers[0].exit),
+        (1, Some(Exit::Code(1)))
+    );
+    let up = [long.clone(), exited(0, 1), Event::Prepared { process: 1 }];
+    let (_, actions) = tell(&rules, &with(running(), &up));
+    assert_eq!(actions, [Action::ReleaseContainer { process: 1 }]);
+    for events in [vec![exited(0, 1)], vec![long, exited(0, 3)]] {
+        let (state, _) = tell(&rules, &with(running(), &events));
+        assert!(!state.is_wanted(), "{events:?}");
+    }
+}
+
+#[test]
+fn a_container_that_may_always_be_started_again_rests_longer_and_longer() {
+    let mut rules = rules(vec![container("main")]);
+    rules.containers[0].restart = Some(RestartPolicy {
+        ignored_exit_codes: vec![],
+        attempt_period_seconds: 0,
+    });
+    let mut events = running();
+    for (process, seconds) in [(0, 1), (1, 2), (2, 4), (3, 8)] {
+        events.extend([Event::TimerFired(Timer::Attempt(process)), exited(process, 1)]);
+        let (_, actions) = tell(&rules, &events);
+        let timer = Timer::Pause(process + 1);
+        assert_eq!(actions, [Action::StartTimer { timer, seconds }]);
+        let process = process + 1;
+        events.extend([
+            Event::TimerFired(timer),
+            Event::Prepared { process },
+            Event::Started { process },
+        ]);
+    }
+}
+
+fn health_check() -> HealthCheck {
+    HealthCheck {
+        command: vec!["check".into()],
+        interval_seconds: 10,
+        timeout_seconds: 5,
+        retries: 2,
+        start_period_seconds: 60,
+    }
+}
+
+#[test]
+fn health_counts_failures_in_a_row_after_the_start_period() {
+    let mut rules = rules(vec![container("main")]);
+    rules.containers[0].health_check = Some(health_check());
+    let checked = |is_healthy| Event::HealthChecked { process: 0, is_healthy };
+    let health = |events: &[Event]| tell(&rules, &with(running(), events)).0.containers[0].health;
+    let over = Event::TimerFired(Timer::StartPeriod(0));
+    assert_eq!(
+        health(&[checked(false), checked(false), checked(false)]),
+        Health::Unknown
+    );
+    assert_eq!(health(&[over.clone(), checked(false)]), Health::Unknown);
+    assert_eq!(
+        health(&[over.clone(), checked(false), checked(false)]),
+        Health::Unhealthy
+    );
+    assert_eq!(health(&[checked(true), checked(false)]), Health::Healthy);
+    assert_eq!(
+        health(&[checked(true), checked(false), checked(false)]),
+        Health::Unhealthy
+    );
+    assert_eq!(
+        health(&[over, checked(false), checked(true), checked(false)]),
+        Health::Healthy
+    );
+    let due = Event::TimerFired(Timer::Health(0));
+    let (_, actions) = tell(&rules, &with(running(), &[due]));
+    assert_eq!(
+        actions,
+        [Action::CheckHealth {
+            container: 0,
+            process: 0
+        }]
+    );
 }
 
 #[test]
 fn a_clone_that_fails_is_booted_in_full_and_only_once() {
     let failed = Event::CloneFailed("bad registers".into());
-    let (state, actions) = check(&[&started()[..2], std::slice::from_ref(&failed)].concat());
-    assert_eq!(state, State::Booting(Attempt::Fallback, Streams::Open));
-    assert_eq!(actions.last(), Some(&Action::BootMicrovm));
-    let (state, _) = check(&[&started()[..2], &[failed], &started()[2..]].concat());
-    assert_eq!(state, State::Running(Streams::Open));
+    let (state, actions) = tell(&one(), &with(booted()[..4].to_vec(), std::slice::from_ref(&failed)));
+    assert_eq!((state.phase, actions), (Phase::Replacing, vec![Action::ReplaceClone]));
+    let again = [failed.clone(), Event::Provisioned];
+    let (state, actions) = tell(&one(), &with(booted()[..4].to_vec(), &again));
+    assert_eq!(
+        (state.phase, actions),
+        (Phase::Booting(Attempt::Fallback), vec![Action::StartMicrovm])
+    );
     let gone = [
-        Event::CloneFailed("bad registers".into()),
+        failed,
+        Event::Provisioned,
         Event::MicrovmEnded("bad kernel".into()),
-        Event::StreamsEnded,
-        Event::Released,
+        Event::OutputOver,
     ];
-    let outcome = stopped(check(&[&started()[..2], &gone].concat()).0);
-    assert!(outcome.reason.contains("bad kernel"), "{outcome:?}");
-}
-
-#[test]
-fn a_clone_that_does_not_answer_is_killed_and_a_full_boot_is_not() {
-    let late = Event::TimerFired(Timer::Clone);
-    let (state, actions) = check(&[&started()[..2], std::slice::from_ref(&late)].concat());
-    assert_eq!(state, State::Booting(Attempt::First, Streams::Open));
-    assert_eq!(actions.last(), Some(&Action::KillMicrovm));
-    let (state, actions) = check(&[&started()[..2], &[Event::CloneFailed("slow".into()), late]].concat());
-    assert_eq!(state, State::Booting(Attempt::Fallback, Streams::Open));
-    assert!(!actions.contains(&Action::KillMicrovm));
-}
-
-#[test]
-fn a_task_that_is_stopped_does_not_boot_again() {
-    let events = [
-        Event::KillRequested(Cause::Request),
-        Event::CloneFailed("killed".into()),
-        Event::Released,
-    ];
-    let (state, actions) = check(&[&started()[..2], &events].concat());
-    assert_eq!(stopped(state).exit, None);
-    assert!(!actions.contains(&Action::BootMicrovm));
-}
-
-#[test]
-fn a_task_waits_for_the_template_and_can_be_stopped_meanwhile() {
-    let pending = [Event::StartRequested, Event::TemplatePending];
-    let (state, actions) = check(&[&pending[..], &[Event::TemplateSettled, Event::Provisioned]].concat());
-    assert_eq!(state, State::Booting(Attempt::First, Streams::Open));
-    assert_eq!(&actions[..2], [Action::Provision, Action::Provision]);
-    let stop = [Event::KillRequested(Cause::Request), Event::Released];
-    let (state, actions) = check(&[&pending[..], &stop].concat());
-    assert_eq!(stopped(state).exit, None);
-    assert_eq!(actions, [Action::Provision, Action::ReleaseResources]);
-}
-
-#[test]
-fn a_start_failure_has_the_exit_code_of_a_shell() {
-    for (failure, code) in [
-        (StartFailure::NotFound, 127),
-        (StartFailure::NotExecutable, 126),
-        (StartFailure::Other, 125),
-    ] {
-        let failed = Event::ContainerNotStarted {
-            failure,
-            message: "no".into(),
-        };
-        let events = [&started()[..5], &[failed, Event::StreamsEnded], &ended()].concat();
-        assert_eq!(stopped(check(&events).0).exit.unwrap().shell_code(), code);
-    }
+    let (state, actions) = tell(&one(), &with(booted()[..4].to_vec(), &gone));
+    assert!(reason(&state).contains("bad kernel"));
+    assert_eq!(actions, [Action::ReleaseResources]);
 }
 
 #[test]
 fn a_guest_agent_of_another_version_is_refused() {
-    let events = [&started()[..2], &[Event::GuestAnswered { version: VERSION + 1 }]].concat();
-    let (state, actions) = check(&events);
-    assert!(state.outcome().unwrap().reason.contains("version"));
-    assert_eq!(actions.last(), Some(&Action::KillMicrovm));
+    let other = Event::GuestAnswered { version: VERSION + 1 };
+    let (state, actions) = tell(&one(), &with(booted()[..4].to_vec(), &[other]));
+    assert!(reason(&state).contains("version"));
+    assert_eq!(actions, [Action::KillMicrovm]);
 }
 
 #[test]
-fn a_lost_microvm_is_told_by_what_it_was_doing() {
-    let gone = [
-        Event::MicrovmEnded("kernel panic".into()),
-        Event::StreamsEnded,
-        Event::Released,
-    ];
-    for (len, doing) in [
-        (2, "before its guest agent answered"),
-        (4, "before the container's process ran"),
-        (6, "while"),
-    ] {
-        let outcome = stopped(check(&[&started()[..len], &gone].concat()).0);
-        assert_eq!(outcome.exit, Some(Exit::Failed));
-        assert!(
-            outcome.reason.contains(doing) && outcome.reason.contains("kernel panic"),
-            "{outcome:?}"
-        );
-    }
+fn a_guest_agent_that_speaks_of_what_nobody_started_is_ended() {
+    let (state, actions) = tell(&one(), &with(running(), &[Event::Prepared { process: 9 }]));
+    assert!(reason(&state).contains("process 9"));
+    assert_eq!(actions, [Action::KillMicrovm]);
 }
 
 #[test]
-fn the_time_to_boot_is_bounded_and_the_time_to_exec_is_not() {
-    for (len, ends) in [(2, true), (3, true), (5, false), (6, false)] {
-        let events = [&started()[..len], &[Event::TimerFired(Timer::Boot)]].concat();
-        assert_eq!(check(&events).0.outcome().is_some(), ends, "{len}");
-    }
-}
-
-#[test]
-fn a_kill_drops_output_that_nobody_takes_or_ends() {
+fn after_a_restart_of_the_host_agent_the_guest_tells_again() {
+    // Nothing that came after the boot is known to the next host agent, and a released process may not have heard of it.
     let events = [
-        &started()[..],
-        &[exited(ExitStatus::Code(0)), Event::KillRequested(Cause::Request)],
-    ]
-    .concat();
-    assert!(
-        check(&events)
-            .1
-            .ends_with(&[Action::DiscardOutput, Action::KillMicrovm])
+        Event::Found,
+        Event::Prepared { process: 0 },
+        Event::Resumed,
+        Event::CpuLimited,
+        Event::Started { process: 0 },
+    ];
+    let (state, _) = tell(&one(), &with(booted()[..4].to_vec(), &events));
+    assert_eq!(state.phase, Phase::Running);
+    let events = [
+        Event::Found,
+        Event::Prepared { process: 0 },
+        Event::Started { process: 0 },
+        exited(0, 7),
+    ];
+    let (state, actions) = tell(&one(), &with(running(), &events));
+    assert_eq!((state.phase, actions), (Phase::Running, vec![]));
+    let (state, _) = tell(&one(), &with(with(running(), &events), &[Event::Resumed]));
+    assert_eq!(
+        (state.phase, state.containers[0].exit),
+        (Phase::Draining(Microvm::Alive), Some(Exit::Code(7)))
     );
 }
 
 #[test]
-fn an_exit_at_the_memory_limit_says_so() {
-    let exit = Event::ContainerExited {
-        status: ExitStatus::Signal(9),
-        out_of_memory: true,
+fn what_may_not_have_reached_the_guest_is_said_again() {
+    let mut rules = rules(vec![container("main")]);
+    rules.containers[0].restart = Some(RestartPolicy {
+        ignored_exit_codes: vec![],
+        attempt_period_seconds: 60,
+    });
+    let restarting = [
+        Event::TimerFired(Timer::Attempt(0)),
+        exited(0, 1),
+        Event::Found,
+        Event::Resumed,
+    ];
+    let (_, actions) = tell(&rules, &with(running(), &restarting));
+    assert_eq!(
+        actions,
+        [Action::RestartContainer {
+            container: 0,
+            process: 1
+        }]
+    );
+    let stop = Event::StopRequested {
+        stop: by_user(),
+        timeout_seconds: None,
     };
-    let outcome = check(&[&started()[..], &[exit]].concat()).0.outcome().cloned().unwrap();
-    assert_eq!(outcome.exit, Some(Exit::Signal(9)));
-    assert!(outcome.reason.contains("memory limit"), "{}", outcome.reason);
+    let (_, actions) = tell(&rules, &with(running(), &[stop, Event::Found, Event::Resumed]));
+    assert!(matches!(
+        actions[0],
+        Action::SendSignal {
+            signal: Signal::Stop,
+            ..
+        }
+    ));
+    let ending = [
+        exited(0, 1),
+        Event::OutputEnded { process: 0 },
+        Event::Found,
+        Event::Resumed,
+    ];
+    let (_, actions) = tell(&one(), &with(running(), &ending));
+    assert_eq!(actions[0], Action::ShutDownGuest);
+}
+
+#[test]
+fn a_microvm_that_is_lost_ends_its_task_and_one_that_never_was_is_made() {
+    let lost = Event::Lost("the host was restarted".into());
+    for len in 1..4 {
+        let (state, actions) = tell(&one(), &booted()[..len]);
+        assert!(!actions.is_empty());
+        let (state, actions) = next(&one(), state, lost.clone());
+        assert_eq!(
+            (state.phase, actions),
+            (Phase::Reserving, vec![Action::Reserve]),
+            "{len}"
+        );
+    }
+    let (state, actions) = tell(&one(), &with(running(), std::slice::from_ref(&lost)));
+    assert_eq!(
+        state.stop,
+        Some(Stop {
+            code: StopCode::TerminationNotice,
+            reason: "the host was restarted".into()
+        })
+    );
+    assert_eq!(actions, [Action::ReleaseResources]);
+    let (state, _) = tell(&one(), &with(running(), &[exited(0, 3), lost]));
+    assert_eq!(state.containers[0].exit, Some(Exit::Code(3)));
 }

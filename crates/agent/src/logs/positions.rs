@@ -1,6 +1,6 @@
 //! How much of each stream is stored: what makes a piece that comes again known as such.
 
-use protocol::guest::Received;
+use protocol::guest::{Received, Stream};
 use serde::{Deserialize, Serialize};
 
 use super::entry::Source;
@@ -60,6 +60,15 @@ impl Positions {
             offset: position.offset.saturating_add(u64::from(position.has_ended)),
         };
         self.streams.iter().map(received).collect()
+    }
+
+    /// The streams that are stored to their ends.
+    #[must_use]
+    pub fn ended(&self) -> Vec<(u32, Stream)> {
+        let ended = self.streams.iter().filter(|position| position.has_ended);
+        ended
+            .map(|position| (position.process, position.source().stream()))
+            .collect()
     }
 
     fn find(&self, process: u32, source: Source) -> Option<&Position> {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use protocol::frame::Piece;
-use protocol::guest::Received;
+use protocol::guest::{Received, Stream};
 use tokio::sync::watch;
 
 use super::entry::Source;
@@ -318,6 +318,10 @@ impl Sink for FileSink {
 
     fn received(&self) -> Vec<Received> {
         self.lock().positions().received()
+    }
+
+    fn ended(&self) -> Vec<(u32, Stream)> {
+        self.lock().positions().ended()
     }
 }
 

@@ -150,6 +150,12 @@ impl Sink for MemorySink {
         };
         lock(&self.streams).iter().map(received).collect()
     }
+
+    fn ended(&self) -> Vec<(u32, Stream)> {
+        let streams = lock(&self.streams);
+        let ended = streams.iter().filter(|(_, arrived)| arrived.has_ended);
+        ended.map(|(stream, _)| *stream).collect()
+    }
 }
 
 /// Nothing is kept: what comes counts as stored. For a host agent without logs.
@@ -170,6 +176,10 @@ impl Sink for NoSinks {
     }
 
     fn received(&self) -> Vec<Received> {
+        vec![]
+    }
+
+    fn ended(&self) -> Vec<(u32, Stream)> {
         vec![]
     }
 }

@@ -9,7 +9,7 @@ use std::io;
 
 use futures_util::future::BoxFuture;
 use protocol::frame::Piece;
-use protocol::guest::{Network, Received};
+use protocol::guest::{Network, Received, Stream};
 
 use crate::record::{NetworkPlan, NetworkRecord, SecretSource, TaskRecord};
 
@@ -96,6 +96,9 @@ pub trait Sink: Send + Sync {
 
     /// How much of each stream is stored, one more where its end is, also from before a restart: that is acknowledged and resumed from.
     fn received(&self) -> Vec<Received>;
+
+    /// The streams whose end is stored, by process.
+    fn ended(&self) -> Vec<(u32, Stream)>;
 }
 
 /// Where values are that are kept apart.

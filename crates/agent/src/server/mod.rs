@@ -3,6 +3,7 @@
 mod claim;
 mod descriptors;
 
+use std::collections::HashSet;
 use std::io::Write;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -14,20 +15,27 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
 
-use crate::agent::Agent;
 use crate::arguments::Arguments;
-use crate::config::Config;
-use crate::host::{SCRATCH_MIB, Shared, remove_leftovers};
+use crate::config::{Config, OnExit};
+use crate::core::{self, Core};
+use crate::host::{self, Rooms, SCRATCH_MIB, Shared, remove_leftovers};
 use crate::images::{Images, StoredImages};
 use crate::launch::{CgroupV2, Cgroups, Launcher};
+use crate::logs::Logs;
 use crate::pool::{self, Pool, Work};
+use crate::ports::memory::FileSecrets;
+use crate::ports::{Networks, Records, Secrets, Sinks};
+use crate::store::Store;
 use crate::template::{ScratchDisk, Templates};
-use crate::{http, tasks};
+use crate::{http, memory};
 
 pub use claim::{Claim, ClaimError};
 
 /// Where the environment says what is logged.
 const LOG_VARIABLE: &str = "MOTE_LOG";
+
+/// The most output that is kept of one container, in bytes.
+const LOG_BYTES_MAX: u64 = 64 << 20;
 
 /// How long clients that do not take their last answers are waited for.
 const FAREWELL: Duration = Duration::from_secs(5);
@@ -67,8 +75,12 @@ fn try_run(arguments: Arguments) -> anyhow::Result<()> {
             cgroups,
             images,
             memory_pressure: pool::listen_for_pressure(),
+            records: Arc::new(Store::open(&config.database())?),
+            networks: None,
+            sinks: Arc::new(Logs::new(config.logs_directory(), LOG_BYTES_MAX)),
+            secrets: Arc::new(FileSecrets),
         };
-        let server = Server::start(config, surroundings, claim)?;
+        let server = Server::start(config, surroundings, claim).await?;
         writeln!(std::io::stdout(), "ready")
             .and_then(|()| std::io::stdout().flush())
             .context("cannot say ready")?;
@@ -115,13 +127,22 @@ pub struct Surroundings {
     pub images: Arc<dyn Images>,
     /// Whether memory is short.
     pub memory_pressure: watch::Receiver<bool>,
+    /// Where tasks are stored.
+    pub records: Arc<dyn Records>,
+    /// What attaches tasks to the network, where there is any.
+    pub networks: Option<Arc<dyn Networks>>,
+    /// Where output is kept.
+    pub sinks: Arc<dyn Sinks>,
+    /// Where secrets are.
+    pub secrets: Arc<dyn Secrets>,
 }
 
 /// A host agent that has its socket.
 pub struct Server {
-    agent: Arc<Agent>,
+    core: Arc<Core>,
     cgroups: Arc<dyn Cgroups>,
     idle_exit: Option<Duration>,
+    on_exit: OnExit,
     listener: UnixListener,
     pool: (Pool, Work, watch::Receiver<bool>),
     // Goes last: until then nobody else may use the directories.
@@ -129,17 +150,27 @@ pub struct Server {
 }
 
 impl Server {
-    /// Cleans up after a predecessor and starts to listen.
+    /// Takes over what a predecessor has left and somebody still needs, removes the rest, and starts to listen.
     ///
     /// # Errors
     /// What is in the way, as a sentence for a person.
-    pub fn start(config: Config, surroundings: Surroundings, mut claim: Claim) -> anyhow::Result<Self> {
+    pub async fn start(config: Config, surroundings: Surroundings, mut claim: Claim) -> anyhow::Result<Self> {
         let Surroundings {
             cgroups,
             images,
             memory_pressure,
+            records,
+            networks,
+            sinks,
+            secrets,
         } = surroundings;
-        remove_leftovers(&config, cgroups.as_ref())?;
+        let boot_id = host::boot_id();
+        let unfinished = records.unfinished().map_err(|error| anyhow::anyhow!(error))?;
+        remove_leftovers(&config, cgroups.as_ref(), &core::kept_microvms(&unfinished, &boot_id))?;
+        if let Some(networks) = &networks {
+            let kept = networks.keep(&core::live_networks(&unfinished)).await;
+            kept.map_err(|error| anyhow::anyhow!(error))?;
+        }
         for directory in [config.microvms_directory(), config.scratch_directory()] {
             std::fs::create_dir_all(&directory).with_context(|| format!("cannot make {}", directory.display()))?;
         }
@@ -152,47 +183,57 @@ impl Server {
         let pool_size = if config.consoles.is_some() { 0 } else { config.pool };
         let (pool, work) = Pool::new(pool_size, launcher.clone(), templates.clone());
         tracing::info!(socket = %config.socket.display(), pool = pool_size, "listening");
-        let idle_exit = config.idle_exit;
+        let (idle_exit, on_exit) = (config.idle_exit, config.on_exit);
         let shared = Shared {
+            rooms: Rooms::new(memory::room(&config)),
             config,
             cgroups: cgroups.clone(),
             launcher,
             scratch,
             templates,
             pool: pool.clone(),
+            images,
+            networks,
+            sinks,
+            secrets,
+            boot_id,
         };
+        let core = Core::new(Arc::new(shared), records);
+        core.restore(unfinished).map_err(|error| anyhow::anyhow!(error))?;
         Ok(Self {
-            agent: Agent::new(Arc::new(shared), images),
+            core,
             cgroups,
             idle_exit,
+            on_exit,
             listener,
             pool: (pool, work, memory_pressure),
             claim,
         })
     }
 
-    /// The host agent that it serves.
+    /// The core of the host agent that it serves.
     #[must_use]
-    pub const fn agent(&self) -> &Arc<Agent> {
-        &self.agent
+    pub const fn core(&self) -> &Arc<Core> {
+        &self.core
     }
 
-    /// Serves until it is asked to end, or idle for long enough; then stops all tasks and leaves nothing behind but, where it was idle, the
-    /// template: who was idle is likely to be needed again.
+    /// Serves until it is asked to end, or idle for long enough. Then it leaves all tasks to the next host agent, or stops them and leaves nothing behind
+    /// but, where it was idle, the template: who was idle is likely to be needed again.
     ///
     /// # Errors
     /// Where the socket fails.
     pub async fn serve(self, ends: &mut impl EndRequests) -> anyhow::Result<()> {
         let Self {
-            agent,
+            core,
             cgroups,
             idle_exit,
+            on_exit,
             listener,
             pool: (pool, work, memory_pressure),
             claim,
         } = self;
         let (ending, ended) = watch::channel(false);
-        let router = http::router(&agent);
+        let router = http::router(&core);
         let stop_accepting = until(ended.clone());
         let serving = tokio::spawn(async move {
             axum::serve(listener, router)
@@ -202,14 +243,20 @@ impl Server {
         let keeping = tokio::spawn(pool.keep(work, memory_pressure, until(ended)));
         let is_idle = tokio::select! {
             () = ends.next() => false,
-            () = idle(&agent, idle_exit) => true,
+            () = idle(&core, idle_exit) => true,
         };
-        tracing::info!(is_idle, "ending");
-        end_tasks(&agent, ends).await;
+        tracing::info!(is_idle, ?on_exit, "ending");
+        match on_exit {
+            OnExit::Keep => {
+                core.leave_tasks().await;
+                core.none_lives().await;
+            }
+            OnExit::Stop => end_tasks(&core, ends).await,
+        }
         ending.send_replace(true);
         // Clients get their last answers, but none can hold the process up.
         let farewell = tokio::time::timeout(FAREWELL, async {
-            agent.activity.none().await;
+            core.activity().none().await;
             serving.await
         });
         match farewell.await {
@@ -217,8 +264,10 @@ impl Server {
             Err(_) => tracing::warn!("ending although clients are still connected"),
         }
         keeping.await.context("the pool failed")?;
-        agent.templates().end(is_idle).await;
-        cgroups.remove_leftovers()?;
+        core.templates().end(is_idle || on_exit == OnExit::Keep).await;
+        if on_exit == OnExit::Stop {
+            cgroups.remove_leftovers(&HashSet::new())?;
+        }
         claim.release();
         Ok(())
     }
@@ -230,20 +279,20 @@ async fn until(mut ended: watch::Receiver<bool>) {
     let _ = ended.wait_for(|ending| *ending).await;
 }
 
-async fn idle(agent: &Agent, idle_exit: Option<Duration>) {
+async fn idle(core: &Core, idle_exit: Option<Duration>) {
     match idle_exit {
-        Some(duration) => agent.activity.idle_for(duration).await,
+        Some(duration) => core.activity().idle_for(duration).await,
         None => std::future::pending().await,
     }
 }
 
 /// Stops all tasks: gracefully, and after a further request at once.
-async fn end_tasks(agent: &Agent, ends: &mut impl EndRequests) {
-    agent.tasks.close(&tasks::agent_ends(true)).await;
+async fn end_tasks(core: &Core, ends: &mut impl EndRequests) {
+    core.end_tasks(true).await;
     loop {
         tokio::select! {
-            () = agent.tasks.none_lives() => return,
-            () = ends.next() => agent.tasks.close(&tasks::agent_ends(false)).await,
+            () = core.none_lives() => return,
+            () = ends.next() => core.end_tasks(false).await,
         }
     }
 }

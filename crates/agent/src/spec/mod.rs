@@ -1,99 +1,99 @@
-//! What exactly runs: the image's configuration and the request, merged as Docker merges them.
+//! What exactly runs: an image's configuration and a container's plan, merged as Docker merges them.
 //!
-//! Everything is resolved here, so that the guest agent decides nothing: [`resolve`] is a pure function of both.
+//! Everything is resolved here, so that the guest agent decides nothing: [`resolve`] is a pure function of both. [`check`] refuses what no image could
+//! make right, before the task is accepted.
 
+mod check;
 mod defaults;
 mod environment;
+mod limits;
 mod signal;
 #[cfg(test)]
 mod tests;
 
 use api::error::{ApiError, ErrorCode};
-use api::task::RunRequest;
-use protocol::guest::{Container, Start, TerminalSize};
-use protocol::vmm::{PMEM_WINDOW_BYTES, standing};
+use protocol::guest::{Container, Mount, MountSource, TerminalSize, Ulimit};
+use protocol::vmm::{PMEM_WINDOW_BYTES, SLOTS, standing};
 
-use crate::images::ImageConfig;
+use crate::images::{ImageConfig, RunnableImage};
 use crate::names;
-use crate::sizing::Sizing;
+use crate::record::{ContainerPlan, MountPlan, Plan};
+use crate::sizing::{self, Sizing};
 
-/// The name of a task's only container.
+pub use check::check;
+pub use signal::{SIGTERM, parse as parse_signal};
+
+/// The name of the only container of a task that was not made from a definition.
 pub const CONTAINER: &str = "main";
 
-/// The longest host name (Linux's `__NEW_UTS_LEN`).
-const HOSTNAME_LEN_MAX: usize = 64;
+/// Room that the bootstrap message needs beside the containers, in bytes of its JSON: entropy, clock, network and member names.
+const START_REST_LEN: usize = 4096;
 
-/// Room that the bootstrap message needs beside the container, in bytes of its JSON: entropy, clock and member names.
-const START_REST_LEN: usize = 1024;
-
-/// What runs in a task.
+/// A container, and how it is asked to end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Spec {
-    /// The microVM's host name.
-    pub hostname: String,
     /// The container.
     pub container: Container,
     /// The number of the signal that asks its process to end.
     pub stop_signal: u8,
-    /// Whether its process starts only when all its vCPUs are online.
-    pub waits_for_vcpus: bool,
 }
 
-impl Spec {
-    /// The bootstrap message, with what only the moment knows.
-    #[must_use]
-    pub fn start(&self, sizing: &Sizing, entropy: Vec<u8>, wall_clock_ns: u64) -> Start {
-        Start {
-            hostname: self.hostname.clone(),
-            entropy,
-            wall_clock_ns,
-            vcpus: sizing.vcpus,
-            waits_for_vcpus: self.waits_for_vcpus,
-            growth_mib: sizing.growth_mib,
-            containers: vec![self.container.clone()],
-        }
-    }
-}
-
-/// What a task runs, as far as its request does not say it.
+/// What a container runs, as far as its plan does not say it.
 #[derive(Clone, Copy, Debug)]
 pub struct Given<'a> {
     /// The image's configuration.
     pub config: &'a ImageConfig,
-    /// The size of the image's rootfs snapshot: of all its parts, each rounded up to a whole block.
-    pub rootfs_bytes: u64,
-    /// The task's id.
-    pub id: &'a str,
-    /// How big it is.
+    /// The slot of its rootfs snapshot.
+    pub rootfs_slot: u8,
+    /// The number of its first process.
+    pub process: u32,
+    /// The microVM's host name.
+    pub hostname: &'a str,
+    /// `NAME=value` of what is kept apart, and of what the host adds.
+    pub secrets: &'a [String],
+    /// How big the task is.
     pub sizing: &'a Sizing,
+    /// How many containers it has.
+    pub containers: usize,
 }
 
-/// Merges `request` into what is `given`.
+/// Merges `plan` into what is `given`.
 ///
 /// # Errors
 /// [`ErrorCode::InvalidParameter`] for what cannot be run, [`ErrorCode::InvalidImage`] where the image is to blame.
-pub fn resolve(request: &RunRequest, given: &Given<'_>) -> Result<Spec, ApiError> {
+pub fn resolve(plan: &ContainerPlan, given: &Given<'_>) -> Result<Spec, ApiError> {
     let config = given.config;
-    let hostname = hostname(request, given.id)?;
+    let env = [plan.env.as_slice(), given.secrets].concat();
+    let own_memory_bytes = plan.memory_mib.map(|mib| u64::from(mib) << 20);
+    let memory_bytes = own_memory_bytes
+        .unwrap_or(u64::MAX)
+        .min(given.sizing.container_memory_bytes);
     let container = Container {
-        name: CONTAINER.to_owned(),
-        rootfs_slot: rootfs_slot(given.rootfs_bytes),
+        name: plan.name.clone(),
+        process: given.process,
+        rootfs_slot: given.rootfs_slot,
         scratch_slot: Some(standing::SCRATCH),
-        argv: argv(request, config)?,
-        env: environment::merge(&config.env, &request.env, &hostname, request.terminal.is_some())?,
-        working_directory: working_directory(request, config)?,
-        user: request.user.clone().unwrap_or_else(|| config.user.clone()),
-        terminal: request.terminal.map(|size| TerminalSize {
-            columns: size.columns,
-            rows: size.rows,
-        }),
-        stdin: request.stdin,
-        capabilities: owned(&defaults::CAPABILITIES),
-        no_new_privileges: request.no_new_privileges,
+        argv: argv(plan, config)?,
+        env: environment::merge(&config.env, &env, given.hostname, plan.terminal.is_some())?,
+        working_directory: working_directory(plan, config)?,
+        user: plan.user.clone().unwrap_or_else(|| config.user.clone()),
+        terminal: plan.terminal.map(|(columns, rows)| TerminalSize { columns, rows }),
+        stdin: plan.stdin,
+        capabilities: limits::capabilities(&plan.capabilities_added, &plan.capabilities_dropped)?,
+        no_new_privileges: plan.no_new_privileges,
         masked_paths: owned(&defaults::MASKED_PATHS),
         read_only_paths: owned(&defaults::READ_ONLY_PATHS),
-        memory_bytes_max: Some(given.sizing.container_memory_bytes),
+        memory_bytes_max: Some(memory_bytes),
         pids_max: None,
+        memory_bytes_low: plan.memory_reservation_mib.map(|mib| u64::from(mib) << 20),
+        // A share means something only against others.
+        cpu_weight: (given.containers > 1).then(|| limits::cpu_weight(plan.cpu_units)),
+        read_only: plan.is_read_only,
+        has_init_process: plan.has_init_process,
+        shared_memory_bytes: plan.shared_memory_mib.map(|mib| u64::from(mib) << 20),
+        mounts: plan.mounts.iter().map(mount).collect(),
+        ulimits: plan.ulimits.iter().map(ulimit).collect(),
+        hosts: plan.hosts.clone(),
     };
     check_texts(&container)?;
     let stop_signal = match config.stop_signal.as_str() {
@@ -103,33 +103,64 @@ pub fn resolve(request: &RunRequest, given: &Given<'_>) -> Result<Spec, ApiError
             message: format!("the image's stop signal {name:?} is unknown"),
         })?,
     };
-    Ok(Spec {
-        hostname,
-        container,
-        stop_signal,
-        waits_for_vcpus: request.waits_for_vcpus,
-    })
+    Ok(Spec { container, stop_signal })
 }
 
-/// A snapshot that fits is mapped into the guest, which then shares the host's page cache; a larger one is a disk.
-const fn rootfs_slot(rootfs_bytes: u64) -> u8 {
-    if rootfs_bytes <= PMEM_WINDOW_BYTES {
-        standing::PMEM
-    } else {
-        standing::DISK
-    }
+/// Checks that the only container of `plan` can be resolved with `image`.
+///
+/// # Errors
+/// As [`resolve`].
+pub fn check_resolved(plan: &Plan, image: &RunnableImage) -> Result<(), ApiError> {
+    let size = sizing::size(plan.vcpu_milli, plan.memory_mib).map_err(|error| refusal(error.to_string()))?;
+    let given = Given {
+        config: &image.config,
+        rootfs_slot: standing::PMEM,
+        process: 0,
+        hostname: "",
+        secrets: &[],
+        sizing: &size,
+        containers: 1,
+    };
+    plan.containers
+        .iter()
+        .try_for_each(|container| resolve(container, &given).map(drop))
+}
+
+/// The microVM's host name: the plan's, or the task's short id.
+#[must_use]
+pub fn hostname(plan: &Plan, id: &str) -> String {
+    plan.hostname.clone().unwrap_or_else(|| names::short(id).to_owned())
+}
+
+/// The slots of the containers' rootfs snapshots, by their sizes in bytes. The first that fits is mapped into the guest, which then shares the host's
+/// page cache; all others are disks.
+///
+/// # Errors
+/// [`ErrorCode::InvalidParameter`] where there are more than slots.
+pub fn rootfs_slots(rootfs_bytes: &[u64]) -> Result<Vec<u8>, ApiError> {
+    let mapped = rootfs_bytes.iter().position(|bytes| *bytes <= PMEM_WINDOW_BYTES);
+    let slots = u8::try_from(SLOTS).unwrap_or(u8::MAX);
+    let mut disks = std::iter::once(standing::DISK).chain(standing::FIRST_FREE..slots);
+    let slot = |index: usize| {
+        if mapped == Some(index) {
+            Some(standing::PMEM)
+        } else {
+            disks.next()
+        }
+    };
+    let slots: Option<Vec<u8>> = (0..rootfs_bytes.len()).map(slot).collect();
+    slots.ok_or_else(|| refusal("a task has more containers than a microVM has slots for disks".to_owned()))
 }
 
 /// The entrypoint, then the command; another entrypoint takes the image's command away with it.
-fn argv(request: &RunRequest, config: &ImageConfig) -> Result<Vec<String>, ApiError> {
-    let (entrypoint, default_command) = match &request.entrypoint {
+fn argv(plan: &ContainerPlan, config: &ImageConfig) -> Result<Vec<String>, ApiError> {
+    let (entrypoint, default_command) = match &plan.entrypoint {
         Some(entrypoint) => (entrypoint, &[][..]),
         None => (&config.entrypoint, config.command.as_slice()),
     };
-    let command = if request.command.is_empty() {
-        default_command
-    } else {
-        &request.command
+    let command = match plan.command.as_deref() {
+        None | Some([]) => default_command,
+        Some(command) => command,
     };
     let argv = [entrypoint.as_slice(), command].concat();
     match argv.first().map(String::as_str) {
@@ -139,25 +170,46 @@ fn argv(request: &RunRequest, config: &ImageConfig) -> Result<Vec<String>, ApiEr
     }
 }
 
-fn hostname(request: &RunRequest, id: &str) -> Result<String, ApiError> {
-    let Some(hostname) = &request.hostname else {
-        return Ok(names::short(id).to_owned());
-    };
-    let fits = |character: char| character.is_ascii_alphanumeric() || character == '-' || character == '.';
-    if hostname.is_empty() || hostname.len() > HOSTNAME_LEN_MAX || !hostname.chars().all(fits) {
-        return invalid(format!(
-            "{hostname:?} is no host name: it must be 1 to {HOSTNAME_LEN_MAX} letters, digits, '-' and '.'"
-        ));
-    }
-    Ok(hostname.clone())
-}
-
-fn working_directory(request: &RunRequest, config: &ImageConfig) -> Result<String, ApiError> {
-    match &request.working_directory {
+fn working_directory(plan: &ContainerPlan, config: &ImageConfig) -> Result<String, ApiError> {
+    match &plan.working_directory {
         Some(path) if path.starts_with('/') => Ok(path.clone()),
         Some(path) => invalid(format!("the working directory {path:?} is not an absolute path")),
         None if config.working_directory.starts_with('/') => Ok(config.working_directory.clone()),
         None => Ok(format!("/{}", config.working_directory)),
+    }
+}
+
+fn mount(plan: &MountPlan) -> Mount {
+    match plan {
+        MountPlan::Volume {
+            volume,
+            path,
+            is_read_only,
+        } => Mount {
+            source: MountSource::Volume(volume.clone()),
+            target: path.clone(),
+            read_only: *is_read_only,
+        },
+        MountPlan::Tmpfs {
+            path,
+            size_mib,
+            options,
+        } => Mount {
+            source: MountSource::Tmpfs {
+                bytes: u64::from(*size_mib) << 20,
+                options: options.clone(),
+            },
+            target: path.clone(),
+            read_only: false,
+        },
+    }
+}
+
+fn ulimit((name, soft, hard): &(String, Option<u64>, Option<u64>)) -> Ulimit {
+    Ulimit {
+        name: name.clone(),
+        soft: *soft,
+        hard: *hard,
     }
 }
 
@@ -187,9 +239,13 @@ fn owned(texts: &[&str]) -> Vec<String> {
     texts.iter().map(|text| (*text).to_owned()).collect()
 }
 
-fn invalid<T>(message: String) -> Result<T, ApiError> {
-    Err(ApiError {
+fn refusal(message: String) -> ApiError {
+    ApiError {
         code: ErrorCode::InvalidParameter,
         message,
-    })
+    }
+}
+
+fn invalid<T>(message: String) -> Result<T, ApiError> {
+    Err(refusal(message))
 }

@@ -1,22 +1,68 @@
 //! Image and request, merged.
 
 use api::error::{ApiError, ErrorCode};
-use api::task::{RunRequest, TerminalSize};
 use protocol::guest::Container;
 use protocol::vmm::{PMEM_WINDOW_BYTES, standing};
 
-use super::{Given, Spec, resolve};
+use super::{Given, Spec, check as check_plan, hostname, resolve, rootfs_slots};
 use crate::images::ImageConfig;
+use crate::record::{Condition, ContainerPlan, Dependency, Logging, MountPlan, Plan, PullPolicy, VolumePlan};
 use crate::sizing;
 
 fn words(text: &str) -> Vec<String> {
     text.split_whitespace().map(str::to_owned).collect()
 }
 
-fn request(change: impl FnOnce(&mut RunRequest)) -> RunRequest {
-    let mut request = serde_json::from_str(r#"{"image": "app", "vcpu_milli": 250, "memory_mib": 64}"#).unwrap();
-    change(&mut request);
-    request
+fn container(name: &str) -> ContainerPlan {
+    ContainerPlan {
+        name: name.to_owned(),
+        image: "app".to_owned(),
+        pull: PullPolicy::Never,
+        is_essential: true,
+        entrypoint: None,
+        command: None,
+        env: vec![],
+        secrets: vec![],
+        working_directory: None,
+        user: None,
+        terminal: None,
+        stdin: false,
+        cpu_units: 0,
+        memory_mib: None,
+        memory_reservation_mib: None,
+        depends_on: vec![],
+        start_timeout_seconds: None,
+        stop_timeout_seconds: 30,
+        health_check: None,
+        restart: None,
+        ulimits: vec![],
+        capabilities_added: vec![],
+        capabilities_dropped: vec![],
+        no_new_privileges: false,
+        is_read_only: false,
+        has_init_process: false,
+        shared_memory_mib: None,
+        mounts: vec![],
+        hosts: vec![],
+        labels: vec![],
+        logging: Logging::default(),
+    }
+}
+
+fn plan(containers: Vec<ContainerPlan>) -> Plan {
+    Plan {
+        vcpu_milli: 250,
+        memory_mib: 64,
+        scratch_mib: 1,
+        hostname: None,
+        waits_for_vcpus: false,
+        time_limit_seconds: None,
+        can_execute: false,
+        network: None,
+        sysctls: vec![],
+        volumes: vec![],
+        containers,
+    }
 }
 
 fn image() -> ImageConfig {
@@ -30,71 +76,132 @@ fn image() -> ImageConfig {
     }
 }
 
-fn check(image: &ImageConfig, change: impl FnOnce(&mut RunRequest)) -> Result<Container, ErrorCode> {
-    resolve_as(image, 1 << 20, change)
+fn check(image: &ImageConfig, change: impl FnOnce(&mut ContainerPlan)) -> Result<Container, ErrorCode> {
+    resolve_as(image, 1, change)
         .map(|spec| spec.container)
         .map_err(|error| error.code)
 }
 
-fn resolve_as(config: &ImageConfig, rootfs_bytes: u64, change: impl FnOnce(&mut RunRequest)) -> Result<Spec, ApiError> {
+fn resolve_as(
+    config: &ImageConfig,
+    containers: usize,
+    change: impl FnOnce(&mut ContainerPlan),
+) -> Result<Spec, ApiError> {
+    let mut container = container("main");
+    change(&mut container);
     let given = Given {
         config,
-        rootfs_bytes,
-        id: "0123456789abcdef",
+        rootfs_slot: standing::PMEM,
+        process: 0,
+        hostname: &hostname(&plan(vec![]), "0123456789abcdef"),
+        secrets: &words("SECRET=1"),
         sizing: &sizing::size(250, 64).unwrap(),
+        containers,
     };
-    resolve(&request(change), &given)
+    resolve(&container, &given)
 }
 
 #[test]
-fn a_snapshot_is_mapped_where_it_fits_and_a_disk_where_it_does_not() {
-    for (rootfs_bytes, slot) in [
-        (PMEM_WINDOW_BYTES, standing::PMEM),
-        (PMEM_WINDOW_BYTES + 1, standing::DISK),
-    ] {
-        let spec = resolve_as(&image(), rootfs_bytes, |_| ()).unwrap();
-        assert_eq!(spec.container.rootfs_slot, slot);
-        assert_eq!(spec.container.scratch_slot, Some(standing::SCRATCH));
+fn the_first_snapshot_that_fits_is_mapped_and_all_others_are_disks() {
+    let (small, large) = (PMEM_WINDOW_BYTES, PMEM_WINDOW_BYTES + 1);
+    assert_eq!(rootfs_slots(&[small]), Ok(vec![standing::PMEM]));
+    assert_eq!(rootfs_slots(&[large]), Ok(vec![standing::DISK]));
+    let first_free = standing::FIRST_FREE;
+    assert_eq!(
+        rootfs_slots(&[large, small, small]),
+        Ok(vec![standing::DISK, standing::PMEM, first_free])
+    );
+    assert!(rootfs_slots(&[large; 10]).is_ok());
+    assert!(rootfs_slots(&[large; 16]).is_err());
+}
+
+#[test]
+fn containers_share_a_task_by_weights_and_limits() {
+    let change = |plan: &mut ContainerPlan| {
+        plan.cpu_units = 1024;
+        plan.memory_mib = Some(32);
+        plan.memory_reservation_mib = Some(16);
+    };
+    let container = resolve_as(&image(), 2, change).unwrap().container;
+    assert_eq!(
+        (container.cpu_weight, container.memory_bytes_max),
+        (Some(39), Some(32 << 20))
+    );
+    assert_eq!(container.memory_bytes_low, Some(16 << 20));
+    let alone = resolve_as(&image(), 1, |plan| plan.memory_mib = Some(1000))
+        .unwrap()
+        .container;
+    assert_eq!((alone.cpu_weight, alone.memory_bytes_max), (None, Some(64 << 20)));
+}
+
+fn refused(plan: &Plan) -> String {
+    check_plan(plan).unwrap_err().message
+}
+
+#[test]
+fn a_plan_that_no_image_can_make_right_is_refused() {
+    assert_eq!(check_plan(&plan(vec![container("main")])), Ok(()));
+    assert!(refused(&plan(vec![])).contains("0 containers"));
+    assert!(refused(&plan(vec![container("a"), container("a")])).contains("\"a\""));
+    let depending = |name: &str, on: &str| ContainerPlan {
+        depends_on: vec![Dependency {
+            container: on.to_owned(),
+            condition: Condition::Start,
+        }],
+        ..container(name)
+    };
+    assert!(refused(&plan(vec![depending("a", "x")])).contains("\"x\""));
+    assert!(refused(&plan(vec![depending("a", "b"), depending("b", "a")])).contains("circle"));
+    let mut with_mount = plan(vec![container("a")]);
+    with_mount.containers[0].mounts.push(MountPlan::Volume {
+        volume: "data".into(),
+        path: "/data".into(),
+        is_read_only: false,
+    });
+    assert!(refused(&with_mount).contains("data"));
+    with_mount.volumes.push(VolumePlan {
+        name: "data".into(),
+        host_path: None,
+    });
+    assert_eq!(check_plan(&with_mount), Ok(()));
+    for hostname in ["a b", &"a".repeat(65)] {
+        let mut named = plan(vec![container("a")]);
+        named.hostname = Some(hostname.into());
+        assert!(refused(&named).contains("host name"));
     }
 }
 
 #[test]
-fn the_bootstrap_message_tells_how_big_the_microvm_is() {
-    let sizing = sizing::size(2500, 512).unwrap();
-    let spec = resolve_as(&image(), 0, |request| request.waits_for_vcpus = false).unwrap();
-    let start = spec.start(&sizing, vec![1], 2);
-    assert_eq!((start.vcpus, start.waits_for_vcpus), (3, false));
-    assert_eq!(start.growth_mib, sizing.growth_mib);
-}
-
-#[test]
 fn the_image_alone_decides_what_the_request_leaves_open() {
-    let spec = resolve_as(&image(), 0, |_| ()).unwrap();
+    let spec = resolve_as(&image(), 1, |_| ()).unwrap();
     assert_eq!(spec.container.argv, words("/entry serve all"));
-    assert_eq!(spec.container.env, words("PATH=/app HOSTNAME=0123456789ab LANG=C"));
+    assert_eq!(
+        spec.container.env,
+        words("PATH=/app HOSTNAME=0123456789ab LANG=C SECRET=1")
+    );
     assert_eq!(spec.container.working_directory, "/srv");
     assert_eq!(spec.container.user, "www");
     assert_eq!(spec.container.memory_bytes_max, Some(64 << 20));
-    assert_eq!((spec.hostname.as_str(), spec.stop_signal), ("0123456789ab", 3));
+    assert_eq!(spec.stop_signal, 3);
 }
 
 #[test]
 fn a_command_replaces_the_images_and_keeps_its_entrypoint() {
-    let container = check(&image(), |request| request.command = words("debug")).unwrap();
+    let container = check(&image(), |plan| plan.command = Some(words("debug"))).unwrap();
     assert_eq!(container.argv, words("/entry debug"));
 }
 
 #[test]
 fn an_entrypoint_takes_the_images_command_away() {
-    let container = check(&image(), |request| request.entrypoint = Some(words("sh -c"))).unwrap();
+    let container = check(&image(), |plan| plan.entrypoint = Some(words("sh -c"))).unwrap();
     assert_eq!(container.argv, words("sh -c"));
 }
 
 #[test]
 fn an_empty_entrypoint_leaves_the_command_alone() {
-    let change = |request: &mut RunRequest| {
-        request.entrypoint = Some(vec![]);
-        request.command = words("ls -l");
+    let change = |plan: &mut ContainerPlan| {
+        plan.entrypoint = Some(vec![]);
+        plan.command = Some(words("ls -l"));
     };
     assert_eq!(check(&image(), change).unwrap().argv, words("ls -l"));
 }
@@ -103,24 +210,27 @@ fn an_empty_entrypoint_leaves_the_command_alone() {
 fn without_any_command_there_is_nothing_to_run() {
     assert_eq!(check(&ImageConfig::default(), |_| ()), Err(ErrorCode::InvalidParameter));
     assert_eq!(
-        check(&image(), |request| request.entrypoint = Some(vec![])),
+        check(&image(), |plan| plan.entrypoint = Some(vec![])),
         Err(ErrorCode::InvalidParameter)
     );
-    let empty = |request: &mut RunRequest| request.command = vec![String::new()];
+    let empty = |plan: &mut ContainerPlan| plan.command = Some(vec![String::new()]);
     assert_eq!(check(&ImageConfig::default(), empty), Err(ErrorCode::InvalidParameter));
 }
 
 #[test]
 fn the_callers_environment_wins_in_place() {
-    let container = check(&image(), |request| request.env = words("LANG=de A=1 PATH=/mine")).unwrap();
-    assert_eq!(container.env, words("PATH=/mine HOSTNAME=0123456789ab LANG=de A=1"));
+    let container = check(&image(), |plan| plan.env = words("LANG=de A=1 PATH=/mine")).unwrap();
+    assert_eq!(
+        container.env,
+        words("PATH=/mine HOSTNAME=0123456789ab LANG=de A=1 SECRET=1")
+    );
 }
 
 #[test]
 fn a_bare_image_gets_a_path_and_a_terminal_gets_a_kind() {
-    let change = |request: &mut RunRequest| {
-        request.command = words("sh");
-        request.terminal = Some(TerminalSize { columns: 80, rows: 24 });
+    let change = |plan: &mut ContainerPlan| {
+        plan.command = Some(words("sh"));
+        plan.terminal = Some((80, 24));
     };
     let container = check(&ImageConfig::default(), change).unwrap();
     assert!(container.env[0].starts_with("PATH=/usr/local/sbin:"));
@@ -133,26 +243,18 @@ fn a_bare_image_gets_a_path_and_a_terminal_gets_a_kind() {
 #[test]
 fn what_a_process_cannot_be_given_is_refused() {
     let refused = Err(ErrorCode::InvalidParameter);
-    assert_eq!(check(&image(), |request| request.env = words("NAME")), refused);
-    assert_eq!(check(&image(), |request| request.env = words("=value")), refused);
+    assert_eq!(check(&image(), |plan| plan.env = words("NAME")), refused);
+    assert_eq!(check(&image(), |plan| plan.env = words("=value")), refused);
     assert_eq!(
-        check(&image(), |request| request.command = vec!["a\0b".into()]),
+        check(&image(), |plan| plan.command = Some(vec!["a\0b".into()])),
         refused
     );
     assert_eq!(
-        check(&image(), |request| request.command = vec!["a".repeat(1 << 20)]),
+        check(&image(), |plan| plan.command = Some(vec!["a".repeat(1 << 20)])),
         refused
     );
     assert_eq!(
-        check(&image(), |request| request.working_directory = Some("srv".into())),
-        refused
-    );
-    assert_eq!(
-        check(&image(), |request| request.hostname = Some("a b".into())),
-        refused
-    );
-    assert_eq!(
-        check(&image(), |request| request.hostname = Some("a".repeat(65))),
+        check(&image(), |plan| plan.working_directory = Some("srv".into())),
         refused
     );
 }

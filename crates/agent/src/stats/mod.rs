@@ -7,23 +7,25 @@ mod mappings;
 mod process;
 mod reading;
 
+use std::sync::Arc;
+
 use api::error::{ApiError, ErrorCode};
 use api::stats::TaskStats;
-use api::task::Task;
 
+use crate::core::{self, Core};
 use crate::launch::Whereabouts;
 use crate::names;
+use crate::record::TaskRecord;
 use crate::sentence::sentence;
-use crate::tasks::Tasks;
 use reading::{StatsError, read};
 
 /// What the task uses that `query` means.
 ///
 /// # Errors
 /// [`ErrorCode::TaskNotFound`], and [`ErrorCode::Conflict`] where it has no microVM.
-pub async fn one(tasks: &Tasks, query: &str) -> Result<TaskStats, ApiError> {
-    let entry = tasks.find(query)?;
-    let task = entry.record.borrow().clone();
+pub async fn one(core: &Core, query: &str) -> Result<TaskStats, ApiError> {
+    let entry = core.entry(query)?;
+    let task = entry.now();
     let without = ApiError {
         code: ErrorCode::Conflict,
         message: format!("task {} has no microVM now", names::short(&task.id)),
@@ -38,12 +40,16 @@ pub async fn one(tasks: &Tasks, query: &str) -> Result<TaskStats, ApiError> {
 ///
 /// # Errors
 /// Where the kernel does not tell.
-pub async fn all(tasks: &Tasks) -> Result<Vec<TaskStats>, ApiError> {
-    read_all(tasks.with_microvms()).await
+pub async fn all(core: &Core) -> Result<Vec<TaskStats>, ApiError> {
+    read_all(core.with_microvms()).await
 }
 
 /// Apart from what must not wait: the kernel walks through all of the guests' memory. A task that ends meanwhile is left out.
-async fn read_all(tasks: Vec<(Task, Whereabouts)>) -> Result<Vec<TaskStats>, ApiError> {
+async fn read_all(tasks: Vec<(Arc<TaskRecord>, Whereabouts)>) -> Result<Vec<TaskStats>, ApiError> {
+    let tasks: Vec<_> = tasks
+        .into_iter()
+        .map(|(task, place)| (core::view(&task), place))
+        .collect();
     let readings = move || {
         let readings = tasks.iter().map(|(task, whereabouts)| read(task, whereabouts));
         readings

@@ -228,7 +228,7 @@ impl Workshop {
         let mut closing = self.closing.clone();
         let result = tokio::select! {
             (status, message) = vmm.ended() => match status {
-                Ok(status) if status.code() == Some(i32::from(ExitCode::Saved)) => Ok(()),
+                Ok(Some(status)) if status.code() == Some(i32::from(ExitCode::Saved)) => Ok(()),
                 _ => Err(BuildError::NotSaved(message)),
             },
             () = tokio::time::sleep(Duration::from_secs(BUILD_SECONDS)) => Err(BuildError::TooSlow),

@@ -6,23 +6,25 @@
 
 #![forbid(unsafe_code)]
 
+mod control;
 mod guest;
+mod session;
 
 use std::error::Error;
 use std::io::{Read, Write};
 use std::os::fd::AsFd;
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
-use protocol::frame;
-use protocol::guest::{ExitStatus, StartFailure};
-use protocol::vmm::{Boot, Config, Control, Device, Event, ExitCode, Origin, Request, standing};
+use protocol::guest::{ExitStatus, StartFailure, Stream};
+use protocol::vmm::{self, Boot, Config, Device, Event, ExitCode, Origin, standing};
 
+use control::Control;
 use guest::Guest;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
-/// What it can be told to do. The guest agent's part is in [`Guest`].
+/// What it can be told to do. The guest agent's part is in [`Guest`]; numbers are processes, which are 0 where a step names none.
 #[derive(Debug, serde::Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "snake_case")]
 enum Step {
@@ -36,22 +38,24 @@ enum Step {
     Hello(u32),
     /// Wait for the bootstrap message.
     ExpectStart,
-    /// Connect the container's streams.
-    Streams,
-    /// Open a stream that nobody wants, with these words in place of its name.
-    StrayStream(String),
-    /// Say that a container of this name is prepared.
-    Prepared(String),
-    /// Wait for the release.
-    ExpectRelease,
-    /// Say that the process runs.
-    Started,
-    /// Say that it does not.
-    StartFailed(StartFailure, String),
+    /// Send output of a process.
+    StrayPiece(u32),
+    /// Say that a process is prepared.
+    Prepared(u32),
+    /// Wait for its release.
+    ExpectRelease(u32),
+    /// Wait to be told to run a container as this process.
+    ExpectRestart(u32),
+    /// Say that a process runs.
+    Started(u32),
+    /// Say that one does not.
+    StartFailed(u32, StartFailure, String),
     /// Say that nothing goes any more.
     Failed(String),
     /// Write to a stream.
     Stdout(String),
+    /// Write to a stream of a process.
+    StdoutOf(u32, String),
     /// Write to a stream.
     Stderr(String),
     /// Write so many bytes of a pattern to standard output.
@@ -62,14 +66,24 @@ enum Step {
     ExpectResize,
     /// Wait for a signal, this one.
     ExpectSignal(u8),
+    /// Wait for a signal to a process.
+    ExpectSignalTo(u32, u8),
     /// End all output.
     Close,
+    /// End all output of a process.
+    CloseOf(u32),
     /// Say that the process ended.
     Exited(ExitStatus),
+    /// Say that a process ended.
+    ExitedOf(u32, ExitStatus),
     /// Send something else than a message.
     Nonsense,
     /// Wait for the request to shut down.
     ExpectShutdown,
+    /// Wait until the host agent is gone.
+    ExpectGone,
+    /// Wait until somebody opens this FIFO in the script's directory.
+    Gate(String),
     /// Write to our standard error.
     Complain(String),
     /// End this process.
@@ -87,10 +101,10 @@ fn main() -> Result<()> {
     let mut document = String::new();
     std::io::stdin().read_to_string(&mut document)?;
     let config: Config = serde_json::from_str(&document)?;
-    let Control::Descriptor(1) = config.control else {
+    let vmm::Control::Descriptor(1) = config.control else {
         return Err("the control socket was not passed as standard output".into());
     };
-    let control = UnixListener::from(std::io::stdout().as_fd().try_clone_to_owned()?);
+    let listener = UnixListener::from(std::io::stdout().as_fd().try_clone_to_owned()?);
     if let Origin::Boot(Boot {
         save: Some(directory),
         initramfs,
@@ -103,22 +117,19 @@ fn main() -> Result<()> {
         Origin::Boot(boot) => (boot.initramfs.clone(), false),
         Origin::Template(directory) => (PathBuf::from(std::fs::read_to_string(directory.join(STATE))?), true),
     };
-    let (events, _) = control.accept()?;
-    let mut vmm = Vmm {
-        events,
+    let control = Control::serve(listener, config.shape.is_none());
+    let mut fake = Fake {
+        control,
         guest: Guest::new(PathBuf::new()),
+        directory: script.parent().unwrap_or(Path::new("/")).to_owned(),
     };
     if is_clone {
-        vmm.follow(&with_ending(&script, "waiting"))?;
+        fake.follow(&with_ending(&script, "waiting"))?;
     }
-    vmm.report(&Event::Waiting { monotonic_ns: 1 })?;
+    fake.control.report(&Event::Waiting { monotonic_ns: 1 })?;
     let shape = match config.shape {
         Some(shape) => shape,
-        None => match frame::read(&mut vmm.events)? {
-            Some(Request::Run(shape)) => *shape,
-            Some(Request::Stop) => std::process::exit(ExitCode::Stopped.into()),
-            Some(Request::Observe) | None => return Err("nobody said what to be".into()),
-        },
+        None => fake.control.shape()?,
     };
     let Some(Device::Vsock { socket, .. }) = shape.slots.get(&standing::VSOCK) else {
         return Err("the first slot has no vsock".into());
@@ -126,9 +137,9 @@ fn main() -> Result<()> {
     for path in shape.slots.values().flat_map(files) {
         std::fs::metadata(path)?;
     }
-    vmm.guest = Guest::new(socket.clone());
+    fake.guest = Guest::new(socket.clone());
     let own = with_ending(&script, "clone");
-    vmm.follow(if is_clone && own.exists() { &own } else { &script })
+    fake.follow(if is_clone && own.exists() { &own } else { &script })
 }
 
 /// Saves a template, as the script for that says or else in good order, and counts it.
@@ -175,16 +186,17 @@ fn files(device: &Device) -> Vec<&Path> {
         Device::BlockConcatenation { parts } | Device::Pmem { parts } => parts.iter().map(PathBuf::as_path).collect(),
         Device::BlockFile { path } => vec![path],
         Device::BlockCopyOnWrite { base, directory } => vec![base, directory],
-        Device::Vsock { .. } | Device::Memory { .. } | Device::Balloon | Device::Rng => vec![],
+        Device::Vsock { .. } | Device::Memory { .. } | Device::Balloon | Device::Network { .. } | Device::Rng => vec![],
     }
 }
 
-struct Vmm {
-    events: UnixStream,
+struct Fake {
+    control: Control,
     guest: Guest,
+    directory: PathBuf,
 }
 
-impl Vmm {
+impl Fake {
     /// Does what the file says; one that is not there says nothing.
     fn follow(&mut self, script: &Path) -> Result<()> {
         for line in std::fs::read_to_string(script).unwrap_or_default().lines() {
@@ -194,37 +206,40 @@ impl Vmm {
     }
 
     fn perform(&mut self, step: Step) -> Result<()> {
+        let guest = &mut self.guest;
         match step {
-            Step::Runnable => self.report(&Event::VcpuRunnable { monotonic_ns: 1 }),
-            Step::Booted => self.report(&Event::GuestBooted { monotonic_ns: 2 }),
-            Step::Ended(exit, message) => self.report(&Event::Ended { exit, message }),
+            Step::Runnable => self.control.report(&Event::VcpuRunnable { monotonic_ns: 1 }),
+            Step::Booted => self.control.report(&Event::GuestBooted { monotonic_ns: 2 }),
+            Step::Ended(exit, message) => self.control.report(&Event::Ended { exit, message }),
             Step::Complain(text) => Ok(writeln!(std::io::stderr(), "{text}")?),
             Step::Exit(code) => std::process::exit(code),
             Step::Abort => std::process::abort(),
             Step::Hang => hang(),
-            Step::Hello(version) => self.guest.hello(version),
-            Step::ExpectStart => self.guest.expect_start(),
-            Step::Streams => self.guest.connect_streams(),
-            Step::StrayStream(words) => self.guest.stray_stream(&words),
-            Step::Prepared(container) => self.guest.prepared(container),
-            Step::ExpectRelease => self.guest.expect_release(),
-            Step::Started => self.guest.started(),
-            Step::StartFailed(reason, message) => self.guest.start_failed(reason, message),
-            Step::Failed(message) => self.guest.failed(message),
-            Step::Stdout(text) => self.guest.write_stdout(text.as_bytes()),
-            Step::Stderr(text) => self.guest.write_stderr(text.as_bytes()),
-            Step::Flood(bytes) => self.guest.flood(bytes),
-            Step::Cat => self.guest.cat(),
-            Step::ExpectResize => self.guest.expect_resize(),
-            Step::ExpectSignal(signal) => self.guest.expect_signal(signal),
-            Step::Close => self.guest.close(),
-            Step::Exited(status) => self.guest.exited(status),
-            Step::Nonsense => self.guest.nonsense(),
-            Step::ExpectShutdown => self.guest.expect_shutdown(),
+            Step::Gate(name) => Ok(drop(std::fs::File::open(self.directory.join(name))?)),
+            Step::Hello(version) => guest.hello(version),
+            Step::ExpectStart => guest.expect_start(),
+            Step::StrayPiece(process) => guest.stray_piece(process),
+            Step::Prepared(process) => guest.prepared(process),
+            Step::ExpectRelease(process) => guest.expect_release(process),
+            Step::ExpectRestart(process) => guest.expect_restart(process),
+            Step::Started(process) => guest.started(process),
+            Step::StartFailed(process, reason, message) => guest.start_failed(process, reason, message),
+            Step::Failed(message) => guest.failed(message),
+            Step::Stdout(text) => guest.write(0, Stream::Stdout, text.as_bytes()),
+            Step::StdoutOf(process, text) => guest.write(process, Stream::Stdout, text.as_bytes()),
+            Step::Stderr(text) => guest.write(0, Stream::Stderr, text.as_bytes()),
+            Step::Flood(bytes) => guest.flood(bytes),
+            Step::Cat => guest.cat(),
+            Step::ExpectResize => guest.expect_resize(),
+            Step::ExpectSignal(signal) => guest.expect_signal((0, signal)),
+            Step::ExpectSignalTo(process, signal) => guest.expect_signal((process, signal)),
+            Step::Close => guest.close(0),
+            Step::CloseOf(process) => guest.close(process),
+            Step::Exited(status) => guest.exited(0, status),
+            Step::ExitedOf(process, status) => guest.exited(process, status),
+            Step::Nonsense => guest.nonsense(),
+            Step::ExpectShutdown => guest.expect_shutdown(),
+            Step::ExpectGone => guest.expect_gone(),
         }
-    }
-
-    fn report(&mut self, event: &Event) -> Result<()> {
-        Ok(frame::write(&mut self.events, event)?)
     }
 }

@@ -37,7 +37,7 @@ async fn streams_are_kept_apart() {
         .then(json!({"stdout": "out"}))
         .then(json!({"stderr": "err"}))
         .exits(0);
-    let bench = Bench::start(&script);
+    let bench = Bench::start(&script).await;
     let task = bench.client.create_task(&request(|_| ())).await.unwrap();
     let (received, ended) = receive(&bench, &task.id).await;
     assert_eq!((&received.stdout[..], &received.stderr[..]), (&b"out"[..], &b"err"[..]));
@@ -48,7 +48,7 @@ async fn streams_are_kept_apart() {
 #[tokio::test]
 async fn a_hundred_megabytes_arrive_whole_and_in_order() {
     const LEN: usize = 100_000_000;
-    let bench = Bench::start(&Script::running().then(json!({"flood": LEN})).exits(0));
+    let bench = Bench::start(&Script::running().then(json!({"flood": LEN})).exits(0)).await;
     let task = bench.client.create_task(&request(|_| ())).await.unwrap();
     let (received, ended) = receive(&bench, &task.id).await;
     assert_eq!(received.stdout.len(), LEN);
@@ -63,7 +63,7 @@ async fn a_hundred_megabytes_arrive_whole_and_in_order() {
 
 #[tokio::test]
 async fn input_reaches_the_process_and_ends_there() {
-    let bench = Bench::start(&Script::running().then(json!("cat")).exits(0));
+    let bench = Bench::start(&Script::running().then(json!("cat")).exits(0)).await;
     let task = bench
         .client
         .create_task(&request(|request| request.stdin = true))
@@ -93,7 +93,7 @@ async fn a_client_that_goes_away_ends_the_input_and_not_the_task() {
         .then(json!("cat"))
         .then(json!({"expect_signal": 9}))
         .killed_by(9);
-    let bench = Bench::start(&script);
+    let bench = Bench::start(&script).await;
     let task = bench
         .client
         .create_task(&request(|request| request.stdin = true))
@@ -117,7 +117,7 @@ async fn a_client_that_goes_away_ends_the_input_and_not_the_task() {
 
 #[tokio::test]
 async fn output_that_nobody_takes_does_not_hold_a_task_up() {
-    let bench = Bench::start(&Script::running().then(json!({"flood": 10_000_000})).exits(0));
+    let bench = Bench::start(&Script::running().then(json!({"flood": 10_000_000})).exits(0)).await;
     let task = bench.client.create_task(&request(|_| ())).await.unwrap();
     bench.client.start_task(&task.id).await.unwrap();
     bench.reach(&task.id, Status::Stopped).await;
@@ -130,7 +130,7 @@ async fn output_that_nobody_takes_does_not_hold_a_task_up() {
 #[tokio::test]
 async fn a_client_that_does_not_read_holds_its_task_back_until_it_is_killed() {
     let script = Script::running().then(json!({"flood": 100_000_000})).exits(0);
-    let bench = Bench::start(&script);
+    let bench = Bench::start(&script).await;
     let task = bench.client.create_task(&request(|_| ())).await.unwrap();
     let slow = bench.client.attach(&task.id).await.unwrap();
     bench.reach(&task.id, Status::Running).await;
@@ -148,7 +148,7 @@ async fn a_client_that_does_not_read_holds_its_task_back_until_it_is_killed() {
 
 #[tokio::test]
 async fn every_attached_client_gets_the_output() {
-    let bench = Bench::start(&Script::running().then(json!("cat")).exits(0));
+    let bench = Bench::start(&Script::running().then(json!("cat")).exits(0)).await;
     let task = bench
         .client
         .create_task(&request(|request| request.stdin = true))
@@ -166,7 +166,7 @@ async fn every_attached_client_gets_the_output() {
 
 #[tokio::test]
 async fn a_terminal_is_told_its_size() {
-    let bench = Bench::start(&Script::running().then(json!("expect_resize")).exits(0));
+    let bench = Bench::start(&Script::running().then(json!("expect_resize")).exits(0)).await;
     let with_terminal =
         |request: &mut api::task::RunRequest| request.terminal = Some(TerminalSize { columns: 80, rows: 24 });
     let task = bench.client.create_task(&request(with_terminal)).await.unwrap();
@@ -186,7 +186,7 @@ async fn a_client_can_signal_and_stop_its_task() {
     let script = Script::running()
         .then(json!({"expect_signal": 10}))
         .then(json!({"expect_signal": 3}));
-    let bench = Bench::start(&script.killed_by(3));
+    let bench = Bench::start(&script.killed_by(3)).await;
     let task = bench.client.create_task(&request(|_| ())).await.unwrap();
     let (mut reader, mut writer) = bench.client.attach(&task.id).await.unwrap().split();
     bench.reach(&task.id, Status::Running).await;

@@ -1,13 +1,15 @@
 //! A host agent in this process: its directories, fakes around it, and the count of what it leaves behind.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use agent::agent::Agent;
-use agent::config::Config;
+use agent::config::{Config, OnExit};
+use agent::core::Core;
 use agent::images::{Archive, ImageConfig, Images, Progress, RunnableImage};
 use agent::launch::{Cgroup, CgroupError, Cgroups};
+use agent::ports::memory::{FileSecrets, MemoryRecords, MemorySinks};
 use agent::server::{Claim, EndRequests, Server, Surroundings};
 use agent::sizing::CpuLimit;
 use api::client::Client;
@@ -27,7 +29,9 @@ pub struct Bench {
     pub client: Client,
     pub cgroups: Arc<FakeCgroups>,
     pub images: Arc<FakeImages>,
-    pub agent: Arc<Agent>,
+    pub core: Arc<Core>,
+    pub records: MemoryRecords,
+    pub sinks: MemorySinks,
     pub memory_pressure: watch::Sender<bool>,
     ends: mpsc::UnboundedSender<()>,
     server: JoinHandle<anyhow::Result<()>>,
@@ -48,6 +52,10 @@ pub fn config(directory: &Path) -> Config {
         consoles: None,
         insecure_registries: vec![],
         idle_exit: None,
+        on_exit: OnExit::Stop,
+        memory_reserve_mib: 0,
+        memory_overcommit: 1000,
+        cpu_overcommit: 1000,
     }
 }
 
@@ -61,12 +69,12 @@ pub fn request(change: impl FnOnce(&mut RunRequest)) -> RunRequest {
 
 impl Bench {
     /// A host agent whose VMMs do what `script` says.
-    pub fn start(script: &Script) -> Self {
-        Self::start_with(&[("script", script)], 0)
+    pub async fn start(script: &Script) -> Self {
+        Self::start_with(&[("script", script)], 0).await
     }
 
     /// A host agent with a pool of so many, whose VMMs do what the named scripts say.
-    pub fn start_with(scripts: &[(&str, &Script)], pool: usize) -> Self {
+    pub async fn start_with(scripts: &[(&str, &Script)], pool: usize) -> Self {
         let directory = tempfile::tempdir().unwrap();
         for (name, content) in [("vmlinux", "kernel"), ("part", "")] {
             std::fs::write(directory.path().join(name), content).unwrap();
@@ -74,11 +82,11 @@ impl Bench {
         for (name, script) in scripts {
             std::fs::write(directory.path().join(name), script.text()).unwrap();
         }
-        Self::start_in(directory, pool)
+        Self::start_in(directory, pool).await
     }
 
     /// A host agent in a directory that has all files, also those of an earlier one.
-    pub fn start_in(directory: tempfile::TempDir, pool: usize) -> Self {
+    pub async fn start_in(directory: tempfile::TempDir, pool: usize) -> Self {
         let config = Config {
             pool,
             ..config(directory.path())
@@ -94,13 +102,18 @@ impl Bench {
         let client = Client::unix(&config.socket);
         let claim = Claim::take(&config).unwrap();
         let memory_pressure = watch::Sender::new(false);
+        let (records, sinks) = (MemoryRecords::default(), MemorySinks::default());
         let surroundings = Surroundings {
             cgroups: cgroups.clone(),
             images: images.clone(),
             memory_pressure: memory_pressure.subscribe(),
+            records: Arc::new(records.clone()),
+            networks: None,
+            sinks: Arc::new(sinks.clone()),
+            secrets: Arc::new(FileSecrets),
         };
-        let server = Server::start(config, surroundings, claim).unwrap();
-        let agent = server.agent().clone();
+        let server = Server::start(config, surroundings, claim).await.unwrap();
+        let core = server.core().clone();
         let (ends, mut requests) = mpsc::unbounded_channel();
         let server = tokio::spawn(async move { server.serve(&mut Requests(&mut requests)).await });
         Self {
@@ -108,7 +121,9 @@ impl Bench {
             client,
             cgroups,
             images,
-            agent,
+            core,
+            records,
+            sinks,
             memory_pressure,
             ends,
             server,
@@ -136,7 +151,7 @@ impl Bench {
 
     /// Waits until so many clones wait.
     pub async fn waiting(&self, count: u32) {
-        while self.agent.pool().status().waiting != count {
+        while self.core.pool().status().waiting != count {
             tokio::task::yield_now().await;
         }
     }
@@ -149,7 +164,7 @@ impl Bench {
 
     /// The template that is given out, or was last.
     pub fn template(&self) -> api::template::Template {
-        self.agent.templates().list().remove(0)
+        self.core.templates().list().remove(0)
     }
 
     /// Ends as if the process was killed: nothing is cleaned up but what the end of the process's tasks ends.
@@ -237,7 +252,11 @@ impl Cgroups for FakeCgroups {
         }))
     }
 
-    fn remove_leftovers(&self) -> Result<usize, CgroupError> {
+    fn find(&self, _: &str) -> Result<Option<(Box<dyn Cgroup>, Vec<u32>)>, CgroupError> {
+        Ok(None)
+    }
+
+    fn remove_leftovers(&self, _: &HashSet<String>) -> Result<usize, CgroupError> {
         Ok(0)
     }
 }
@@ -268,6 +287,10 @@ impl Cgroup for FakeCgroup {
                 root: PathBuf::from("/nowhere"),
             }),
         }
+    }
+
+    fn leave(&mut self) {
+        self.is_there = false;
     }
 
     fn remove(&mut self) -> Result<(), CgroupError> {

@@ -22,7 +22,7 @@ async fn exchange(bench: &Bench, request: &str) -> (u16, String) {
 }
 
 async fn check(request: &str, body: &str, status: u16, code: ErrorCode, words: &str) {
-    let bench = Bench::start(&Script::empty());
+    let bench = Bench::start(&Script::empty()).await;
     let text = format!(
         "{request} HTTP/1.1\r\nHost: mote\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()
@@ -85,7 +85,7 @@ async fn every_refusal_is_a_document_with_the_right_status() {
 
 #[tokio::test]
 async fn attaching_without_an_upgrade_is_refused_and_starts_nothing() {
-    let bench = Bench::start(&Script::empty());
+    let bench = Bench::start(&Script::empty()).await;
     let task = bench.client.create_task(&super::bench::request(|_| ())).await.unwrap();
     let request = format!(
         "POST /v1/tasks/{}/attach HTTP/1.1\r\nHost: mote\r\nConnection: close\r\n\r\n",
@@ -112,7 +112,7 @@ fn pull(reference: &str) -> PullRequest {
 
 #[tokio::test]
 async fn a_pull_tells_its_steps_and_then_its_result() {
-    let bench = Bench::start(&Script::empty());
+    let bench = Bench::start(&Script::empty()).await;
     let mut events = Vec::new();
     let images = bench
         .client
@@ -131,7 +131,7 @@ async fn a_pull_tells_its_steps_and_then_its_result() {
 
 #[tokio::test]
 async fn a_client_that_goes_away_takes_its_pull_with_it() {
-    let bench = Bench::start(&Script::empty());
+    let bench = Bench::start(&Script::empty()).await;
     let mut pulls = bench.images.pulls.subscribe();
     let client = bench.client.clone();
     let puller = tokio::spawn(async move { client.pull(&pull("slow"), |_| ()).await });
@@ -143,7 +143,7 @@ async fn a_client_that_goes_away_takes_its_pull_with_it() {
 
 #[tokio::test]
 async fn an_archive_streams_through_and_its_name_with_it() {
-    let bench = Bench::start(&Script::empty());
+    let bench = Bench::start(&Script::empty()).await;
     let archive = tokio::io::repeat(7).take(50_000_000);
     let images = bench.client.load(archive, Some("my app:1/2"), |_| ()).await.unwrap();
     assert_eq!(
@@ -155,7 +155,7 @@ async fn an_archive_streams_through_and_its_name_with_it() {
 
 #[tokio::test]
 async fn an_image_is_named_by_one_percent_encoded_segment() {
-    let bench = Bench::start(&Script::empty());
+    let bench = Bench::start(&Script::empty()).await;
     bench.client.remove_image("app/with/slashes:1").await.unwrap();
     assert!(matches!(
         bench.client.remove_image("other").await,

@@ -24,7 +24,7 @@ fn kill(process: u32) {
 
 #[tokio::test]
 async fn clones_wait_taken_ones_are_replaced_and_the_end_leaves_none() {
-    let bench = Bench::start_with(&[("script", &working())], 3);
+    let bench = Bench::start_with(&[("script", &working())], 3).await;
     bench.waiting(3).await;
     for _ in 0..5 {
         let task = bench.run(|_| ()).await;
@@ -37,7 +37,7 @@ async fn clones_wait_taken_ones_are_replaced_and_the_end_leaves_none() {
 
 #[tokio::test]
 async fn a_clone_that_is_taken_gets_the_bounds_of_its_task() {
-    let bench = Bench::start_with(&[("script", &working())], 1);
+    let bench = Bench::start_with(&[("script", &working())], 1).await;
     bench.waiting(1).await;
     let before = bench.cgroups.memory.lock().unwrap().last().cloned().unwrap();
     bench.run(|request| request.memory_mib = 1000).await;
@@ -54,7 +54,7 @@ async fn a_clone_that_is_taken_gets_the_bounds_of_its_task() {
 
 #[tokio::test]
 async fn a_burst_beyond_the_pool_is_cloned_on_the_spot() {
-    let bench = Bench::start_with(&[("script", &working())], 2);
+    let bench = Bench::start_with(&[("script", &working())], 2).await;
     bench.waiting(2).await;
     let runs = futures_util::future::join_all((0..8).map(|_| bench.run(|_| ()))).await;
     let came = |origin| runs.iter().filter(|task| task.origin == Some(origin)).count();
@@ -66,7 +66,7 @@ async fn a_burst_beyond_the_pool_is_cloned_on_the_spot() {
 
 #[tokio::test]
 async fn a_clone_that_dies_while_it_waits_is_replaced() {
-    let bench = Bench::start_with(&[("script", &working())], 1);
+    let bench = Bench::start_with(&[("script", &working())], 1).await;
     bench.waiting(1).await;
     let dead = living(&bench);
     assert_eq!(dead.len(), 1);
@@ -83,7 +83,7 @@ async fn clones_that_cannot_wait_do_not_keep_tasks_from_running() {
     let failing = Script::empty()
         .then(json!({"complain": "no memory"}))
         .then(json!({"exit": 1}));
-    let bench = Bench::start_with(&[("script", &working()), ("script.waiting", &failing)], 2);
+    let bench = Bench::start_with(&[("script", &working()), ("script.waiting", &failing)], 2).await;
     let task = bench.run(|_| ()).await;
     assert_eq!((task.exit, task.origin), (Some(Exit::Code(7)), Some(Origin::Boot)));
     bench.finish().await;
@@ -91,7 +91,7 @@ async fn clones_that_cannot_wait_do_not_keep_tasks_from_running() {
 
 #[tokio::test]
 async fn pressure_gives_clones_back_and_its_end_brings_them_again() {
-    let bench = Bench::start_with(&[("script", &working())], 2);
+    let bench = Bench::start_with(&[("script", &working())], 2).await;
     bench.waiting(2).await;
     bench.memory_pressure.send_replace(true);
     bench.waiting(0).await;
@@ -106,11 +106,11 @@ async fn pressure_gives_clones_back_and_its_end_brings_them_again() {
 
 #[tokio::test]
 async fn another_template_drains_the_pool() {
-    let bench = Bench::start_with(&[("script", &working())], 2);
+    let bench = Bench::start_with(&[("script", &working())], 2).await;
     bench.waiting(2).await;
     let before = living(&bench);
-    bench.agent.templates().build(true).await.unwrap();
-    while bench.agent.templates().list().len() > 1 {
+    bench.core.templates().build(true).await.unwrap();
+    while bench.core.templates().list().len() > 1 {
         tokio::task::yield_now().await;
     }
     bench.waiting(2).await;
@@ -121,13 +121,13 @@ async fn another_template_drains_the_pool() {
 
 #[tokio::test]
 async fn clones_of_replaced_ingredients_are_replaced_too() {
-    let bench = Bench::start_with(&[("script", &working())], 1);
+    let bench = Bench::start_with(&[("script", &working())], 1).await;
     bench.waiting(1).await;
     std::fs::write(bench.directory.path().join("vmlinux"), "another kernel").unwrap();
     let key = bench.template().key;
     // What changed is seen when the pool is filled again.
     bench.run(|_| ()).await;
-    while bench.agent.templates().ready().is_none() || bench.template().key == key {
+    while bench.core.templates().ready().is_none() || bench.template().key == key {
         tokio::task::yield_now().await;
     }
     bench.waiting(1).await;
@@ -138,7 +138,7 @@ async fn clones_of_replaced_ingredients_are_replaced_too() {
 #[tokio::test]
 async fn nothing_is_refilled_while_a_task_starts() {
     let slow = Script::empty().then(json!("runnable")).then(json!("hang"));
-    let bench = Bench::start_with(&[("script", &slow)], 1);
+    let bench = Bench::start_with(&[("script", &slow)], 1).await;
     bench.waiting(1).await;
     let task = bench.client.create_task(&request(|_| ())).await.unwrap();
     bench.client.start_task(&task.id).await.unwrap();

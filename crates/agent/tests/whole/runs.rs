@@ -20,7 +20,7 @@ async fn exit_codes_and_signals_come_back_exactly() {
         (Script::running().exits(3), Exit::Code(3)),
         (Script::running().killed_by(9), Exit::Signal(9)),
     ] {
-        let bench = Bench::start(&script);
+        let bench = Bench::start(&script).await;
         let task = bench.run(|_| ()).await;
         assert_eq!(task.exit, Some(exit), "{task:?}");
         assert_eq!(task.status, Status::Stopped);
@@ -30,7 +30,7 @@ async fn exit_codes_and_signals_come_back_exactly() {
 
 #[tokio::test]
 async fn a_task_passes_all_clock_points_and_is_limited_once() {
-    let bench = Bench::start(&Script::running().then(json!({"stdout": "x"})).exits(0));
+    let bench = Bench::start(&Script::running().then(json!({"stdout": "x"})).exits(0)).await;
     let task = bench.run(|_| ()).await;
     for (name, time) in task.clock.named() {
         assert!(time.is_some(), "{name} is missing");
@@ -53,19 +53,22 @@ async fn a_start_that_fails_has_the_exit_code_of_a_shell() {
         ("other", Exit::Failed),
     ] {
         let steps = Script::running()
-            .first(7)
-            .then(json!({"start_failed": [reason, "no such program"]}));
-        let bench = Bench::start(&steps.then(json!("expect_shutdown")).then(json!({"exit": 0})));
+            .first(6)
+            .then(json!({"start_failed": [0, reason, "no such program"]}));
+        let bench = Bench::start(&steps.then(json!("expect_shutdown")).then(json!({"exit": 0}))).await;
         let task = bench.run(|_| ()).await;
         assert_eq!(task.exit, Some(exit));
-        assert_eq!(task.stopped_reason.as_deref(), Some("no such program"));
+        assert_eq!(
+            task.stopped_reason.as_deref(),
+            Some("CannotStartContainerError: no such program")
+        );
         bench.finish().await;
     }
 }
 
 #[tokio::test]
 async fn a_stop_sends_the_images_signal() {
-    let bench = Bench::start(&Script::running().then(json!({"expect_signal": 3})).exits(0));
+    let bench = Bench::start(&Script::running().then(json!({"expect_signal": 3})).exits(0)).await;
     let task = bench.client.create_task(&request(|_| ())).await.unwrap();
     bench.client.start_task(&task.id).await.unwrap();
     bench.reach(&task.id, Status::Running).await;
@@ -75,7 +78,7 @@ async fn a_stop_sends_the_images_signal() {
         .await
         .unwrap();
     assert_eq!(stopped.exit, Some(Exit::Code(0)));
-    assert_eq!(stopped.stopped_reason.as_deref(), Some("stopped by request"));
+    assert_eq!(stopped.stopped_reason.as_deref(), Some("Task stopped by user"));
     bench.finish().await;
 }
 
@@ -84,7 +87,7 @@ async fn a_process_that_ignores_its_stop_signal_is_killed() {
     let script = Script::running()
         .then(json!({"expect_signal": 3}))
         .then(json!({"expect_signal": 9}));
-    let bench = Bench::start(&script.killed_by(9));
+    let bench = Bench::start(&script.killed_by(9)).await;
     let task = bench
         .client
         .create_task(&request(|request| request.stop_timeout_seconds = 1))
@@ -99,7 +102,7 @@ async fn a_process_that_ignores_its_stop_signal_is_killed() {
 
 #[tokio::test]
 async fn a_stop_without_patience_kills_at_once() {
-    let bench = Bench::start(&Script::running().then(json!({"expect_signal": 9})).killed_by(9));
+    let bench = Bench::start(&Script::running().then(json!({"expect_signal": 9})).killed_by(9)).await;
     let task = bench.client.create_task(&request(|_| ())).await.unwrap();
     bench.client.start_task(&task.id).await.unwrap();
     bench.reach(&task.id, Status::Running).await;
@@ -119,7 +122,7 @@ async fn a_stop_without_patience_kills_at_once() {
 
 #[tokio::test]
 async fn a_time_limit_stops_a_task() {
-    let bench = Bench::start(&Script::running().then(json!({"expect_signal": 3})).killed_by(3));
+    let bench = Bench::start(&Script::running().then(json!({"expect_signal": 3})).killed_by(3)).await;
     let task = bench.run(|request| request.timeout_seconds = Some(1)).await;
     assert_eq!(task.exit, Some(Exit::Signal(3)));
     assert!(task.stopped_reason.unwrap().contains("time limit"));
@@ -128,7 +131,7 @@ async fn a_time_limit_stops_a_task() {
 
 #[tokio::test]
 async fn a_created_task_can_be_stopped_and_forgotten() {
-    let bench = Bench::start(&Script::empty());
+    let bench = Bench::start(&Script::empty()).await;
     let task = bench
         .client
         .create_task(&request(|request| request.name = Some("mine".into())))
@@ -145,7 +148,7 @@ async fn a_created_task_can_be_stopped_and_forgotten() {
 
 #[tokio::test]
 async fn names_are_unique_until_their_task_is_forgotten() {
-    let bench = Bench::start(&Script::running().exits(0));
+    let bench = Bench::start(&Script::running().exits(0)).await;
     let named = |request: &mut api::task::RunRequest| {
         request.name = Some("mine".into());
         request.remove = true;
@@ -163,7 +166,7 @@ async fn names_are_unique_until_their_task_is_forgotten() {
 
 #[tokio::test]
 async fn tasks_are_listed_newest_first() {
-    let bench = Bench::start(&Script::empty());
+    let bench = Bench::start(&Script::empty()).await;
     let mut ids = Vec::new();
     for _ in 0..3 {
         ids.push(bench.client.create_task(&request(|_| ())).await.unwrap().id);
@@ -183,7 +186,7 @@ async fn tasks_are_listed_newest_first() {
 
 #[tokio::test]
 async fn many_tasks_run_at_the_same_time() {
-    let bench = Bench::start(&Script::running().then(json!({"stdout": "x"})).exits(7));
+    let bench = Bench::start(&Script::running().then(json!({"stdout": "x"})).exits(7)).await;
     let runs = futures_util::future::join_all((0..20).map(|_| bench.run(|request| request.remove = true)));
     assert!(runs.await.iter().all(|task| task.exit == Some(Exit::Code(7))));
     bench.finish().await;
@@ -191,7 +194,7 @@ async fn many_tasks_run_at_the_same_time() {
 
 #[tokio::test]
 async fn the_end_of_the_host_agent_stops_its_tasks() {
-    let bench = Bench::start(&Script::running().then(json!({"expect_signal": 3})).exits(0));
+    let bench = Bench::start(&Script::running().then(json!({"expect_signal": 3})).exits(0)).await;
     let task = bench.client.create_task(&request(|_| ())).await.unwrap();
     let mut attached = bench.client.attach(&task.id).await.unwrap().split().0;
     bench.reach(&task.id, Status::Running).await;

@@ -10,7 +10,7 @@ use super::script::Script;
 
 #[tokio::test]
 async fn one_request_creates_starts_and_attaches() {
-    let bench = Bench::start(&Script::running().then(json!({"stdout": "x"})).exits(7));
+    let bench = Bench::start(&Script::running().then(json!({"stdout": "x"})).exits(7)).await;
     let (id, attached) = bench.client.run(&request(|_| ())).await.unwrap();
     let mut reader = attached.split().0;
     assert_eq!(reader.next().await.unwrap(), Some(Frame::Stdout(b"x".to_vec())));
@@ -23,7 +23,7 @@ async fn one_request_creates_starts_and_attaches() {
 
 #[tokio::test]
 async fn a_request_that_cannot_run_is_refused_in_a_document() {
-    let bench = Bench::start(&Script::empty());
+    let bench = Bench::start(&Script::empty()).await;
     let error = bench
         .client
         .run(&request(|request| request.image = "none".into()))
@@ -37,13 +37,13 @@ async fn a_request_that_cannot_run_is_refused_in_a_document() {
 
 #[tokio::test]
 async fn a_running_task_tells_what_it_uses_and_others_do_not() {
-    let bench = Bench::start(&Script::running().then(json!({"expect_signal": 9})).killed_by(9));
+    let bench = Bench::start(&Script::running().then(json!({"expect_signal": 9})).killed_by(9)).await;
     let waiting = bench.client.create_task(&request(|_| ())).await.unwrap();
     let running = bench.client.create_task(&request(|_| ())).await.unwrap();
     bench.client.start_task(&running.id).await.unwrap();
     bench.reach(&running.id, Status::Running).await;
     // What the kernel would have in the cgroup.
-    let entry = bench.agent.tasks.find(&running.id).unwrap();
+    let entry = bench.core.entry(&running.id).unwrap();
     let cgroup = entry.whereabouts.borrow().clone().unwrap().cgroup;
     std::fs::create_dir_all(&cgroup).unwrap();
     std::fs::write(cgroup.join("cpu.stat"), "usage_usec 7\n").unwrap();
@@ -74,7 +74,7 @@ async fn a_running_task_tells_what_it_uses_and_others_do_not() {
 
 #[tokio::test]
 async fn a_template_that_is_not_there_cannot_be_removed() {
-    let bench = Bench::start(&Script::empty());
+    let bench = Bench::start(&Script::empty()).await;
     assert!(bench.client.templates().await.unwrap().templates.is_empty());
     let error = bench.client.remove_template("3f2a").await.unwrap_err();
     assert_eq!(error.code(), Some(ErrorCode::TemplateNotFound));

@@ -39,7 +39,7 @@ async fn sealed(base: &Path) {
 
 #[tokio::test]
 async fn tasks_that_start_at_once_share_one_template() {
-    let bench = Bench::start(&working());
+    let bench = Bench::start(&working()).await;
     let runs = futures_util::future::join_all((0..10).map(|_| bench.run(|_| ()))).await;
     for task in runs {
         assert_eq!((task.exit, task.origin), (Some(Exit::Code(7)), Some(Origin::Clone)));
@@ -55,11 +55,11 @@ async fn tasks_that_start_at_once_share_one_template() {
 
 #[tokio::test]
 async fn a_template_serves_the_next_host_agent() {
-    let bench = Bench::start(&working());
+    let bench = Bench::start(&working()).await;
     bench.run(|_| ()).await;
     sealed(bench.directory.path()).await;
     let before = directory(bench.directory.path());
-    let bench = Bench::start_in(bench.die().await, 0);
+    let bench = Bench::start_in(bench.die().await, 0).await;
     assert_eq!(bench.run(|_| ()).await.origin, Some(Origin::Clone));
     assert_eq!(bench.builds(), 1);
     assert_eq!(directory(bench.directory.path()), before);
@@ -68,13 +68,13 @@ async fn a_template_serves_the_next_host_agent() {
 
 #[tokio::test]
 async fn a_template_of_other_ingredients_is_replaced() {
-    let bench = Bench::start(&working());
+    let bench = Bench::start(&working()).await;
     bench.run(|_| ()).await;
     sealed(bench.directory.path()).await;
     let before = directory(bench.directory.path());
     let base = bench.die().await;
     std::fs::write(base.path().join("vmlinux"), "another kernel").unwrap();
-    let bench = Bench::start_in(base, 0);
+    let bench = Bench::start_in(base, 0).await;
     assert_eq!(bench.run(|_| ()).await.origin, Some(Origin::Clone));
     assert_eq!(bench.builds(), 2);
     assert_ne!(directory(bench.directory.path()), before);
@@ -83,7 +83,7 @@ async fn a_template_of_other_ingredients_is_replaced() {
 
 #[tokio::test]
 async fn a_damaged_template_is_replaced() {
-    let bench = Bench::start(&working());
+    let bench = Bench::start(&working()).await;
     bench.run(|_| ()).await;
     sealed(bench.directory.path()).await;
     let memory = directory(bench.directory.path()).join("guest/memory");
@@ -96,7 +96,7 @@ async fn a_damaged_template_is_replaced() {
         1 << 20,
     )
     .unwrap();
-    let bench = Bench::start_in(base, 0);
+    let bench = Bench::start_in(base, 0).await;
     assert_eq!(bench.run(|_| ()).await.origin, Some(Origin::Clone));
     assert_eq!(bench.builds(), 2);
     bench.finish().await;
@@ -104,7 +104,7 @@ async fn a_damaged_template_is_replaced() {
 
 #[tokio::test]
 async fn an_unfinished_template_is_not_used() {
-    let bench = Bench::start(&working());
+    let bench = Bench::start(&working()).await;
     bench.run(|_| ()).await;
     sealed(bench.directory.path()).await;
     let template = directory(bench.directory.path());
@@ -113,7 +113,7 @@ async fn an_unfinished_template_is_not_used() {
     std::fs::remove_file(template.join("manifest")).unwrap();
     let part = format!("templates/{}-4.part", "0".repeat(32));
     std::fs::create_dir(base.path().join(part)).unwrap();
-    let bench = Bench::start_in(base, 0);
+    let bench = Bench::start_in(base, 0).await;
     bench.run(|_| ()).await;
     assert_eq!(bench.builds(), 2);
     directory(bench.directory.path());
@@ -122,7 +122,7 @@ async fn an_unfinished_template_is_not_used() {
 
 #[tokio::test]
 async fn a_clone_that_fails_gets_a_full_boot_and_is_counted() {
-    let bench = Bench::start_with(&[("script", &working()), ("script.clone", &broken())], 0);
+    let bench = Bench::start_with(&[("script", &working()), ("script.clone", &broken())], 0).await;
     let task = bench.run(|_| ()).await;
     assert_eq!((task.exit, task.origin), (Some(Exit::Code(7)), Some(Origin::Boot)));
     let template = bench.template();
@@ -133,7 +133,7 @@ async fn a_clone_that_fails_gets_a_full_boot_and_is_counted() {
 #[tokio::test]
 async fn input_survives_a_fallback() {
     let script = Script::running().then(json!("cat")).exits(0);
-    let bench = Bench::start_with(&[("script", &script), ("script.clone", &broken())], 0);
+    let bench = Bench::start_with(&[("script", &script), ("script.clone", &broken())], 0).await;
     let (_, attached) = bench
         .client
         .run(&request(|request| request.stdin = true))
@@ -156,7 +156,7 @@ async fn input_survives_a_fallback() {
 
 #[tokio::test]
 async fn a_full_boot_that_fails_too_is_not_tried_again() {
-    let bench = Bench::start(&broken());
+    let bench = Bench::start(&broken()).await;
     let task = bench.run(|_| ()).await;
     assert_eq!((task.exit, task.origin), (Some(Exit::Failed), Some(Origin::Boot)));
     assert!(task.stopped_reason.unwrap().contains("bad registers"));
@@ -166,7 +166,7 @@ async fn a_full_boot_that_fails_too_is_not_tried_again() {
 #[tokio::test]
 async fn a_guest_that_answered_is_no_failed_clone() {
     let script = Script::running().first(3).then(json!({"exit": 3}));
-    let bench = Bench::start_with(&[("script", &working()), ("script.clone", &script)], 0);
+    let bench = Bench::start_with(&[("script", &working()), ("script.clone", &script)], 0).await;
     let task = bench.run(|_| ()).await;
     assert_eq!((task.exit, task.origin), (Some(Exit::Failed), Some(Origin::Clone)));
     assert_eq!(bench.template().fallbacks, 0);
@@ -176,7 +176,7 @@ async fn a_guest_that_answered_is_no_failed_clone() {
 #[tokio::test]
 async fn a_clone_that_is_stopped_does_not_boot_again() {
     let hanging = Script::empty().then(json!("runnable")).then(json!("hang"));
-    let bench = Bench::start_with(&[("script", &working()), ("script.clone", &hanging)], 0);
+    let bench = Bench::start_with(&[("script", &working()), ("script.clone", &hanging)], 0).await;
     let task = bench.client.create_task(&request(|_| ())).await.unwrap();
     bench.client.start_task(&task.id).await.unwrap();
     bench.reach(&task.id, Status::Pending).await;
@@ -187,7 +187,7 @@ async fn a_clone_that_is_stopped_does_not_boot_again() {
 
 #[tokio::test]
 async fn a_template_whose_clones_always_fail_is_dropped_and_not_made_again_at_once() {
-    let bench = Bench::start_with(&[("script", &working()), ("script.clone", &broken())], 0);
+    let bench = Bench::start_with(&[("script", &working()), ("script.clone", &broken())], 0).await;
     for _ in 0..5 {
         let task = bench.run(|_| ()).await;
         assert_eq!((task.exit, task.origin), (Some(Exit::Code(7)), Some(Origin::Boot)));
@@ -209,7 +209,7 @@ async fn a_template_that_cannot_be_made_is_not_waited_for_again() {
     let failing = Script::empty()
         .then(json!({"complain": "no such CPU"}))
         .then(json!({"exit": 1}));
-    let bench = Bench::start_with(&[("script", &working()), ("script.build", &failing)], 0);
+    let bench = Bench::start_with(&[("script", &working()), ("script.build", &failing)], 0).await;
     for _ in 0..3 {
         let task = bench.run(|_| ()).await;
         assert_eq!((task.exit, task.origin), (Some(Exit::Code(7)), Some(Origin::Boot)));
@@ -219,11 +219,11 @@ async fn a_template_that_cannot_be_made_is_not_waited_for_again() {
     assert_eq!((template.state, template.fallbacks), (TemplateState::Failed, 3));
     assert!(template.reason.unwrap().contains("no such CPU"));
     // A person may insist.
-    let error = bench.agent.templates().build(false).await.unwrap_err();
+    let error = bench.core.templates().build(false).await.unwrap_err();
     assert!(error.message.contains("no such CPU"), "{error}");
     assert_eq!(bench.builds(), 2);
     std::fs::remove_file(bench.directory.path().join("script.build")).unwrap();
-    let built = bench.agent.templates().build(false).await.unwrap();
+    let built = bench.core.templates().build(false).await.unwrap();
     assert_eq!(built.state, TemplateState::Ready);
     assert_eq!(bench.run(|_| ()).await.origin, Some(Origin::Clone));
     bench.finish().await;
@@ -232,7 +232,7 @@ async fn a_template_that_cannot_be_made_is_not_waited_for_again() {
 #[tokio::test]
 async fn a_task_that_waits_for_the_template_can_be_stopped() {
     let hanging = Script::empty().then(json!("hang"));
-    let bench = Bench::start_with(&[("script", &working()), ("script.build", &hanging)], 0);
+    let bench = Bench::start_with(&[("script", &working()), ("script.build", &hanging)], 0).await;
     let task = bench.client.create_task(&request(|_| ())).await.unwrap();
     bench.client.start_task(&task.id).await.unwrap();
     while bench.builds() == 0 {
@@ -246,8 +246,8 @@ async fn a_task_that_waits_for_the_template_can_be_stopped() {
 
 #[tokio::test]
 async fn a_person_can_have_a_template_made_anew_and_removed() {
-    let bench = Bench::start(&working());
-    let templates = bench.agent.templates().clone();
+    let bench = Bench::start(&working()).await;
+    let templates = bench.core.templates().clone();
     let first = templates.build(false).await.unwrap();
     let again = templates.build(false).await.unwrap();
     assert_eq!((&again.key, again.created_unix_ms), (&first.key, first.created_unix_ms));
@@ -272,13 +272,13 @@ async fn a_person_can_have_a_template_made_anew_and_removed() {
 #[tokio::test]
 async fn a_replaced_template_goes_with_its_last_clone() {
     let script = Script::running().then(json!({"expect_signal": 9})).killed_by(9);
-    let bench = Bench::start(&script);
+    let bench = Bench::start(&script).await;
     let task = bench.client.create_task(&request(|_| ())).await.unwrap();
     bench.client.start_task(&task.id).await.unwrap();
     bench.reach(&task.id, Status::Running).await;
-    bench.agent.templates().build(true).await.unwrap();
+    bench.core.templates().build(true).await.unwrap();
     let states = |bench: &Bench| -> Vec<TemplateState> {
-        let listed = bench.agent.templates().list();
+        let listed = bench.core.templates().list();
         listed.into_iter().map(|template| template.state).collect()
     };
     assert_eq!(states(&bench), [TemplateState::Ready, TemplateState::Stale]);

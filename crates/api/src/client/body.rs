@@ -14,11 +14,17 @@ use super::{BodyExt, Full};
 /// Bytes of a stream that are sent at once.
 const CHUNK_LEN: usize = 64 << 10;
 
+/// The bytes of a request.
+pub(super) type OutgoingBody = UnsyncBoxBody<Bytes, std::io::Error>;
+
 /// The body of a request and what it says about itself.
 pub(super) struct Outgoing {
-    pub(super) body: UnsyncBoxBody<Bytes, std::io::Error>,
+    pub(super) body: OutgoingBody,
     pub(super) content_type: Option<&'static str>,
     pub(super) upgrade: bool,
+    pub(super) target: Option<String>,
+    /// All of the body, where it is known.
+    pub(super) bytes: Option<Bytes>,
 }
 
 impl Outgoing {
@@ -27,6 +33,8 @@ impl Outgoing {
             body: whole(Bytes::new()),
             content_type: None,
             upgrade: false,
+            target: None,
+            bytes: Some(Bytes::new()),
         }
     }
 
@@ -37,11 +45,22 @@ impl Outgoing {
 
     pub(super) fn json(value: &impl Serialize) -> Self {
         // The API's own documents have string keys and no failing serializers: nothing that JSON cannot hold.
-        let bytes = serde_json::to_vec(value).unwrap_or_default();
+        let bytes = Bytes::from(serde_json::to_vec(value).unwrap_or_default());
         Self {
-            body: whole(bytes.into()),
+            body: whole(bytes.clone()),
             content_type: Some("application/json"),
             upgrade: false,
+            target: None,
+            bytes: Some(bytes),
+        }
+    }
+
+    /// A call of AWS's JSON protocols.
+    pub(super) fn aws(target: String, request: &impl Serialize) -> Self {
+        Self {
+            content_type: Some(crate::ecs::MEDIA_TYPE),
+            target: Some(target),
+            ..Self::json(request)
         }
     }
 
@@ -55,11 +74,13 @@ impl Outgoing {
             body,
             content_type: Some("application/x-tar"),
             upgrade: false,
+            target: None,
+            bytes: None,
         }
     }
 }
 
-fn whole(bytes: Bytes) -> UnsyncBoxBody<Bytes, std::io::Error> {
+fn whole(bytes: Bytes) -> OutgoingBody {
     Full::new(bytes).map_err(|never| match never {}).boxed_unsync()
 }
 

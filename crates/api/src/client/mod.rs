@@ -1,7 +1,12 @@
 //! A client of the API: one connection per request, over whatever leads to the host agent.
 
 mod attached;
+mod aws;
 mod body;
+mod images;
+mod lines;
+mod signer;
+mod system;
 mod tasks;
 mod templates;
 mod transport;
@@ -11,19 +16,20 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
 use hyper::header::{CONNECTION, CONTENT_TYPE, HOST, HeaderMap, UPGRADE};
 use hyper::{Method, Request, Response, StatusCode};
 use serde::de::DeserializeOwned;
-use tokio::io::AsyncRead;
 
 pub use attached::{Attached, AttachedReader, AttachedWriter};
+pub use lines::Lines;
+pub use signer::Signer;
 pub use transport::{Connect, Connecting, Transport};
 
 use crate::error::{ApiError, ErrorCode};
-use crate::image::{Image, ImageEvent, ImageList, PullRequest};
 use crate::route;
 use crate::task::Version;
-use body::Outgoing;
+use body::{Outgoing, OutgoingBody};
 
 /// The longest JSON answer that is read, in bytes.
 const ANSWER_LEN_MAX: usize = 16 << 20;
@@ -42,6 +48,14 @@ pub enum ClientError {
     /// The host agent refused.
     #[error(transparent)]
     Api(#[from] ApiError),
+    /// The host agent refused, in the way of Amazon ECS.
+    #[error("{message}")]
+    Aws {
+        /// The kind of refusal: `ClientException`.
+        kind: String,
+        /// One sentence.
+        message: String,
+    },
     /// The connection failed.
     #[error("the connection to the host agent failed during {operation}")]
     Http {
@@ -68,6 +82,8 @@ pub enum ClientError {
 pub struct Client {
     connect: Connect,
     endpoint: String,
+    /// Who signs requests and what the `Host` header says, where they go over TCP.
+    signer: Option<(Arc<Signer>, String)>,
     // Shared by the client's clones, so that whichever calls first takes the connection; locked for moments, never while waiting.
     opened: Arc<Mutex<Option<Box<dyn Transport>>>>,
 }
@@ -86,7 +102,18 @@ impl Client {
         Self {
             connect,
             endpoint,
+            signer: None,
             opened,
+        }
+    }
+
+    /// A client of the host agent at the TCP address `HOST:PORT`, with requests that `signer` signs.
+    #[must_use]
+    pub fn tcp(address: &str, signer: Signer) -> Self {
+        let signer = Some((Arc::new(signer), address.to_owned()));
+        Self {
+            signer,
+            ..Self::over(transport::tcp(address.to_owned()), address.to_owned())
         }
     }
 
@@ -120,89 +147,6 @@ impl Client {
         self.json(Method::GET, route::VERSION, Outgoing::empty()).await
     }
 
-    /// The images in the store.
-    ///
-    /// # Errors
-    /// [`ClientError`]
-    pub async fn images(&self) -> Result<Vec<Image>, ClientError> {
-        let list: ImageList = self.json(Method::GET, route::IMAGES, Outgoing::empty()).await?;
-        Ok(list.images)
-    }
-
-    /// Brings an image from its registry into the store; `on_event` hears of every step.
-    ///
-    /// # Errors
-    /// [`ClientError`]; also where the pull itself fails.
-    pub async fn pull(
-        &self,
-        request: &PullRequest,
-        on_event: impl FnMut(&ImageEvent),
-    ) -> Result<Vec<Image>, ClientError> {
-        let body = Outgoing::json(request);
-        self.image_events(route::IMAGES_PULL, body, on_event).await
-    }
-
-    /// Brings the images of an archive into the store; `name` names an image that the archive does not name.
-    ///
-    /// # Errors
-    /// [`ClientError`]; also where the archive cannot be read or used.
-    pub async fn load(
-        &self,
-        archive: impl AsyncRead + Send + Unpin + 'static,
-        name: Option<&str>,
-        on_event: impl FnMut(&ImageEvent),
-    ) -> Result<Vec<Image>, ClientError> {
-        let path = match name {
-            Some(name) => format!("{}?name={}", route::IMAGES_LOAD, percent_encode(name)),
-            None => route::IMAGES_LOAD.to_owned(),
-        };
-        self.image_events(&path, Outgoing::stream(archive), on_event).await
-    }
-
-    /// Drops a name, and the image with its last one.
-    ///
-    /// # Errors
-    /// [`ClientError`]
-    pub async fn remove_image(&self, reference: &str) -> Result<(), ClientError> {
-        let path = route::IMAGE.replace("{reference}", &percent_encode(reference));
-        self.send(Method::DELETE, &path, Outgoing::empty()).await.map(drop)
-    }
-
-    async fn image_events(
-        &self,
-        path: &str,
-        body: Outgoing,
-        mut on_event: impl FnMut(&ImageEvent),
-    ) -> Result<Vec<Image>, ClientError> {
-        let operation = format!("POST {path}");
-        let mut body = self.send(Method::POST, path, body).await?.into_body();
-        let mut line = Vec::new();
-        while let Some(frame) = body.frame().await {
-            let frame = frame.map_err(|source| ClientError::Http {
-                operation: operation.clone(),
-                source,
-            })?;
-            for &byte in frame.data_ref().map(Bytes::as_ref).unwrap_or_default() {
-                if byte != b'\n' {
-                    line.push(byte);
-                    continue;
-                }
-                let event = serde_json::from_slice(&line).map_err(|error| answer(&operation, &error.to_string()))?;
-                line.clear();
-                on_event(&event);
-                match event {
-                    ImageEvent::Done { images } => return Ok(images),
-                    ImageEvent::Failed { error } => return Err(error.into()),
-                    _ => {}
-                }
-            }
-            if line.len() > ANSWER_LEN_MAX {
-                return Err(answer(&operation, "a line is too long"));
-            }
-        }
-        Err(answer(&operation, "it ended early"))
-    }
-
     /// Sends a request that turns the connection into an attached task's; also the answer's headers.
     async fn upgrade(&self, path: &str, body: Outgoing) -> Result<(HeaderMap, Attached), ClientError> {
         let operation = format!("POST {path}");
@@ -224,12 +168,19 @@ impl Client {
     }
 
     /// Sends one request; an answer that is not a success becomes its error.
-    async fn send(
-        &self,
-        method: Method,
-        path: &str,
-        body: Outgoing,
-    ) -> Result<Response<hyper::body::Incoming>, ClientError> {
+    async fn send(&self, method: Method, path: &str, body: Outgoing) -> Result<Response<Incoming>, ClientError> {
+        let operation = format!("{method} {path}");
+        let response = self.send_any(method, path, body).await?;
+        let status = response.status();
+        if status.is_success() || status == StatusCode::SWITCHING_PROTOCOLS {
+            return Ok(response);
+        }
+        let bytes = read_whole(&operation, response).await?;
+        Err(serde_json::from_slice::<ApiError>(&bytes).map_or_else(|_| answer(&operation, status.as_str()), Into::into))
+    }
+
+    /// Sends one request; whatever the answer is.
+    async fn send_any(&self, method: Method, path: &str, body: Outgoing) -> Result<Response<Incoming>, ClientError> {
         let operation = format!("{method} {path}");
         let opened = self.lock().take();
         let stream = match opened {
@@ -245,25 +196,32 @@ impl Client {
             .map_err(failed)?;
         tokio::spawn(connection.with_upgrades());
 
-        let mut request = Request::builder().method(method).uri(path).header(HOST, "mote");
+        let request = self
+            .request(method, path, body)
+            .map_err(|error| answer(&operation, &error.to_string()))?;
+        sender.send_request(request).await.map_err(failed)
+    }
+}
+
+impl Client {
+    fn request(&self, method: Method, path: &str, body: Outgoing) -> Result<Request<OutgoingBody>, hyper::http::Error> {
+        let host = self.signer.as_ref().map_or("mote", |(_, host)| host);
+        let mut request = Request::builder().method(method.clone()).uri(path).header(HOST, host);
         if let Some(kind) = body.content_type {
             request = request.header(CONTENT_TYPE, kind);
+        }
+        if let Some(target) = &body.target {
+            request = request.header(crate::ecs::TARGET_HEADER, target);
         }
         if body.upgrade {
             request = request
                 .header(CONNECTION, "upgrade")
                 .header(UPGRADE, route::ATTACH_PROTOCOL);
         }
-        let request = request
-            .body(body.body)
-            .map_err(|error| answer(&operation, &error.to_string()))?;
-        let response = sender.send_request(request).await.map_err(failed)?;
-        let status = response.status();
-        if status.is_success() || status == StatusCode::SWITCHING_PROTOCOLS {
-            return Ok(response);
+        if let (Some((signer, _)), Some(headers)) = (&self.signer, request.headers_mut()) {
+            signer.sign(headers, method.as_str(), path, &body)?;
         }
-        let bytes = read_whole(&operation, response).await?;
-        Err(serde_json::from_slice::<ApiError>(&bytes).map_or_else(|_| answer(&operation, status.as_str()), Into::into))
+        request.body(body.body)
     }
 }
 
@@ -285,7 +243,7 @@ fn answer(operation: &str, what: &str) -> ClientError {
     }
 }
 
-async fn read_whole(operation: &str, response: Response<hyper::body::Incoming>) -> Result<Bytes, ClientError> {
+async fn read_whole(operation: &str, response: Response<Incoming>) -> Result<Bytes, ClientError> {
     let body = http_body_util::Limited::new(response.into_body(), ANSWER_LEN_MAX);
     let collected = body
         .collect()

@@ -3,10 +3,13 @@
 use hyper::Method;
 
 use super::body::Outgoing;
-use super::{Attached, Client, ClientError, answer, percent_encode};
+use super::system::push_number;
+use super::{Attached, Client, ClientError, Lines, answer, percent_encode};
+use crate::exec::{ExecRequest, Process, ProcessList};
+use crate::output::{LogLine, LogsQuery};
 use crate::route;
 use crate::stats::{StatsList, TaskStats};
-use crate::task::{RunRequest, StopRequest, Task, TaskList};
+use crate::task::{RunRequest, SignalRequest, StopRequest, Task, TaskList};
 
 impl Client {
     /// Creates a task, attaches to it and starts it, in one request; the task's id, and its stream.
@@ -78,9 +81,71 @@ impl Client {
     /// # Errors
     /// [`ClientError`]
     pub async fn attach(&self, task: &str) -> Result<Attached, ClientError> {
-        let path = path(route::TASK_ATTACH, task);
+        self.attach_container(task, None).await
+    }
+
+    /// Attaches to a container of a task, the first essential one where none is named.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn attach_container(&self, task: &str, container: Option<&str>) -> Result<Attached, ClientError> {
+        let path = with_container(path(route::TASK_ATTACH, task), container);
         let (_, attached) = self.upgrade(&path, Outgoing::empty()).await?;
         Ok(attached)
+    }
+
+    /// Sends a signal to a task's processes.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn signal_task(&self, task: &str, request: &SignalRequest) -> Result<(), ClientError> {
+        let path = path(route::TASK_SIGNAL, task);
+        self.send(Method::POST, &path, Outgoing::json(request)).await.map(drop)
+    }
+
+    /// Waits until a task has stopped; how it ended.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn wait_task(&self, task: &str) -> Result<Task, ClientError> {
+        self.json(Method::GET, &path(route::TASK_WAIT, task), Outgoing::empty())
+            .await
+    }
+
+    /// Runs a further process in a container of a task; its stream.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn execute(&self, task: &str, request: &ExecRequest) -> Result<Attached, ClientError> {
+        let path = path(route::TASK_EXEC, task);
+        let (_, attached) = self.upgrade(&path, Outgoing::json(request)).await?;
+        Ok(attached)
+    }
+
+    /// The processes of a task, or of one of its containers.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn processes(&self, task: &str, container: Option<&str>) -> Result<Vec<Process>, ClientError> {
+        let path = with_container(path(route::TASK_PROCESSES, task), container);
+        let list: ProcessList = self.json(Method::GET, &path, Outgoing::empty()).await?;
+        Ok(list.processes)
+    }
+
+    /// What a task's containers wrote.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn task_logs(&self, task: &str, query: &LogsQuery) -> Result<Lines<LogLine>, ClientError> {
+        let mut path = format!("{}?follow={}", path(route::TASK_LOGS, task), query.follow);
+        if let Some(container) = &query.container {
+            path.push_str("&container=");
+            path.push_str(&percent_encode(container));
+        }
+        push_number(&mut path, "since_ms", query.since_ms);
+        push_number(&mut path, "until_ms", query.until_ms);
+        push_number(&mut path, "tail", query.tail);
+        self.lines(Method::GET, &path, Outgoing::empty()).await
     }
 
     /// What all tasks use that have a microVM.
@@ -104,4 +169,12 @@ impl Client {
 
 fn path(template: &str, task: &str) -> String {
     template.replace("{task}", &percent_encode(task))
+}
+
+/// A path that asks for one container.
+fn with_container(path: String, container: Option<&str>) -> String {
+    match container {
+        Some(container) => format!("{path}?container={}", percent_encode(container)),
+        None => path,
+    }
 }

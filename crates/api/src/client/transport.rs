@@ -29,3 +29,16 @@ pub(super) fn unix(path: PathBuf) -> Connect {
         })
     })
 }
+
+/// Connections to the TCP address `HOST:PORT`.
+pub(super) fn tcp(address: String) -> Connect {
+    Arc::new(move || {
+        let address = address.clone();
+        Box::pin(async move {
+            let stream = tokio::net::TcpStream::connect(address).await?;
+            // Frames are small and somebody waits for them.
+            stream.set_nodelay(true)?;
+            Ok(Box::new(stream) as Box<dyn Transport>)
+        })
+    })
+}

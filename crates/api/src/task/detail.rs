@@ -25,6 +25,12 @@ pub struct Container {
     /// Whether the task ends with it.
     #[serde(default)]
     pub is_essential: bool,
+    /// Whether it has a terminal.
+    #[serde(default)]
+    pub has_terminal: bool,
+    /// Whether its standard input is connected.
+    #[serde(default)]
+    pub has_stdin: bool,
     /// Where it is on its way.
     pub status: ContainerStatus,
     /// Its health.

@@ -11,12 +11,16 @@ use crate::value::MemoryMib;
 #[derive(Debug, Subcommand)]
 pub enum Machine {
     /// Start the machine
+    #[command(after_help = "Example:\n  mote machine start --cpus 2 --memory 8g")]
     Start(MachineStart),
     /// Stop the machine
+    #[command(after_help = "Example:\n  mote machine stop")]
     Stop(MachineName),
     /// Tell whether the machine runs
+    #[command(after_help = "Example:\n  mote machine status")]
     Status(MachineStatus),
     /// Run a command in the machine, a shell where none is given
+    #[command(after_help = "Example:\n  mote machine shell -- uname -a")]
     Shell(MachineShell),
 }
 

@@ -2,16 +2,19 @@
 
 use clap::{Args, Subcommand};
 
-use super::Listing;
+use super::QuietListing;
 
 /// `mote template`.
 #[derive(Debug, Subcommand)]
 pub enum Template {
     /// Make the template that tasks need, if it is not there
+    #[command(after_help = "Example:\n  mote template build --force")]
     Build(TemplateBuild),
     /// List templates
+    #[command(after_help = "Example:\n  mote template ls")]
     Ls(TemplateLs),
     /// Remove templates; running tasks go on, the next start makes a new one
+    #[command(after_help = "Example:\n  mote template rm --all")]
     Rm(TemplateRm),
 }
 
@@ -26,12 +29,9 @@ pub struct TemplateBuild {
 /// `mote template ls`.
 #[derive(Debug, Args)]
 pub struct TemplateLs {
-    /// Print keys alone
-    #[arg(short, long)]
-    pub quiet: bool,
     /// How to print
     #[command(flatten)]
-    pub listing: Listing,
+    pub listing: QuietListing,
 }
 
 /// `mote template rm`.

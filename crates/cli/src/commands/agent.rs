@@ -5,11 +5,15 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use crate::args::Agent;
+use super::install;
+use crate::args::{Agent, AgentVerb};
 use crate::host;
 
-/// Becomes the host agent, or starts one in the background.
+/// Becomes the host agent, starts one in the background, or has systemd do so.
 pub fn agent(arguments: Agent) -> Result<u8> {
+    if let Some(AgentVerb::Install(arguments)) = arguments.verb {
+        return install::install(&arguments);
+    }
     let executable = host::agent_executable()?;
     if arguments.detach {
         host::start_agent(&executable, &arguments.options)?;

@@ -3,18 +3,17 @@
 use anyhow::Result;
 use machine::doctor::Check;
 
-use crate::args::{Format, Listing};
+use crate::args::Listing;
 use crate::output;
+use crate::value::Format;
 
 /// Tries what this host offers. Exits with 1 where something that mote cannot do without is missing.
 pub fn doctor(listing: &Listing) -> Result<u8> {
     let report = machine::doctor::doctor();
-    match listing.format {
+    let header = ["CHECK", "STATUS", "FINDING", "WHAT TO DO"];
+    match &listing.format {
         Format::Json => output::json(&report)?,
-        Format::Table => output::table(
-            &["CHECK", "STATUS", "FINDING", "WHAT TO DO"],
-            report.checks.iter().map(row),
-        )?,
+        other => output::list(other, &report.checks, &header, row)?,
     }
     Ok(u8::from(!report.is_usable()))
 }

@@ -7,7 +7,8 @@ use api::client::Client;
 use api::image::{Credentials, Image, PullRequest};
 use tokio::io::AsyncRead;
 
-use crate::args::{Format, ImageNames, Listing, Load, Pull, Registry};
+use super::task_name::for_each;
+use crate::args::{ImageNames, Load, Pull, QuietListing, Registry};
 use crate::progress::{ImageProgress, short};
 use crate::{host, output};
 
@@ -112,15 +113,11 @@ fn print_arrival(image: &Image, quiet: bool) -> Result<()> {
 }
 
 /// `mote images`.
-pub async fn list(host: Option<String>, listing: Listing) -> Result<u8> {
+pub async fn list(host: Option<String>, listing: QuietListing) -> Result<u8> {
     let images = host::connect(host).await?.images().await?;
-    match listing.format {
-        Format::Json => output::json(&images)?,
-        Format::Table => output::table(
-            &["IMAGE", "DIGEST", "PLATFORM", "LAYERS", "SIZE"],
-            images.iter().map(row),
-        )?,
-    }
+    let header = ["IMAGE", "DIGEST", "PLATFORM", "LAYERS", "SIZE"];
+    let name = |image: &Image| image.names.first().unwrap_or(&image.digest).clone();
+    output::quiet_list(&listing, &images, &header, row, name)?;
     Ok(0)
 }
 
@@ -143,9 +140,9 @@ fn row(image: &Image) -> Vec<String> {
 /// `mote rmi`.
 pub async fn remove(host: Option<String>, names: ImageNames) -> Result<u8> {
     let client = host::connect(host).await?;
-    for image in &names.images {
-        client.remove_image(image).await?;
-        output::line(image)?;
-    }
-    Ok(0)
+    for_each(&names.images, async |image| {
+        client.remove_image(&image).await?;
+        Ok(image)
+    })
+    .await
 }

@@ -5,9 +5,10 @@ use api::task::Status;
 use api::template::{Pool, Template};
 use serde::Serialize;
 
-use super::task::short_id;
+use super::task_name::short_id;
 use super::template::state;
-use crate::args::{Format, Listing};
+use crate::args::Listing;
+use crate::value::Format;
 use crate::{host, output};
 
 /// What is shown.
@@ -36,13 +37,9 @@ pub async fn info(host: Option<String>, listing: Listing) -> Result<u8> {
         templates: templates.templates,
         pool: templates.pool,
     };
-    match listing.format {
-        Format::Json => output::json(&info)?,
-        Format::Table => {
-            for (name, value) in lines(&info) {
-                output::line(&format!("{name:<12}{value}"))?;
-            }
-        }
+    match &listing.format {
+        Format::Table => output::pairs(&lines(&info))?,
+        other => output::document(other, &info)?,
     }
     Ok(0)
 }

@@ -9,8 +9,9 @@ use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
-use crate::args::{self, Format, MachineShell, MachineStart, MachineStatus};
+use crate::args::{self, MachineShell, MachineStart, MachineStatus};
 use crate::terminal::{self, RawMode};
+use crate::value::Format;
 use crate::{host, output};
 
 /// Signals that are passed on to a program in the machine, by number.
@@ -115,20 +116,22 @@ fn status_of(arguments: &MachineStatus) -> Result<u8> {
         Status::Changing => report("changing", None),
         Status::Stopped { .. } => report("stopped", None),
     };
-    match arguments.listing.format {
+    let header = ["NAME", "STATUS", "CPUS", "MEMORY"];
+    match &arguments.listing.format {
         Format::Json => output::json(&report)?,
-        Format::Table => {
-            let number = |number: Option<String>| number.unwrap_or_default();
-            let row = vec![
-                report.name.clone(),
-                report.status.to_owned(),
-                number(report.cpus.map(|cpus| cpus.to_string())),
-                number(report.memory_mib.map(|memory| format!("{memory} MiB"))),
-            ];
-            output::table(&["NAME", "STATUS", "CPUS", "MEMORY"], [row])?;
-        }
+        other => output::list(other, std::slice::from_ref(&report), &header, row)?,
     }
     Ok(if report.status == "running" { 0 } else { NOT_RUNNING })
+}
+
+fn row(report: &MachineReport) -> Vec<String> {
+    let number = |number: Option<String>| number.unwrap_or_default();
+    vec![
+        report.name.clone(),
+        report.status.to_owned(),
+        number(report.cpus.map(|cpus| cpus.to_string())),
+        number(report.memory_mib.map(|memory| format!("{memory} MiB"))),
+    ]
 }
 
 async fn run_in(shell: MachineShell) -> Result<u8> {

@@ -9,8 +9,9 @@ use api::error::ErrorCode;
 use api::stats::TaskStats;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::task::short_id;
-use crate::args::{Format, Stats};
+use super::task_name::short_id;
+use crate::args::Stats;
+use crate::value::Format;
 use crate::{host, output};
 
 /// How often a terminal gets a new reading.
@@ -34,10 +35,9 @@ const HEADER: [&str; 11] = [
 pub async fn stats(host: Option<String>, arguments: Stats) -> Result<u8> {
     let client = host::connect(host).await?;
     let stats = read(&client, &arguments.tasks).await?;
-    if arguments.listing.format == Format::Json {
-        output::json(&stats)?;
-    } else if arguments.no_stream || !output::is_terminal() {
-        output::table(&HEADER, rows(&stats, &HashMap::new()))?;
+    let format = &arguments.listing.format;
+    if *format != Format::Table || arguments.no_stream || !output::is_terminal() {
+        output::list(format, &stats, &HEADER, |stats| row(stats, None))?;
     } else {
         follow(&client, &arguments.tasks, stats).await?;
     }

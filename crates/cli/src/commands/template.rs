@@ -1,12 +1,11 @@
 //! `mote template`: what microVMs are cloned from.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use anyhow::Result;
 use api::template::{BuildRequest, Template, TemplateState};
 
-use super::task::short_id;
-use crate::args::{self, Format, TemplateBuild, TemplateLs, TemplateRm};
+use super::task_name::short_id;
+use crate::args::{self, TemplateBuild, TemplateLs, TemplateRm};
+use crate::value::Moment;
 use crate::{host, output};
 
 /// `mote template`.
@@ -28,19 +27,16 @@ async fn build(host: Option<String>, arguments: TemplateBuild) -> Result<u8> {
 
 async fn list(host: Option<String>, arguments: TemplateLs) -> Result<u8> {
     let templates = host::connect(host).await?.templates().await?.templates;
-    match arguments.listing.format {
-        _ if arguments.quiet => {
-            for template in &templates {
-                output::line(&template.key)?;
-            }
-        }
-        Format::Json => output::json(&templates)?,
-        Format::Table => {
-            let header = ["KEY", "STATE", "SIZE", "AGE", "CLONES", "FALLBACKS", "REASON"];
-            let now_unix_ms = now_unix_ms();
-            output::table(&header, templates.iter().map(|template| row(template, now_unix_ms)))?;
-        }
-    }
+    let header = ["KEY", "STATE", "SIZE", "AGE", "CLONES", "FALLBACKS", "REASON"];
+    let now = Moment::now();
+    let name = |template: &Template| template.key.clone();
+    output::quiet_list(
+        &arguments.listing,
+        &templates,
+        &header,
+        |template| row(template, now.unix_ms),
+        name,
+    )?;
     Ok(0)
 }
 
@@ -86,12 +82,6 @@ pub const fn state(state: TemplateState) -> &'static str {
         TemplateState::Stale => "stale",
         TemplateState::Failed => "failed",
     }
-}
-
-fn now_unix_ms() -> u64 {
-    // A clock before 1970 makes every age zero.
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -31,15 +31,17 @@ pub struct Control {
     /// All events so far, as frames. An event happens once at most, so there are few.
     history: Vec<u8>,
     reporter: Option<Reporter>,
+    /// Whether the microVM still is to be told what to be: then it is nobody's without a controller.
+    awaits_shape: bool,
     _path: Option<BoundPath>,
 }
 
 impl Control {
-    /// Opens the socket that the configuration names.
+    /// Opens the socket that the configuration names. A microVM that awaits its shape ends with the last controller.
     ///
     /// # Errors
     /// Where it cannot be had.
-    pub fn open(control: &vmm::Control) -> Result<Self, SocketError> {
+    pub fn open(control: &vmm::Control, awaits_shape: bool) -> Result<Self, SocketError> {
         let (listener, path) = match control {
             vmm::Control::Descriptor(descriptor) => (socket::inherit(*descriptor)?, None),
             vmm::Control::Path(path) => {
@@ -49,6 +51,7 @@ impl Control {
         };
         Ok(Self {
             listener: Some(listener),
+            awaits_shape,
             _path: path,
             ..Self::closed()
         })
@@ -61,6 +64,7 @@ impl Control {
             connections: BTreeMap::new(),
             history: Vec::new(),
             reporter: None,
+            awaits_shape: false,
             _path: None,
         }
     }
@@ -120,11 +124,22 @@ impl Control {
             Err(_) => {
                 let _ = ops.remove(readable(connection.stream()));
                 self.connections.remove(&descriptor);
+                self.end_if_abandoned();
             }
         }
     }
 
-    fn obey(&self, request: Request) {
+    /// Who starts a VMM is connected before it runs: one that has nobody was left by everybody.
+    fn end_if_abandoned(&self) {
+        if let Some(reporter) = self.reporter.as_ref().filter(|_| self.awaits_shape && self.connections.is_empty()) {
+            reporter.report(Report::Ended(Ending::new(
+                ExitCode::Stopped,
+                "the controller went away before it said what the microVM is to be",
+            )));
+        }
+    }
+
+    fn obey(&mut self, request: Request) {
         let Some(reporter) = &self.reporter else { return };
         match request {
             Request::Stop => {
@@ -135,10 +150,13 @@ impl Control {
             }
             Request::Observe => reporter.report(Report::Observe),
             // An impossible shape is the controller's mistake, after which there is nothing to wait for.
-            Request::Run(shape) => reporter.report(match config::check(&shape) {
-                Ok(()) => Report::Shape(shape),
-                Err(error) => Report::Ended(Ending::failure(error)),
-            }),
+            Request::Run(shape) => {
+                self.awaits_shape = false;
+                reporter.report(match config::check(&shape) {
+                    Ok(()) => Report::Shape(shape),
+                    Err(error) => Report::Ended(Ending::failure(error)),
+                });
+            }
         }
     }
 }

@@ -1,8 +1,26 @@
-//! Values that people write: sizes and environments.
+//! Values that people write. Here: sizes.
+
+mod environment;
+mod filter;
+mod format;
+mod limit;
+mod mount;
+mod network;
+mod signal;
+mod time;
 
 use std::fmt;
-use std::path::{Path, PathBuf};
 use std::str::FromStr;
+
+pub use api::calendar::rfc3339;
+pub use environment::{environment, labels};
+pub use filter::{Filter, matches};
+pub use format::Format;
+pub use limit::parse_ulimit;
+pub use mount::{parse_tmpfs, parse_volume};
+pub use network::{host_end, parse_host_entry, parse_port, port_text};
+pub use signal::Signal;
+pub use time::{Moment, Seconds};
 
 /// CPU, in thousandths of a vCPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,69 +97,6 @@ impl fmt::Display for VcpuMilli {
     }
 }
 
-/// Why an environment could not be put together.
-#[derive(Debug, thiserror::Error)]
-pub enum EnvironmentError {
-    /// The file cannot be read.
-    #[error("cannot read the environment file {}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// A name is empty or holds white space.
-    #[error("'{text}' does not name an environment variable: write NAME=VALUE or NAME")]
-    Name {
-        /// What was written.
-        text: String,
-    },
-}
-
-/// The variables of `files`, then `given`, each `NAME=VALUE`. A bare `NAME` takes its value from `inherited`, and is left out where that has none.
-///
-/// # Errors
-/// [`EnvironmentError`]
-pub fn environment(
-    files: &[PathBuf],
-    given: &[String],
-    inherited: impl Fn(&str) -> Option<String>,
-) -> Result<Vec<String>, EnvironmentError> {
-    let mut variables = Vec::new();
-    for path in files {
-        let text = read(path)?;
-        let lines = text
-            .lines()
-            .map(str::trim_start)
-            .filter(|line| !line.is_empty() && !line.starts_with('#'));
-        for line in lines {
-            variables.extend(variable(line, &inherited)?);
-        }
-    }
-    for text in given {
-        variables.extend(variable(text, &inherited)?);
-    }
-    Ok(variables)
-}
-
-fn read(path: &Path) -> Result<String, EnvironmentError> {
-    std::fs::read_to_string(path).map_err(|source| EnvironmentError::Read {
-        path: path.to_owned(),
-        source,
-    })
-}
-
-fn variable(text: &str, inherited: impl Fn(&str) -> Option<String>) -> Result<Option<String>, EnvironmentError> {
-    let name = text.split('=').next().unwrap_or_default();
-    if name.is_empty() || name.contains(char::is_whitespace) {
-        return Err(EnvironmentError::Name { text: text.to_owned() });
-    }
-    if text.contains('=') {
-        return Ok(Some(text.to_owned()));
-    }
-    Ok(inherited(name).map(|value| format!("{name}={value}")))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -190,24 +145,5 @@ mod tests {
         for text in ["0.25", "2", "0.001", "10"] {
             assert_eq!(text.parse::<VcpuMilli>().unwrap().to_string(), text);
         }
-    }
-
-    #[test]
-    fn a_bare_name_is_inherited_or_left_out() {
-        let given = ["A=1", "HOME", "MISSING", "EMPTY="].map(str::to_owned);
-        let inherited = |name: &str| (name == "HOME").then(|| "/root".to_owned());
-        assert_eq!(
-            environment(&[], &given, inherited).unwrap(),
-            ["A=1", "HOME=/root", "EMPTY="]
-        );
-        assert!(environment(&[], &["=x".to_owned()], inherited).is_err());
-    }
-
-    #[test]
-    fn an_environment_file_has_comments_and_comes_first() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), "# comment\n\nA=1\n  B=2 # kept\n").unwrap();
-        let variables = environment(&[file.path().to_owned()], &["A=3".to_owned()], |_| None).unwrap();
-        assert_eq!(variables, ["A=1", "B=2 # kept", "A=3"]);
     }
 }

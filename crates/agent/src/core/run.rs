@@ -1,0 +1,226 @@
+//! A task of one container, as the API of our own asks for it.
+
+use std::sync::Arc;
+
+use api::error::{ApiError, ErrorCode};
+use api::task::{self, NetworkMode, RunRequest, TransportProtocol};
+
+use super::{Core, NewTask};
+use crate::host::SCRATCH_MIB;
+use crate::record::{
+    ContainerPlan, HealthCheck, Logging, MountPlan, NetworkPlan, Plan, PortPlan, PullPolicy, RestartPolicy, Secret,
+    SecretSource, TaskRecord, VolumePlan,
+};
+use crate::spec::CONTAINER;
+
+/// The definition of tasks that were not made from one.
+pub const RUN_DEFINITION: &str = "mote-run:0";
+
+/// The group of such tasks.
+const GROUP: &str = "family:mote-run";
+
+/// The cluster of such tasks.
+const CLUSTER: &str = "default";
+
+/// A health check's interval, timeout and retries where nobody says others, as Docker has them.
+const INTERVAL_SECONDS: u32 = 30;
+const TIMEOUT_SECONDS: u32 = 30;
+const RETRIES: u32 = 3;
+
+impl Core {
+    /// Creates a task, which holds nothing until it is started.
+    ///
+    /// # Errors
+    /// Everything that can be known now to keep it from running.
+    pub async fn create(self: &Arc<Self>, request: &RunRequest) -> Result<Arc<TaskRecord>, ApiError> {
+        let mut task = new_task(request, self.shared.networks.is_some())?;
+        let mut found = None;
+        if request.pull == task::PullPolicy::Never {
+            let image = self.images().find(&request.image).await?;
+            task.plan.containers[0].image.clone_from(&image.name);
+            crate::spec::check_resolved(&task.plan, &image)?;
+            if request.secrets.is_empty() {
+                found = Some(vec![image]);
+            }
+        }
+        let mut created = self.submit_found(vec![(task, found)]).map_err(ApiError::from)?;
+        created.pop().ok_or_else(|| ApiError {
+            code: ErrorCode::Internal,
+            message: "no task was made".to_owned(),
+        })
+    }
+}
+
+/// The task that `request` means, on a host that has a network or has none.
+///
+/// # Errors
+/// [`ErrorCode::InvalidParameter`] for what contradicts itself.
+pub fn new_task(request: &RunRequest, has_network: bool) -> Result<NewTask, ApiError> {
+    let volumes = (0..)
+        .zip(&request.volumes)
+        .map(|(index, path)| (format!("volume-{index}"), path));
+    let volumes: Vec<(String, &String)> = volumes.collect();
+    let plan = Plan {
+        vcpu_milli: request.vcpu_milli,
+        memory_mib: request.memory_mib,
+        scratch_mib: request.ephemeral_storage_mib.unwrap_or(SCRATCH_MIB),
+        hostname: request.hostname.clone(),
+        waits_for_vcpus: request.waits_for_vcpus,
+        time_limit_seconds: request.timeout_seconds,
+        can_execute: true,
+        network: network(request, has_network)?,
+        sysctls: request.sysctls.clone().into_iter().collect(),
+        volumes: volumes
+            .iter()
+            .map(|(name, _)| VolumePlan {
+                name: name.clone(),
+                host_path: None,
+            })
+            .collect(),
+        containers: vec![container(request, &volumes)?],
+    };
+    Ok(NewTask {
+        cluster: CLUSTER.to_owned(),
+        name: request.name.clone(),
+        definition: RUN_DEFINITION.to_owned(),
+        group: GROUP.to_owned(),
+        started_by: None,
+        service: None,
+        tags: vec![],
+        echoed: serde_json::Map::new(),
+        plan,
+        is_removed_when_stopped: request.remove,
+        waits_for_start: true,
+    })
+}
+
+fn container(request: &RunRequest, volumes: &[(String, &String)]) -> Result<ContainerPlan, ApiError> {
+    Ok(ContainerPlan {
+        name: CONTAINER.to_owned(),
+        image: request.image.clone(),
+        pull: match request.pull {
+            task::PullPolicy::Never => PullPolicy::Never,
+            task::PullPolicy::Missing => PullPolicy::Missing,
+            task::PullPolicy::Always => PullPolicy::Always,
+        },
+        is_essential: true,
+        entrypoint: request.entrypoint.clone(),
+        command: Some(request.command.clone()).filter(|command| !command.is_empty()),
+        env: request.env.clone(),
+        secrets: request.secrets.iter().map(secret).collect(),
+        working_directory: request.working_directory.clone(),
+        user: request.user.clone(),
+        terminal: request.terminal.map(|size| (size.columns, size.rows)),
+        stdin: request.stdin,
+        cpu_units: 0,
+        memory_mib: None,
+        memory_reservation_mib: None,
+        depends_on: vec![],
+        start_timeout_seconds: None,
+        stop_timeout_seconds: request.stop_timeout_seconds,
+        health_check: health_check(request.health_check.as_ref())?,
+        restart: request.restart.as_ref().map(|restart| RestartPolicy {
+            ignored_exit_codes: restart.ignored_exit_codes.clone(),
+            attempt_period_seconds: restart.attempt_period_seconds,
+        }),
+        ulimits: request
+            .ulimits
+            .iter()
+            .map(|ulimit| (ulimit.name.clone(), ulimit.soft, ulimit.hard))
+            .collect(),
+        capabilities_added: request.capabilities_added.clone(),
+        capabilities_dropped: request.capabilities_dropped.clone(),
+        no_new_privileges: request.no_new_privileges,
+        is_read_only: request.read_only,
+        has_init_process: request.init,
+        shared_memory_mib: request.shared_memory_mib,
+        mounts: mounts(request, volumes),
+        hosts: request
+            .hosts
+            .iter()
+            .map(|host| (host.address, host.name.clone()))
+            .collect(),
+        labels: request.labels.clone().into_iter().collect(),
+        logging: Logging {
+            group: request.log_group.clone(),
+            stream_prefix: request.log_stream_prefix.clone(),
+        },
+    })
+}
+
+fn secret(variable: &task::SecretVariable) -> Secret {
+    Secret {
+        name: Some(variable.variable.clone()),
+        source: SecretSource::Stored {
+            name: variable.secret.clone(),
+            key: variable.key.clone(),
+        },
+    }
+}
+
+fn mounts(request: &RunRequest, volumes: &[(String, &String)]) -> Vec<MountPlan> {
+    let volumes = volumes.iter().map(|(name, path)| MountPlan::Volume {
+        volume: name.clone(),
+        path: (*path).clone(),
+        is_read_only: false,
+    });
+    let tmpfs = request.tmpfs.iter().map(|tmpfs| MountPlan::Tmpfs {
+        path: tmpfs.path.clone(),
+        size_mib: tmpfs.size_mib.unwrap_or(request.memory_mib / 2),
+        options: tmpfs.options.clone(),
+    });
+    volumes.chain(tmpfs).collect()
+}
+
+fn network(request: &RunRequest, has_network: bool) -> Result<Option<NetworkPlan>, ApiError> {
+    let wants_more = !request.ports.is_empty() || !request.name_servers.is_empty();
+    match request.network {
+        NetworkMode::None if wants_more => invalid("a task without a network has no ports and no name servers"),
+        NetworkMode::None => Ok(None),
+        NetworkMode::Default if !has_network && wants_more => {
+            invalid("this host agent was started without a network, so nothing can be published")
+        }
+        NetworkMode::Default if !has_network => Ok(None),
+        NetworkMode::Default => Ok(Some(NetworkPlan {
+            ports: request
+                .ports
+                .iter()
+                .map(|port| PortPlan {
+                    container: CONTAINER.to_owned(),
+                    host_address: port.host_address,
+                    host_port: port.host_port,
+                    port: port.port,
+                    is_udp: port.protocol == TransportProtocol::Udp,
+                })
+                .collect(),
+            name_servers: request.name_servers.clone(),
+        })),
+    }
+}
+
+fn health_check(check: Option<&task::HealthCheck>) -> Result<Option<HealthCheck>, ApiError> {
+    let Some(check) = check else { return Ok(None) };
+    let command = match check.command.as_deref() {
+        None => return Ok(None),
+        Some([none]) if none == "NONE" => return Ok(None),
+        Some([kind, line]) if kind == "CMD-SHELL" => vec!["/bin/sh".to_owned(), "-c".to_owned(), line.clone()],
+        Some([kind, command @ ..]) if kind == "CMD" && !command.is_empty() => command.to_vec(),
+        Some(_) => {
+            return invalid("a health check's command must be CMD and a program, CMD-SHELL and one line, or NONE");
+        }
+    };
+    Ok(Some(HealthCheck {
+        command,
+        interval_seconds: check.interval_seconds.unwrap_or(INTERVAL_SECONDS).max(1),
+        timeout_seconds: check.timeout_seconds.unwrap_or(TIMEOUT_SECONDS).max(1),
+        retries: check.retries.unwrap_or(RETRIES).max(1),
+        start_period_seconds: check.start_period_seconds.unwrap_or_default(),
+    }))
+}
+
+fn invalid<T>(message: &str) -> Result<T, ApiError> {
+    Err(ApiError {
+        code: ErrorCode::InvalidParameter,
+        message: message.to_owned(),
+    })
+}

@@ -1,0 +1,93 @@
+//! What a restart of the host agent means for a task.
+
+use super::step::Step;
+use super::{Action, Activation, Microvm, Phase, Stage, Timer};
+
+impl Step<'_> {
+    /// The microVM lives. What the host agent before did last may not have reached the guest; the guest tells.
+    pub(super) fn found(&mut self) {
+        match self.state.phase {
+            // A guest that is not told what to do ends: so this one was.
+            Phase::Booting(_) | Phase::Activating(_) => {
+                self.state.phase = Phase::Activating(Activation::Preparing);
+                self.doubt_released();
+            }
+            Phase::Running => self.doubt_released(),
+            Phase::Stopping | Phase::Draining(Microvm::Alive) | Phase::Ending => {}
+            Phase::Created
+            | Phase::Reserving
+            | Phase::Attaching
+            | Phase::Fetching
+            | Phase::Provisioning
+            | Phase::AwaitingTemplate
+            | Phase::Replacing
+            | Phase::Draining(Microvm::Gone)
+            | Phase::Releasing
+            | Phase::Stopped => return,
+        }
+        self.state.is_resuming = true;
+    }
+
+    fn doubt_released(&mut self) {
+        for container in &mut self.state.containers {
+            if container.stage == Stage::Released {
+                container.stage = Stage::Prepared;
+            }
+        }
+    }
+
+    /// Does again what may not have arrived; the guest does nothing twice.
+    pub(super) fn resumed(&mut self) {
+        if !std::mem::take(&mut self.state.is_resuming) {
+            return;
+        }
+        match self.state.phase {
+            Phase::Activating(_) | Phase::Running => self.restart_lost_starts(),
+            Phase::Stopping => self.ask_again(),
+            Phase::Ending => self.shut_down(),
+            _ => {}
+        }
+    }
+
+    fn restart_lost_starts(&mut self) {
+        for index in 0..self.state.containers.len() {
+            let container = &self.state.containers[index];
+            let process = container.process;
+            match container.stage {
+                Stage::Preparing if container.restarts > 0 => self.actions.push(Action::RestartContainer {
+                    container: index,
+                    process,
+                }),
+                Stage::Running => {
+                    if let Some(check) = &self.rules.containers[index].health_check {
+                        let seconds = check.interval_seconds;
+                        self.start_timer(Timer::Health(process), seconds);
+                    }
+                }
+                Stage::Pausing | Stage::Preparing | Stage::Prepared | Stage::Released | Stage::Over => {}
+            }
+        }
+    }
+
+    /// There is no microVM of this task. One that was not told yet what to be is made anew.
+    pub(super) fn lost(&mut self, message: &str) {
+        match self.state.phase {
+            Phase::Created | Phase::Stopped => {}
+            Phase::Reserving
+            | Phase::Attaching
+            | Phase::Fetching
+            | Phase::Provisioning
+            | Phase::AwaitingTemplate
+            | Phase::Replacing => {
+                self.state.phase = Phase::Reserving;
+                self.actions.push(Action::Reserve);
+            }
+            Phase::Booting(_) | Phase::Activating(_) | Phase::Running | Phase::Stopping => {
+                let stop = self.notice(message);
+                self.fail_as(stop);
+                self.release();
+            }
+            Phase::Draining(_) | Phase::Ending | Phase::Releasing => self.release(),
+        }
+    }
+}

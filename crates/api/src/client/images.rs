@@ -1,0 +1,77 @@
+//! The calls about images.
+
+use hyper::Method;
+use tokio::io::AsyncRead;
+
+use super::body::Outgoing;
+use super::{Client, ClientError, answer, percent_encode};
+use crate::image::{Image, ImageEvent, ImageList, PullRequest};
+use crate::route;
+
+impl Client {
+    /// The images in the store.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn images(&self) -> Result<Vec<Image>, ClientError> {
+        let list: ImageList = self.json(Method::GET, route::IMAGES, Outgoing::empty()).await?;
+        Ok(list.images)
+    }
+
+    /// Brings an image from its registry into the store; `on_event` hears of every step.
+    ///
+    /// # Errors
+    /// [`ClientError`]; also where the pull itself fails.
+    pub async fn pull(
+        &self,
+        request: &PullRequest,
+        on_event: impl FnMut(&ImageEvent),
+    ) -> Result<Vec<Image>, ClientError> {
+        let body = Outgoing::json(request);
+        self.image_events(route::IMAGES_PULL, body, on_event).await
+    }
+
+    /// Brings the images of an archive into the store; `name` names an image that the archive does not name.
+    ///
+    /// # Errors
+    /// [`ClientError`]; also where the archive cannot be read or used.
+    pub async fn load(
+        &self,
+        archive: impl AsyncRead + Send + Unpin + 'static,
+        name: Option<&str>,
+        on_event: impl FnMut(&ImageEvent),
+    ) -> Result<Vec<Image>, ClientError> {
+        let path = match name {
+            Some(name) => format!("{}?name={}", route::IMAGES_LOAD, percent_encode(name)),
+            None => route::IMAGES_LOAD.to_owned(),
+        };
+        self.image_events(&path, Outgoing::stream(archive), on_event).await
+    }
+
+    /// Drops a name, and the image with its last one.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn remove_image(&self, reference: &str) -> Result<(), ClientError> {
+        let path = route::IMAGE.replace("{reference}", &percent_encode(reference));
+        self.send(Method::DELETE, &path, Outgoing::empty()).await.map(drop)
+    }
+
+    async fn image_events(
+        &self,
+        path: &str,
+        body: Outgoing,
+        mut on_event: impl FnMut(&ImageEvent),
+    ) -> Result<Vec<Image>, ClientError> {
+        let mut events = self.lines(Method::POST, path, body).await?;
+        while let Some(event) = events.next().await? {
+            on_event(&event);
+            match event {
+                ImageEvent::Done { images } => return Ok(images),
+                ImageEvent::Failed { error } => return Err(error.into()),
+                _ => {}
+            }
+        }
+        Err(answer(&format!("POST {path}"), "it ended early"))
+    }
+}
