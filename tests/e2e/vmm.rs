@@ -72,12 +72,17 @@ impl Vmm {
             is_spare: false,
             control: Control::Path(directory.join("control.sock")),
         };
+        Self::start(&config)
+    }
+
+    /// Starts a VMM with that configuration.
+    pub fn start(config: &Config) -> Self {
         let mut vmm = Command::new(installed("bin/mote-vmm"))
             .arg("-")
             .stdin(Stdio::piped())
             .spawn()
             .unwrap();
-        serde_json::to_writer(vmm.stdin.take().unwrap(), &config).unwrap();
+        serde_json::to_writer(vmm.stdin.take().unwrap(), config).unwrap();
         Self(vmm)
     }
 
