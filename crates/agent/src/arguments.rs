@@ -76,6 +76,14 @@ pub struct Arguments {
     #[arg(long, value_name = "WHAT")]
     pub on_exit: Option<OnExit>,
 
+    /// Give tasks no network: without it, this needs the right to make interfaces and the programs ip, bridge and nft.
+    #[arg(long)]
+    pub no_network: bool,
+
+    /// The network that tasks are in, such as 10.200.0.0/16 [default: a free one].
+    #[arg(long, value_name = "NETWORK")]
+    pub network_subnet: Option<network::Subnet>,
+
     /// Memory of the host, in MiB, that is not given to tasks [default: a sixteenth of the host's].
     #[arg(long, value_name = "MIB")]
     pub memory_reserve: Option<u64>,
@@ -115,6 +123,8 @@ impl Arguments {
             } else {
                 OnExit::Keep
             }),
+            has_network: !self.no_network,
+            network_subnet: self.network_subnet,
             memory_reserve_mib: self
                 .memory_reserve
                 .unwrap_or_else(|| memory::total_mib() / MEMORY_RESERVE_SHARE),

@@ -34,6 +34,10 @@ pub struct Config {
     pub idle_exit: Option<Duration>,
     /// What becomes of tasks when it is asked to end.
     pub on_exit: OnExit,
+    /// Whether tasks can have a network.
+    pub has_network: bool,
+    /// The network that tasks are in; a free one where absent.
+    pub network_subnet: Option<network::Subnet>,
     /// Memory that is not given to tasks, in MiB.
     pub memory_reserve_mib: u64,
     /// How often the rest of the memory is given away.

@@ -33,6 +33,28 @@ pub fn id(random: [u8; ID_LEN / 2]) -> String {
         .collect()
 }
 
+/// A UUID of sixteen random bytes (RFC 9562, version 4).
+#[must_use]
+pub fn uuid(random: &[u8]) -> String {
+    let mut text = String::with_capacity(36);
+    for (index, byte) in random.iter().enumerate() {
+        if [4, 6, 8, 10].contains(&index) {
+            text.push('-');
+        }
+        let byte = match index {
+            6 => byte & 0x0f | 0x40,
+            8 => byte & 0x3f | 0x80,
+            _ => *byte,
+        };
+        text.extend(
+            [byte >> 4, byte & 15]
+                .into_iter()
+                .filter_map(|digit| char::from_digit(u32::from(digit), 16)),
+        );
+    }
+    text
+}
+
 /// The part of an id that people are shown.
 #[must_use]
 pub fn short(id: &str) -> &str {
@@ -121,6 +143,11 @@ mod tests {
             expected,
             "{query}"
         );
+    }
+
+    #[test]
+    fn a_uuid_says_its_version() {
+        assert_eq!(uuid(&[0xff; 16]), "ffffffff-ffff-4fff-bfff-ffffffffffff");
     }
 
     #[test]

@@ -5,12 +5,13 @@
 //!
 //! In reading order: [`subnet`], [`addresses`], what an address is and who has it; [`rules`], all that the packet filter is told, as text;
 //! [`program`], how that is run; [`bridge`], [`taps`], interfaces; [`ports`], the host's ports; [`dns`], the forwarder; [`network`], which
-//! owns all of it.
+//! owns all of it, where a [`claim`] says that nobody else does.
 
 #![forbid(unsafe_code)]
 
 pub mod addresses;
 pub mod bridge;
+pub mod claim;
 pub mod dns;
 pub mod network;
 pub mod ports;
@@ -19,6 +20,7 @@ pub mod rules;
 pub mod subnet;
 pub mod taps;
 
+pub use claim::{Claim, ClaimError};
 pub use network::{Lease, Network, NetworkError, Settings};
 pub use ports::{PortRequest, Published};
 pub use subnet::Subnet;

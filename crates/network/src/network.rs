@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Mutex as AsyncMutex;
 
 use crate::bridge::{self, Bridge, BridgeError};
+use crate::claim::Claim;
 use crate::dns::{self, Forwarder, Resolvers};
 use crate::network::spares::Spares;
 use crate::ports::{self, Hold, PortError, PortRequest, Published};
@@ -106,7 +107,7 @@ impl Network {
     ///
     /// # Errors
     /// [`NetworkError`]
-    pub async fn open(settings: &Settings, kept: &[Lease]) -> Result<Self, NetworkError> {
+    pub async fn open(settings: &Settings, _claim: &Claim, kept: &[Lease]) -> Result<Self, NetworkError> {
         let bridge = Bridge::make(&settings.bridge, settings.subnet, settings.metadata, !kept.is_empty()).await?;
         let subnet = bridge.subnet;
         let mut taken = Vec::with_capacity(kept.len());

@@ -4,6 +4,7 @@
 
 mod ask;
 mod life;
+mod metadata;
 mod news;
 mod request;
 mod restore;

@@ -188,7 +188,7 @@ fn container(task: &str) -> Result<ContainerRecord, ApiError> {
         .iter()
         .fold(0, |number: u64, byte| number << 8 | u64::from(*byte));
     Ok(ContainerRecord {
-        id: self::uuid(uuid),
+        id: names::uuid(uuid),
         runtime_id: format!("{task}-{:010}", digits % RUNTIME_DIGITS),
         image_digest: None,
         command: vec![],
@@ -202,27 +202,6 @@ fn container(task: &str) -> Result<ContainerRecord, ApiError> {
     })
 }
 
-/// A random UUID (RFC 9562, version 4) of sixteen bytes.
-fn uuid(random: &[u8]) -> String {
-    let mut text = String::with_capacity(36);
-    for (index, byte) in random.iter().enumerate() {
-        if [4, 6, 8, 10].contains(&index) {
-            text.push('-');
-        }
-        let byte = match index {
-            6 => byte & 0x0f | 0x40,
-            8 => byte & 0x3f | 0x80,
-            _ => *byte,
-        };
-        text.extend(
-            [byte >> 4, byte & 15]
-                .into_iter()
-                .filter_map(|digit| char::from_digit(u32::from(digit), 16)),
-        );
-    }
-    text
-}
-
 fn random<const LEN: usize>() -> Result<[u8; LEN], ApiError> {
     let mut bytes = [0; LEN];
     rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty()).map_err(|errno| ApiError {
@@ -230,12 +209,4 @@ fn random<const LEN: usize>() -> Result<[u8; LEN], ApiError> {
         message: format!("cannot get random bytes: {errno}"),
     })?;
     Ok(bytes)
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn a_uuid_says_its_version() {
-        assert_eq!(super::uuid(&[0xff; 16]), "ffffffff-ffff-4fff-bfff-ffffffffffff");
-    }
 }

@@ -11,6 +11,7 @@ use super::{Notice, Shared, TaskHost};
 use crate::clock;
 use crate::images::{Hold, RunnableImage};
 use crate::lifecycle::{Event, Trouble};
+use crate::metadata;
 use crate::ports::Secrets;
 use crate::record::{ContainerPlan, Plan, PullPolicy, SecretSource, TaskRecord};
 use crate::sentence::sentence;
@@ -94,12 +95,16 @@ impl TaskHost {
         };
         let all = fetched.images.into_iter().zip(&fetched.secrets).zip(slots);
         for (container, ((image, secrets), slot)) in all.enumerate() {
+            let mut added = secrets.clone();
+            if record.plan.network.is_some() {
+                added.extend(metadata::variables(&record.containers[container].runtime_id));
+            }
             let given = Given {
                 config: &image.config,
                 rootfs_slot: slot,
                 process: u32::try_from(container).unwrap_or(u32::MAX),
                 hostname: &hostname,
-                secrets,
+                secrets: &added,
                 sizing: &self.sizing,
                 containers: sizes.len(),
             };

@@ -76,6 +76,10 @@ impl Networks for NoNetworks {
     fn keep<'a>(&'a self, _: &'a [(String, NetworkRecord)]) -> BoxFuture<'a, Result<(), Failure>> {
         async { Ok(()) }.boxed()
     }
+
+    fn end(&self) -> BoxFuture<'_, Result<(), Failure>> {
+        async { Ok(()) }.boxed()
+    }
 }
 
 /// Counts output, and keeps the bytes for who asks. Clones hold the same.

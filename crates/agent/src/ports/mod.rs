@@ -71,6 +71,12 @@ pub trait Networks: Send + Sync + 'static {
     /// # Errors
     /// The first thing that can be neither taken over nor removed.
     fn keep<'a>(&'a self, live: &'a [(String, NetworkRecord)]) -> BoxFuture<'a, Result<(), Failure>>;
+
+    /// At the end of this process: removes what no task uses. What tasks use stays for [`Self::keep`].
+    ///
+    /// # Errors
+    /// What cannot be removed.
+    fn end(&self) -> BoxFuture<'_, Result<(), Failure>>;
 }
 
 /// Where the output of containers is kept.

@@ -22,9 +22,11 @@ use crate::host::{self, Rooms, SCRATCH_MIB, Shared, remove_leftovers};
 use crate::images::{Images, StoredImages};
 use crate::launch::{CgroupV2, Cgroups, Launcher};
 use crate::logs::Logs;
+use crate::network::TaskNetworks;
 use crate::pool::{self, Pool, Work};
 use crate::ports::memory::FileSecrets;
 use crate::ports::{Networks, Records, Secrets, Sinks};
+use crate::sentence::sentence;
 use crate::store::Store;
 use crate::template::{ScratchDisk, Templates};
 use crate::{http, memory};
@@ -36,6 +38,9 @@ const LOG_VARIABLE: &str = "MOTE_LOG";
 
 /// The most output that is kept of one container, in bytes.
 const LOG_BYTES_MAX: u64 = 64 << 20;
+
+/// The region that names of resources have.
+const REGION: &str = "us-east-1";
 
 /// How long clients that do not take their last answers are waited for.
 const FAREWELL: Duration = Duration::from_secs(5);
@@ -71,16 +76,21 @@ fn try_run(arguments: Arguments) -> anyhow::Result<()> {
         let claim = Claim::take(&config)?;
         let images = Arc::new(StoredImages::open(&config)?);
         let mut ends = Ends::listen()?;
+        let networks = TaskNetworks::prepare(&config).map(Arc::new);
         let surroundings = Surroundings {
             cgroups,
             images,
             memory_pressure: pool::listen_for_pressure(),
             records: Arc::new(Store::open(&config.database())?),
-            networks: None,
+            networks: networks.clone().map(|networks| networks as Arc<dyn Networks>),
             sinks: Arc::new(Logs::new(config.logs_directory(), LOG_BYTES_MAX)),
             secrets: Arc::new(FileSecrets),
         };
         let server = Server::start(config, surroundings, claim).await?;
+        let _metadata = match &networks {
+            Some(networks) => networks.serve_metadata(server.core().clone(), REGION).await,
+            None => None,
+        };
         writeln!(std::io::stdout(), "ready")
             .and_then(|()| std::io::stdout().flush())
             .context("cannot say ready")?;
@@ -140,6 +150,7 @@ pub struct Surroundings {
 /// A host agent that has its socket.
 pub struct Server {
     core: Arc<Core>,
+    networks: Option<Arc<dyn Networks>>,
     cgroups: Arc<dyn Cgroups>,
     idle_exit: Option<Duration>,
     on_exit: OnExit,
@@ -198,10 +209,12 @@ impl Server {
             secrets,
             boot_id,
         };
+        let networks = shared.networks.clone();
         let core = Core::new(Arc::new(shared), records);
         core.restore(unfinished).map_err(|error| anyhow::anyhow!(error))?;
         Ok(Self {
             core,
+            networks,
             cgroups,
             idle_exit,
             on_exit,
@@ -225,6 +238,7 @@ impl Server {
     pub async fn serve(self, ends: &mut impl EndRequests) -> anyhow::Result<()> {
         let Self {
             core,
+            networks,
             cgroups,
             idle_exit,
             on_exit,
@@ -265,6 +279,11 @@ impl Server {
         }
         keeping.await.context("the pool failed")?;
         core.templates().end(is_idle || on_exit == OnExit::Keep).await;
+        if let Some(networks) = networks
+            && let Err(error) = networks.end().await
+        {
+            tracing::warn!("something of the network is left over: {}", sentence(&*error));
+        }
         if on_exit == OnExit::Stop {
             cgroups.remove_leftovers(&HashSet::new())?;
         }

@@ -53,6 +53,8 @@ pub fn config(directory: &Path) -> Config {
         insecure_registries: vec![],
         idle_exit: None,
         on_exit: OnExit::Stop,
+        has_network: false,
+        network_subnet: None,
         memory_reserve_mib: 0,
         memory_overcommit: 1000,
         cpu_overcommit: 1000,

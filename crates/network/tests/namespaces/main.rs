@@ -186,7 +186,9 @@ fn a_network_that_the_host_has_is_not_taken() {
         assert_eq!(network.mtu(), 1400);
         network.close().await.unwrap();
         world.settings.subnet = Some("172.30.1.0/24".parse().unwrap());
-        let error = network::Network::open(&world.settings, &[]).await.unwrap_err();
+        let error = network::Network::open(&world.settings, &world.claim, &[])
+            .await
+            .unwrap_err();
         assert!(error.to_string().contains("overlaps"), "{error}");
         world.check_nothing_is_left();
     });

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use network::{Lease, Network, PortRequest, Settings};
+use network::{Claim, Lease, Network, PortRequest, Settings};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 /// The host's address in the world.
@@ -54,6 +54,7 @@ pub struct World {
     pub host: Namespace,
     pub outside: Namespace,
     pub settings: Settings,
+    pub claim: Claim,
     guests: Cell<u32>,
 }
 
@@ -100,6 +101,7 @@ impl World {
                 path: PathBuf::from("/proc/self/ns/net"),
             },
             outside: Namespace::named("outside"),
+            claim: Claim::take("mote0").unwrap(),
             settings: Settings {
                 bridge: "mote0".to_owned(),
                 subnet: None,
@@ -112,7 +114,7 @@ impl World {
     }
 
     pub async fn open(&self, kept: &[Lease]) -> Network {
-        Network::open(&self.settings, kept).await.unwrap()
+        Network::open(&self.settings, &self.claim, kept).await.unwrap()
     }
 
     /// A guest with what it was given, set up as the guest agent does it.
