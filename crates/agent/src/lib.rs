@@ -10,6 +10,7 @@
 pub mod activity;
 pub mod arguments;
 pub mod capacity;
+pub mod channel;
 pub mod clock;
 pub mod config;
 pub mod core;
