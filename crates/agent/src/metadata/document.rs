@@ -38,7 +38,7 @@ pub fn task(record: &TaskRecord, place: &Surroundings) -> Value {
         "Family": family,
         "Revision": revision,
         "DesiredStatus": desired(record),
-        "KnownStatus": record.status.name(),
+        "KnownStatus": record.status,
         "Limits": {
             "CPU": f64::from(record.plan.vcpu_milli) / 1000.0,
             "Memory": record.plan.memory_mib,
@@ -199,13 +199,12 @@ fn ports(record: &TaskRecord, plan: &ContainerPlan) -> Value {
     Value::Array(ports.collect())
 }
 
-fn desired(record: &TaskRecord) -> &'static str {
-    let status = if record.is_wanted {
+fn desired(record: &TaskRecord) -> Status {
+    if record.is_wanted {
         Status::Running
     } else {
         Status::Stopped
-    };
-    status.name()
+    }
 }
 
 fn known(status: ContainerStatus) -> &'static str {

@@ -38,13 +38,11 @@ impl Tasks for One {
     }
 }
 
-fn record() -> TaskRecord {
-    let container = json!({
-        "id": "05966557-f16c-49cb-9352-24b3a0dcd0e1", "runtime_id": RUNTIME_ID, "image_digest": "sha256:aa", "command": ["run"],
-        "status": "RUNNING", "health": "UNKNOWN", "exit": null, "reason": null, "restarts": 0,
-        "started_ms": 1_795_000_001_000_u64, "finished_ms": null,
-    });
-    let plan = json!({
+const RECORD: &str = r#"{
+    "id": "0123456789abcdef0123456789abcdef", "cluster": "default", "name": "n", "definition": "site:7", "group": "family:site",
+    "started_by": null, "service": null, "tags": [], "echoed": {}, "is_removed_when_stopped": false,
+    "is_wanted": true, "status": "RUNNING", "version": 1,
+    "plan": {
         "vcpu_milli": 250, "memory_mib": 512, "scratch_mib": 20480, "hostname": null, "waits_for_vcpus": true,
         "time_limit_seconds": null, "can_execute": false,
         "network": {"ports": [], "name_servers": []}, "sysctls": [], "volumes": [],
@@ -55,21 +53,24 @@ fn record() -> TaskRecord {
             "depends_on": [], "start_timeout_seconds": null, "stop_timeout_seconds": 30, "health_check": null,
             "restart": null, "ulimits": [], "capabilities_added": [], "capabilities_dropped": [],
             "no_new_privileges": false, "is_read_only": false, "has_init_process": false, "shared_memory_mib": null,
-            "mounts": [], "hosts": [], "labels": [["color", "blue"]], "logging": {"group": "/g", "stream_prefix": "p"},
-        }],
-    });
-    let record = json!({
-        "id": "0123456789abcdef0123456789abcdef", "cluster": "default", "name": "n", "definition": "site:7", "group": "family:site",
-        "started_by": null, "service": null, "tags": [], "echoed": {}, "plan": plan, "is_removed_when_stopped": false,
-        "is_wanted": true, "status": "RUNNING", "version": 1,
-        "times": {"created_ms": 1_795_000_000_000_u64, "pull_started_ms": 1_795_000_000_100_u64, "pull_stopped_ms": null,
-                  "connected_ms": null, "started_ms": null, "stopping_ms": null, "execution_stopped_ms": null, "stopped_ms": null},
-        "stop": null, "clock": {}, "origin": null,
-        "network": {"attachment": "a", "tap": "mote-ac1ee002", "mac": [2, 109, 172, 30, 224, 2], "address": "172.30.224.2", "address_ipv6": null,
-                    "ports": [{"container": "web", "host_address": null, "host_port": 8080, "port": 80, "is_udp": false}]},
-        "containers": [container], "core": null,
-    });
-    serde_json::from_value(record).unwrap()
+            "mounts": [], "hosts": [], "labels": [["color", "blue"]], "logging": {"group": "/g", "stream_prefix": "p"}
+        }]
+    },
+    "times": {"created_ms": 1795000000000, "pull_started_ms": 1795000000100, "pull_stopped_ms": null,
+              "connected_ms": null, "started_ms": null, "stopping_ms": null, "execution_stopped_ms": null, "stopped_ms": null},
+    "stop": null, "clock": {}, "origin": null,
+    "network": {"attachment": "a", "tap": "mote-ac1ee002", "mac": [2, 109, 172, 30, 224, 2], "address": "172.30.224.2", "address_ipv6": null,
+                "ports": [{"container": "web", "host_address": null, "host_port": 8080, "port": 80, "is_udp": false}]},
+    "containers": [{
+        "id": "05966557-f16c-49cb-9352-24b3a0dcd0e1", "runtime_id": "0123456789abcdef0123456789abcdef-0000000001",
+        "image_digest": "sha256:aa", "command": ["run"], "status": "RUNNING", "health": "UNKNOWN", "exit": null, "reason": null,
+        "restarts": 0, "started_ms": 1795000001000, "finished_ms": null
+    }],
+    "core": null
+}"#;
+
+fn record() -> TaskRecord {
+    serde_json::from_str(RECORD).unwrap()
 }
 
 async fn ask_from(address: Ipv4Addr, path: &str) -> (StatusCode, Value) {
