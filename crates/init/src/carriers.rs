@@ -143,10 +143,31 @@ impl Carriers {
         Ok(())
     }
 
-    /// Takes what the host sends for `sink`, which does not block.
+    /// Takes what the host sends for `sink`, which does not block; nothing is written to it before [`Self::open_input`].
     pub fn carry_in(&mut self, process: u32, sink: OwnedFd, is_terminal: bool) {
         let index = free(&mut self.inlets);
         self.inlets[index] = Some(Watched::new(Inlet::new(process, sink, is_terminal)));
+    }
+
+    /// Writes what came for a process whose program runs now, and tells what it has taken.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn open_input(&mut self, poller: &Poller, process: u32) -> io::Result<Option<Received>> {
+        let Some((index, inlet)) = self.input_of(process) else {
+            return Ok(None);
+        };
+        inlet.stream.open();
+        inlet.step(poller, index)?;
+        Ok(inlet.stream.acknowledgement())
+    }
+
+    fn input_of(&mut self, process: u32) -> Option<(usize, &mut Watched<Inlet>)> {
+        let mut inlets = self.inlets.iter_mut().enumerate();
+        inlets.find_map(|(index, inlet)| {
+            let inlet = inlet.as_mut()?;
+            (inlet.stream.process() == process).then_some((index, inlet))
+        })
     }
 
     /// Reads the output with this index.
@@ -179,12 +200,9 @@ impl Carriers {
     /// # Errors
     /// The kernel's, or a piece that is out of order.
     pub fn accept(&mut self, poller: &Poller, piece: &Piece<'_>) -> io::Result<Option<Received>> {
-        let mut inlets = self.inlets.iter_mut().enumerate();
-        let found = inlets.find_map(|(index, inlet)| {
-            let inlet = inlet.as_mut()?;
-            (inlet.stream.process() == piece.process).then_some((index, inlet))
-        });
-        let Some((index, inlet)) = found else { return Ok(None) };
+        let Some((index, inlet)) = self.input_of(piece.process) else {
+            return Ok(None);
+        };
         let accepted = inlet.stream.accept(piece.offset, piece.content);
         accepted.map_err(io::Error::other)?;
         inlet.step(poller, index)?;

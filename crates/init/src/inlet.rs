@@ -14,18 +14,21 @@ pub struct Inlet {
     sink: Option<OwnedFd>,
     /// A terminal has no end: who wants one types it.
     is_terminal: bool,
+    /// Whether the program runs. Before that, what comes waits: a terminal would take it as if nobody was there.
+    is_open: bool,
     receiver: Receiver,
     /// What the process has not taken.
     waiting: Vec<u8>,
 }
 
 impl Inlet {
-    /// Nothing was written yet to `sink`, which does not block.
+    /// Nothing was written yet to `sink`, which does not block, and nothing is before [`Self::open`].
     pub fn new(process: u32, sink: OwnedFd, is_terminal: bool) -> Self {
         Self {
             process,
             sink: Some(sink),
             is_terminal,
+            is_open: false,
             receiver: Receiver::default(),
             waiting: Vec::new(),
         }
@@ -43,7 +46,12 @@ impl Inlet {
 
     /// Whether there is something to write.
     pub const fn has_waiting(&self) -> bool {
-        !self.waiting.is_empty()
+        self.is_open && !self.waiting.is_empty()
+    }
+
+    /// The program runs.
+    pub const fn open(&mut self) {
+        self.is_open = true;
     }
 
     /// Takes a piece, to be written with [`Self::write`].
@@ -61,7 +69,7 @@ impl Inlet {
     /// Writes what the process takes. Gives the sink back when nothing more is to be written to it: whoever waits for it is to stop that before
     /// it is closed.
     pub fn write(&mut self) -> Option<OwnedFd> {
-        let sink = self.sink.as_ref()?;
+        let sink = self.sink.as_ref().filter(|_| self.is_open)?;
         while !self.waiting.is_empty() {
             match write(sink, &self.waiting) {
                 Ok(len) => drop(self.waiting.drain(..len)),
@@ -84,8 +92,8 @@ impl Inlet {
     /// How much the process has taken, where that is worth a message.
     pub fn acknowledgement(&mut self) -> Option<Received> {
         let waiting = u64::try_from(self.waiting.len()).unwrap_or(u64::MAX);
-        // The end is behind all that waits.
-        let end = u64::from(self.receiver.has_ended() && waiting > 0);
+        // The end is behind all that waits, and behind the begin of the program.
+        let end = u64::from(self.receiver.has_ended() && (waiting > 0 || !self.is_open));
         let offset = self.receiver.received().saturating_sub(waiting + end);
         let worth = self.receiver.acknowledge(offset).unwrap_or(false);
         worth.then_some(self.told(offset))
@@ -120,7 +128,9 @@ mod tests {
         let (source, sink) = pipe().unwrap();
         ioctl_fionbio(&sink, true).unwrap();
         ioctl_fionbio(&source, true).unwrap();
-        (Inlet::new(7, sink, false), source)
+        let mut inlet = Inlet::new(7, sink, false);
+        inlet.open();
+        (inlet, source)
     }
 
     fn drain(source: &OwnedFd) -> usize {
@@ -165,6 +175,22 @@ mod tests {
         taken += drain(&source);
         assert_eq!(u64::try_from(taken).unwrap(), sent);
         assert!(inlet.resume().is_none());
+    }
+
+    #[test]
+    fn what_comes_before_the_program_waits_for_it() {
+        let (inlet, source) = inlet();
+        let mut inlet = Inlet {
+            is_open: false,
+            ..inlet
+        };
+        inlet.accept(0, b"abc").unwrap();
+        inlet.accept(3, b"").unwrap();
+        assert!(inlet.write().is_none() && inlet.acknowledgement().is_none());
+        inlet.open();
+        drop(inlet.write().unwrap());
+        assert_eq!(inlet.acknowledgement().unwrap().offset, 4);
+        assert_eq!(drain(&source), 3);
     }
 
     #[test]

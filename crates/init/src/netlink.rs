@@ -117,7 +117,7 @@ impl Batch {
     }
 
     /// How many messages there are.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.begins.len()
     }
 

@@ -175,8 +175,8 @@ mod tests {
             search_domains: Vec::new(),
             resolver_options: Vec::new(),
         };
-        assert_eq!(batch(3, &network).len(), 3);
+        assert_eq!(batch(3, &network).count(), 3);
         network.ipv6 = Some(("fd00::9".parse().unwrap(), 64, "fd00::1".parse().unwrap()));
-        assert_eq!(batch(3, &network).len(), STEPS.len());
+        assert_eq!(batch(3, &network).count(), STEPS.len());
     }
 }

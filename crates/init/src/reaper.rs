@@ -53,6 +53,8 @@ pub fn lead(program: &Program) -> Result<(), Refusal> {
 
 /// Reaps and passes signals on until `child` has ended.
 pub fn run(child: Pid) -> ! {
+    // As people see it; it is nothing else than its name.
+    let _ = rustix::thread::set_name(c"init");
     // Where this fails, signals end the process as they would without it.
     let _ = signal::hold_all();
     loop {

@@ -99,7 +99,7 @@ impl Conversation {
         match message.message_type {
             MessageType::Acknowledge => {
                 if let Some(acknowledgement) = payload::parse::<Acknowledgement>(message.payload) {
-                    self.outgoing.acknowledge(acknowledgement.sequence);
+                    self.outgoing.acknowledge(now_ms, acknowledgement.sequence);
                 }
             }
             MessageType::Input => self.arrive(now_ms, &message),
@@ -502,7 +502,7 @@ mod tests {
                     let message = message::parse(&bytes).unwrap();
                     if message.message_type == MessageType::Acknowledge {
                         let content: Acknowledgement = payload::parse(message.payload).unwrap();
-                        keys.acknowledge(content.sequence);
+                        keys.acknowledge(now_ms, content.sequence);
                         continue;
                     }
                     let content = if message.kind == PayloadKind::Bytes { message.payload } else { b"" };

@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, VecDeque};
 /// The most messages that were sent and not acknowledged.
 pub const WINDOW: usize = 64;
 
-/// After so long without an acknowledgement a message is sent again, in milliseconds; each further time after twice as long.
-const RESEND_MS: u64 = 200;
+/// After so long without any acknowledgement the oldest message is sent again, in milliseconds; each further time after twice as long. Some
+/// clients show what comes twice: one that is only slow must not get it.
+const RESEND_MS: u64 = 500;
 
 /// But at least so often.
 const RESEND_MS_MAX: u64 = 2000;
@@ -24,6 +25,8 @@ pub struct Outgoing {
     unacknowledged: VecDeque<Sent>,
     /// How many of them were not sent for the first time yet: the last ones.
     unsent: usize,
+    /// Not before this is anything sent again: acknowledgements come (RFC 6298, 5.3).
+    patience_ms: u64,
 }
 
 #[derive(Debug)]
@@ -62,7 +65,7 @@ impl Outgoing {
     }
 
     /// A message has arrived.
-    pub fn acknowledge(&mut self, sequence: u64) {
+    pub fn acknowledge(&mut self, now_ms: u64, sequence: u64) {
         let sent = self.unacknowledged.len() - self.unsent;
         let found = self
             .unacknowledged
@@ -71,6 +74,7 @@ impl Outgoing {
             .position(|sent| sent.sequence == sequence);
         if let Some(at) = found {
             self.unacknowledged.remove(at);
+            self.patience_ms = now_ms.saturating_add(RESEND_MS);
         }
     }
 
@@ -83,7 +87,7 @@ impl Outgoing {
         if is_new {
             self.unsent -= 1;
             message.first_ms = now_ms;
-        } else if now_ms < message.again_ms {
+        } else if now_ms < message.again_ms.max(self.patience_ms) {
             return None;
         }
         let wait_ms = (RESEND_MS << message.times.min(8)).min(RESEND_MS_MAX);
@@ -95,7 +99,8 @@ impl Outgoing {
     /// When something is to be sent again.
     #[must_use]
     pub fn due_ms(&self) -> Option<u64> {
-        self.unacknowledged.front().map(|sent| sent.again_ms)
+        let oldest = self.unacknowledged.front();
+        oldest.map(|oldest| oldest.again_ms.max(self.patience_ms))
     }
 
     /// Whether the client has not answered for too long.
@@ -177,13 +182,14 @@ mod tests {
         outgoing.push(vec![1]);
         assert_eq!(outgoing.take_due(0), Some([0].as_slice()));
         assert_eq!(outgoing.take_due(0), Some([1].as_slice()));
-        assert_eq!(outgoing.take_due(199), None);
-        assert_eq!(outgoing.due_ms(), Some(200));
-        assert_eq!(outgoing.take_due(200), Some([0].as_slice()));
-        assert_eq!(outgoing.due_ms(), Some(600));
-        outgoing.acknowledge(0);
-        assert_eq!(outgoing.take_due(600), Some([1].as_slice()));
-        outgoing.acknowledge(1);
+        assert_eq!(outgoing.take_due(499), None);
+        assert_eq!(outgoing.due_ms(), Some(500));
+        assert_eq!(outgoing.take_due(500), Some([0].as_slice()));
+        assert_eq!(outgoing.due_ms(), Some(1500));
+        outgoing.acknowledge(1400, 0);
+        assert_eq!(outgoing.due_ms(), Some(1900), "a client that answers gets time");
+        assert_eq!(outgoing.take_due(1900), Some([1].as_slice()));
+        outgoing.acknowledge(1900, 1);
         assert!(outgoing.is_empty());
         assert_eq!(outgoing.due_ms(), None);
     }
@@ -196,7 +202,7 @@ mod tests {
             outgoing.take_due(1);
         }
         assert_eq!(outgoing.next_sequence(), 64);
-        outgoing.acknowledge(5);
+        outgoing.acknowledge(1, 5);
         assert!(outgoing.has_room());
         assert!(!outgoing.is_abandoned(GONE_MS));
         assert!(outgoing.is_abandoned(GONE_MS + 1));

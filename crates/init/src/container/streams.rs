@@ -117,18 +117,20 @@ impl Connections {
         })
     }
 
-    /// Begins to carry them for `process`.
+    /// Begins to take input for `process`, which does not get it yet.
+    pub fn take_input(&mut self, carriers: &mut Carriers, process: u32) {
+        if let Some(sink) = self.input.take() {
+            carriers.carry_in(process, sink, self.terminal.is_some());
+        }
+    }
+
+    /// Begins to carry the output of `process`.
     ///
     /// # Errors
     /// The kernel's.
     pub fn carry(&mut self, carriers: &mut Carriers, poller: &Poller, process: u32) -> io::Result<()> {
-        for (stream, source) in self.outputs.drain(..) {
-            carriers.carry_out(poller, process, stream, source)?;
-        }
-        if let Some(sink) = self.input.take() {
-            carriers.carry_in(process, sink, self.terminal.is_some());
-        }
-        Ok(())
+        let mut outputs = self.outputs.drain(..);
+        outputs.try_for_each(|(stream, source)| carriers.carry_out(poller, process, stream, source))
     }
 }
 

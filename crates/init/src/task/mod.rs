@@ -152,8 +152,9 @@ impl<'a> Task<'a> {
         Ok(())
     }
 
-    /// Waits for what a new process reports.
-    fn listen_to(&mut self, process: Process) -> Result<(), ContainerError> {
+    /// Waits for what a new process reports, and for its input.
+    fn listen_to(&mut self, mut process: Process) -> Result<(), ContainerError> {
+        process.connections.take_input(&mut self.carriers, process.number);
         if let Some(socket) = &process.socket {
             let watched = self
                 .ready

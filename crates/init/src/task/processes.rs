@@ -131,6 +131,8 @@ impl Task<'_> {
             Action::TellStarted => ToHost::Started { process },
             Action::TellStartFailed(reason, message) => {
                 self.stop_listening_to(number)?;
+                let closed = self.carriers.close_input(&self.ready.poller, number);
+                closed.map_err(TaskError::Events)?;
                 if let Some(index) = self.process(number) {
                     self.processes[index].connections = crate::container::streams::Connections::default();
                 }
@@ -164,8 +166,13 @@ impl Task<'_> {
             return Ok(());
         };
         let connections = &mut self.processes[index].connections;
-        let carried = connections.carry(&mut self.carriers, &self.ready.poller, number);
-        carried.map_err(TaskError::Events)
+        let poller = &self.ready.poller;
+        let carried = connections.carry(&mut self.carriers, poller, number);
+        let opened = carried.and_then(|()| self.carriers.open_input(poller, number));
+        match opened.map_err(TaskError::Events)? {
+            Some(received) => self.say(&ToHost::Acknowledge(received)),
+            None => Ok(()),
+        }
     }
 
     /// Runs a container once more.
