@@ -59,8 +59,6 @@ pub struct Process {
     pub parent_pid: u32,
     /// The number of the user that it runs as.
     pub user: u32,
-    /// Its state: a letter as in proc_pid_stat(5).
-    pub state: char,
     /// CPU time so far, in milliseconds.
     pub cpu_ms: u64,
     /// Memory that it has mapped and that is there, in bytes.

@@ -91,6 +91,8 @@ fn container((plan, record): (&ContainerPlan, &ContainerRecord)) -> Container {
         image_digest: record.image_digest.clone(),
         command: record.command.clone(),
         is_essential: plan.is_essential,
+        has_terminal: plan.terminal.is_some(),
+        has_stdin: plan.stdin,
         status: match record.status {
             record::ContainerStatus::Pending => ContainerStatus::Pending,
             record::ContainerStatus::Running => ContainerStatus::Running,

@@ -6,13 +6,15 @@ use api::attach::{self, AttachError, Frame};
 use api::route::{ATTACH_PROTOCOL, TASK_HEADER};
 use api::task::{RunRequest, Status, Task};
 use axum::body::Body;
-use axum::extract::{FromRequest, Path, Request, State};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{FromRequest, Path, Query, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::{Buf, Bytes, BytesMut};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use protocol::guest::Stream;
+use serde::Deserialize;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::mpsc;
 
@@ -27,14 +29,24 @@ use crate::sentence::sentence;
 /// Bytes that are read from a client at once.
 pub const READ_LEN: usize = 64 << 10;
 
+/// Which container is attached to; the first essential one where absent.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AttachQuery {
+    container: Option<String>,
+}
+
 pub async fn attach(
     State(core): State<Arc<Core>>,
     Path(task): Path<String>,
+    query: Result<Query<AttachQuery>, QueryRejection>,
     mut request: Request,
 ) -> Result<Response, Refusal> {
+    let Query(query) = query.map_err(|error| Refusal::invalid(error.body_text()))?;
     let entry = core.entry(&task)?;
+    let container = entry.container(query.container.as_deref())?;
     let upgrade = upgrade(&mut request)?;
-    Ok(upgraded(&core, entry, upgrade))
+    Ok(upgraded(&core, entry, container, upgrade))
 }
 
 /// Creates a task, attaches to it and starts it.
@@ -45,7 +57,8 @@ pub async fn run(State(core): State<Arc<Core>>, mut request: Request) -> Result<
     let entry = core.entry(&task.id)?;
     let id =
         HeaderValue::try_from(&task.id).map_err(|_| Refusal::invalid("the task's id fits no header".to_owned()))?;
-    let mut response = upgraded(&core, entry.clone(), upgrade);
+    let container = entry.container(None)?;
+    let mut response = upgraded(&core, entry.clone(), container, upgrade);
     response.headers_mut().insert(TASK_HEADER, id);
     // Not only when the client has taken the answer.
     entry.tell(Event::StartRequested).await;
@@ -64,9 +77,8 @@ pub fn upgrade(request: &mut Request) -> Result<OnUpgrade, Refusal> {
 }
 
 /// The answer that turns the connection into the task's stream.
-fn upgraded(core: &Core, entry: Arc<Entry>, upgrade: OnUpgrade) -> Response {
+fn upgraded(core: &Core, entry: Arc<Entry>, container: usize, upgrade: OnUpgrade) -> Response {
     // Before the task can be started by anybody, so that no output is missed.
-    let container = entry.container(None).unwrap_or_default();
     let chunks = entry.outlets[container].attach();
     let presence = core.activity().begin();
     tokio::spawn(async move {

@@ -100,8 +100,6 @@ fn process(container: String, listed: ListedProcess) -> Process {
         pid: listed.pid,
         parent_pid: listed.parent,
         user: listed.uid,
-        // The guest tells of those that it found running or waiting, and does not tell which.
-        state: '?',
         cpu_ms: listed.cpu_us / 1000,
         memory_bytes: listed.memory_bytes,
         command: listed.command,

@@ -6,6 +6,7 @@ mod definition;
 mod identity;
 mod image;
 mod machine;
+mod quick;
 mod run;
 mod service;
 mod system;
@@ -59,16 +60,14 @@ impl Arguments {
     }
 
     fn parse_words(words: Vec<OsString>) -> Result<Self, clap::Error> {
-        // Half of what a `mote run` executes would be the making of a parser for all the other verbs.
-        let quick = words.get(1).is_some_and(|verb| verb == "run");
         // Whatever is wrong with it, the whole parser tells.
-        match quick.then(|| run::RunAlone::try_parse_from(&words)) {
-            Some(Ok(alone)) => Ok(alone.into()),
-            _ => Self::try_parse_from(words).map_err(|error| match unsupported::sentence(&error) {
-                Some(sentence) => Self::command().error(clap::error::ErrorKind::UnknownArgument, sentence),
-                None => error,
-            }),
+        if let Some(arguments) = quick::parse(&words, std::env::var_os("MOTE_HOST")) {
+            return Ok(arguments);
         }
+        Self::try_parse_from(words).map_err(|error| match unsupported::sentence(&error) {
+            Some(sentence) => Self::command().error(clap::error::ErrorKind::UnknownArgument, sentence),
+            None => error,
+        })
     }
 }
 

@@ -3,37 +3,11 @@
 use std::path::PathBuf;
 
 use api::task::{HostEntry, PortMapping, Tmpfs, Ulimit};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, ValueEnum};
 
-use super::{Arguments, Command};
 use crate::value::{
     MemoryMib, Seconds, VcpuMilli, parse_host_entry, parse_port, parse_tmpfs, parse_ulimit, parse_volume,
 };
-
-/// [`Arguments`] with no other verb.
-#[derive(Debug, Parser)]
-#[command(name = "mote", args_override_self = true)]
-pub(super) struct RunAlone {
-    #[arg(long, global = true, env = "MOTE_HOST")]
-    host: Option<String>,
-    #[command(subcommand)]
-    command: RunCommand,
-}
-
-#[derive(Debug, Subcommand)]
-enum RunCommand {
-    Run(Box<Run>),
-}
-
-impl From<RunAlone> for Arguments {
-    fn from(RunAlone { host, command }: RunAlone) -> Self {
-        let RunCommand::Run(run) = command;
-        Self {
-            host,
-            command: Command::Run(run),
-        }
-    }
-}
 
 /// `mote run`.
 #[derive(Debug, Args)]
@@ -97,7 +71,7 @@ pub struct Run {
 }
 
 /// What the process gets.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub struct ProcessOptions {
     /// Set an environment variable; without a value, take it from this environment
     #[arg(short, long = "env", value_name = "NAME[=VALUE]")]
@@ -141,7 +115,7 @@ pub struct ProcessOptions {
 }
 
 /// How a task reaches others, and they it.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub struct NetworkOptions {
     /// Whether it has a network: default, none
     #[arg(
@@ -167,7 +141,7 @@ pub struct NetworkOptions {
 }
 
 /// What a task may write and use.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub struct ResourceOptions {
     /// Make the root file system read-only
     #[arg(long)]
@@ -190,7 +164,7 @@ pub struct ResourceOptions {
 }
 
 /// How the health of a task is checked.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub struct HealthOptions {
     /// A line for the container's shell that fails where it is unhealthy
     #[arg(long, value_name = "COMMAND")]
@@ -222,7 +196,7 @@ pub struct LifeOptions {
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..))]
     pub timeout: Option<u32>,
     /// Seconds between the stop signal and the kill
-    #[arg(long, default_value_t = 10, value_name = "SECONDS")]
+    #[arg(long, default_value_t = api::task::stop_timeout_seconds(), value_name = "SECONDS")]
     pub stop_timeout: u32,
     /// Keep the output in this log group
     #[arg(long, value_name = "GROUP")]
@@ -233,6 +207,19 @@ pub struct LifeOptions {
     /// Start on the first vCPU, while the others are brought online; a program that counts CPUs once may then count too few
     #[arg(long)]
     pub no_cpu_wait: bool,
+}
+
+impl Default for LifeOptions {
+    fn default() -> Self {
+        Self {
+            restart: None,
+            timeout: None,
+            stop_timeout: api::task::stop_timeout_seconds(),
+            log_group: None,
+            log_stream_prefix: None,
+            no_cpu_wait: false,
+        }
+    }
 }
 
 /// When `mote run` pulls the image.
@@ -254,9 +241,10 @@ pub enum SecurityOption {
 }
 
 /// Whether a task has a network.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Network {
     /// An address of its own behind the host's
+    #[default]
     #[value(alias = "bridge")]
     Default,
     /// A loopback interface alone
@@ -277,7 +265,7 @@ pub enum Restart {
 }
 
 /// How to speak to a registry.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub struct Registry {
     /// The user name and password; otherwise the Docker configuration of the host agent's user is asked
     #[arg(long, value_name = "USER:PASSWORD")]

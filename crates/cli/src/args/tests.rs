@@ -100,25 +100,6 @@ fn options_after_the_image_belong_to_the_command() {
 }
 
 #[test]
-fn run_alone_is_read_as_by_the_whole_parser() {
-    for line in [
-        "mote run busybox",
-        "mote run --host unix:///a --cpu 0.25 --rm -it -e A=1 -e B busybox sh -c exit --host b",
-        "mote run --no-cpu-wait --timeout 5 --timeout 6 oci:dir -- ls -l",
-        "mote run --pull never --creds a:b --security-opt no-new-privileges app",
-        "mote run -d -p 8080:80 --cpus 1 --net none --health-cmd true -v /data --ulimit core=0 app",
-        "mote --host unix:///b run app",
-    ] {
-        let whole = Arguments::try_parse_from(words(line)).unwrap();
-        assert_eq!(
-            format!("{:?}", Arguments::parse_words(words(line)).unwrap()),
-            format!("{whole:?}"),
-            "{line}"
-        );
-    }
-}
-
-#[test]
 fn what_is_wrong_with_run_is_told_by_the_whole_parser() {
     for line in [
         "mote run",

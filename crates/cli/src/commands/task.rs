@@ -62,7 +62,7 @@ pub async fn top(host: Option<String>, arguments: Top) -> Result<u8> {
     let (task, container) = super::task_name::split_container(&arguments.task, arguments.container);
     let client = host::connect(host).await?;
     let processes = client.processes(&task, container.as_deref()).await?;
-    let header = ["CONTAINER", "PID", "PPID", "USER", "STATE", "CPU", "MEMORY", "COMMAND"];
+    let header = ["CONTAINER", "PID", "PPID", "USER", "CPU", "MEMORY", "COMMAND"];
     output::list(&arguments.listing.format, &processes, &header, process_row)?;
     Ok(0)
 }
@@ -74,7 +74,6 @@ fn process_row(process: &Process) -> Vec<String> {
         process.pid.to_string(),
         process.parent_pid.to_string(),
         process.user.to_string(),
-        process.state.to_string(),
         format!("{}.{:03} s", cpu_ms / 1000, cpu_ms % 1000),
         output::memory(process.memory_bytes),
         process.command.join(" "),
@@ -141,12 +140,11 @@ mod tests {
             pid: 7,
             parent_pid: 1,
             user: 0,
-            state: 'S',
             cpu_ms: 1250,
             memory_bytes: 3 << 20,
             command: vec!["sleep".into(), "9".into()],
         };
-        let expected = ["main", "7", "1", "0", "S", "1.250 s", "3.0 MiB", "sleep 9"];
+        let expected = ["main", "7", "1", "0", "1.250 s", "3.0 MiB", "sleep 9"];
         assert_eq!(process_row(&process), expected);
     }
 }
