@@ -77,6 +77,8 @@ impl Host {
             .args(["--socket".as_ref(), directory.join("mote.sock").as_os_str()])
             .args(["--state".as_ref(), directory.join("state").as_os_str()])
             .args(["--runtime".as_ref(), directory.join("run").as_os_str()])
+            // What is measured is how much fits, not how much is promised.
+            .args(["--memory-overcommit", "100", "--cpu-overcommit", "1000", "--on-exit", "stop"])
             .args(options)
             .env("MOTE_LOG", "error")
             .stdout(Stdio::piped())

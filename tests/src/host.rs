@@ -97,7 +97,9 @@ impl Host {
             .arg("--state")
             .arg(at("state"))
             .arg("--runtime")
-            .arg(at("run"));
+            .arg(at("run"))
+            // The machine is small, and a test leaves nothing behind.
+            .args(["--memory-overcommit", "100", "--cpu-overcommit", "1000", "--on-exit", "stop"]);
         let agent = command
             .args(options)
             .env("MOTE_LOG", "warn")

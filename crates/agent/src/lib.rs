@@ -38,4 +38,5 @@ pub mod sizing;
 pub mod spec;
 pub mod stats;
 pub mod store;
+pub mod system;
 pub mod template;

@@ -82,6 +82,7 @@ fn known(record: &TaskRecord, state: &State) -> Vec<(u32, usize, Known)> {
     let mut processes = BTreeSet::new();
     for (container, current) in state.containers.iter().enumerate() {
         processes.insert((current.process, container));
+        processes.extend(current.previous.map(|process| (process, container)));
         processes.extend(state.open_outputs(container).map(|process| (process, container)));
     }
     let known = |(process, container): (u32, usize)| {

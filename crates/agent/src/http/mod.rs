@@ -24,8 +24,8 @@ use axum::{Json, Router};
 use crate::core::Core;
 use refusal::Refusal;
 
-/// The routes of [`api::route`].
-pub fn router(core: &Arc<Core>) -> Router {
+/// The routes of [`api::route`], and `more` that other parts serve.
+pub fn router(core: &Arc<Core>, more: Router) -> Router {
     Router::new()
         .route(route::VERSION, get(version))
         .route(route::IMAGES, get(images::list))
@@ -46,10 +46,11 @@ pub fn router(core: &Arc<Core>) -> Router {
         .route(route::TASK_WAIT, get(tasks::wait))
         .route(route::TASK_PROCESSES, get(tasks::processes))
         .route(route::TASK_EXEC, post(exec::execute))
+        .with_state(core.clone())
+        .merge(more)
         .fallback(no_such_route)
         .method_not_allowed_fallback(no_such_route)
         .layer(middleware::from_fn_with_state(core.clone(), count))
-        .with_state(core.clone())
 }
 
 async fn version() -> Json<Version> {

@@ -18,7 +18,7 @@ impl Step<'_> {
             Phase::Booting(_) => self.guest_talks_nonsense(process),
             Phase::Activating(_) | Phase::Running | Phase::Stopping => match self.state.container_of(process) {
                 Some(container) => happens(self, container),
-                None if process < self.state.process_next => {}
+                None if process < self.state.process_next => self.spoken_of_before(process),
                 None => self.guest_talks_nonsense(process),
             },
             // Before, there is no guest; after, it is over whatever it says.
@@ -33,6 +33,15 @@ impl Step<'_> {
             | Phase::Ending
             | Phase::Releasing
             | Phase::Stopped => {}
+        }
+    }
+
+    /// The guest speaks of an earlier run, after a restart of the host agent: it knows of no later one.
+    fn spoken_of_before(&mut self, process: u32) {
+        let mut containers = self.state.containers.iter_mut();
+        let container = containers.find(|container| container.previous == Some(process));
+        if let Some(container) = container.filter(|container| container.stage == Stage::Preparing) {
+            container.is_untold = self.state.is_resuming;
         }
     }
 
@@ -130,6 +139,7 @@ impl Step<'_> {
         *container = Container {
             stage: Stage::Preparing,
             process,
+            previous: Some(container.process),
             exit: container.exit,
             reason: container.reason.take(),
             health: Health::Unknown,
@@ -139,6 +149,7 @@ impl Step<'_> {
             failures: 0,
             is_past_start_period: false,
             has_run_long: false,
+            is_untold: false,
         };
         // Who need not run for any time is not started again and again without a rest.
         let restart = self.rules.containers[index].restart.as_ref();

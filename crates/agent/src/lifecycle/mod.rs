@@ -124,6 +124,8 @@ pub struct Container {
     pub stage: Stage,
     /// The number of its process: each run has another.
     pub process: u32,
+    /// The number of the process before, of which a guest speaks that was not told to start another.
+    pub previous: Option<u32>,
     /// How its last process ended.
     pub exit: Option<Exit>,
     /// Why it did not run, or ended otherwise than by itself.
@@ -142,6 +144,8 @@ pub struct Container {
     is_past_start_period: bool,
     /// Whether its process has run for as long as it must to be started again.
     has_run_long: bool,
+    /// Whether the guest was not told to start its process, since the host agent ended before.
+    is_untold: bool,
 }
 
 /// How far a container's process is.
@@ -179,6 +183,7 @@ impl State {
         let container = |process| Container {
             stage: Stage::Preparing,
             process,
+            previous: None,
             exit: None,
             reason: None,
             health: Health::Unknown,
@@ -188,6 +193,7 @@ impl State {
             failures: 0,
             is_past_start_period: false,
             has_run_long: false,
+            is_untold: false,
         };
         let containers: Vec<_> = (0..)
             .zip(&rules.containers)

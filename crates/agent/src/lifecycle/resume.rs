@@ -51,20 +51,22 @@ impl Step<'_> {
 
     fn restart_lost_starts(&mut self) {
         for index in 0..self.state.containers.len() {
-            let container = &self.state.containers[index];
+            let container = &mut self.state.containers[index];
             let process = container.process;
-            match container.stage {
-                Stage::Preparing if container.restarts > 0 => self.actions.push(Action::RestartContainer {
+            if container.stage == Stage::Running {
+                if let Some(check) = &self.rules.containers[index].health_check {
+                    let seconds = check.interval_seconds;
+                    self.start_timer(Timer::Health(process), seconds);
+                }
+            } else if std::mem::take(&mut container.is_untold) {
+                // By another number: this one may be spoken of still, by nobody.
+                let process = self.state.process_next;
+                self.state.process_next += 1;
+                container.process = process;
+                self.actions.push(Action::RestartContainer {
                     container: index,
                     process,
-                }),
-                Stage::Running => {
-                    if let Some(check) = &self.rules.containers[index].health_check {
-                        let seconds = check.interval_seconds;
-                        self.start_timer(Timer::Health(process), seconds);
-                    }
-                }
-                Stage::Pausing | Stage::Preparing | Stage::Prepared | Stage::Released | Stage::Over => {}
+                });
             }
         }
     }

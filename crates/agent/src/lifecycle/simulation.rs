@@ -40,10 +40,12 @@ impl Chance {
 #[derive(Clone, Debug)]
 struct Process {
     number: u32,
+    container: usize,
     is_released: bool,
     told: Vec<Event>,
     output_open: bool,
     is_over: bool,
+    is_forgotten: bool,
 }
 
 /// The world outside the host agent: lives on when that is restarted.
@@ -113,6 +115,10 @@ impl Run {
         for action in actions {
             if action.needs_record() {
                 self.store();
+                if self.faults && self.chance.one_in(20) {
+                    // Killed before it did what it has stored.
+                    return self.restart();
+                }
             }
             self.perform(action);
         }
@@ -220,13 +226,32 @@ impl Run {
         match action {
             Action::SendStart => {
                 self.world.has_start = true;
-                let numbers = (0..).zip(&self.rules.containers).map(|(number, _)| number);
-                self.world.processes = numbers.map(process).collect();
+                let numbers = (0..).zip(0..self.rules.containers.len());
+                self.world.processes = numbers.map(|(number, container)| process(number, container)).collect();
             }
-            Action::RestartContainer { process: number, .. } => {
-                if !self.world.processes.iter().any(|known| known.number == number) {
-                    self.world.processes.push(process(number));
+            Action::RestartContainer {
+                container,
+                process: number,
+            } => {
+                let mut others = self
+                    .world
+                    .processes
+                    .iter_mut()
+                    .filter(|known| known.container == container);
+                assert!(
+                    others.all(|known| known.is_over && known.number != number),
+                    "it runs already"
+                );
+                // Of earlier runs nothing is told again.
+                for known in self
+                    .world
+                    .processes
+                    .iter_mut()
+                    .filter(|known| known.container == container)
+                {
+                    known.is_forgotten = true;
                 }
+                self.world.processes.push(process(number, container));
             }
             Action::ReleaseContainer { process } => {
                 assert!(self.world.is_limited, "user code never runs unmetered");
@@ -357,6 +382,9 @@ impl Run {
         }
         self.feed(Event::Found);
         for process in self.world.processes.clone() {
+            if process.is_forgotten {
+                continue;
+            }
             for event in process.told {
                 self.answer(event);
             }
@@ -438,13 +466,15 @@ impl Run {
     }
 }
 
-fn process(number: u32) -> Process {
+fn process(number: u32, container: usize) -> Process {
     Process {
         number,
+        container,
         is_released: false,
         told: vec![],
         output_open: true,
         is_over: false,
+        is_forgotten: false,
     }
 }
 

@@ -506,18 +506,18 @@ fn what_may_not_have_reached_the_guest_is_said_again() {
         ignored_exit_codes: vec![],
         attempt_period_seconds: 60,
     });
-    let restarting = [
-        Event::TimerFired(Timer::Attempt(0)),
-        exited(0, 1),
-        Event::Found,
-        Event::Resumed,
-    ];
+    // Of a process that is to run again, the guest speaks only as long as it was not told to.
+    let restarting = [Event::TimerFired(Timer::Attempt(0)), exited(0, 1), Event::Found];
+    let (_, actions) = tell(&rules, &with(with(running(), &restarting), &[Event::Resumed]));
+    assert_eq!(actions, []);
+    let told = [Event::Started { process: 0 }, exited(0, 1), Event::Resumed];
+    let restarting = [&restarting[..], &told].concat();
     let (_, actions) = tell(&rules, &with(running(), &restarting));
     assert_eq!(
         actions,
         [Action::RestartContainer {
             container: 0,
-            process: 1
+            process: 2
         }]
     );
     let stop = Event::StopRequested {

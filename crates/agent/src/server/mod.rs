@@ -1,5 +1,6 @@
 //! The process: its socket and lock, its signals, its orderly end.
 
+mod adapters;
 mod claim;
 mod descriptors;
 
@@ -10,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use axum::Router;
 use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -21,7 +23,7 @@ use crate::core::{self, Core};
 use crate::host::{self, Rooms, SCRATCH_MIB, Shared, remove_leftovers};
 use crate::images::{Images, StoredImages};
 use crate::launch::{CgroupV2, Cgroups, Launcher};
-use crate::logs::Logs;
+use crate::logs::{self, Logs};
 use crate::network::TaskNetworks;
 use crate::pool::{self, Pool, Work};
 use crate::ports::memory::FileSecrets;
@@ -29,8 +31,9 @@ use crate::ports::{Networks, Records, Secrets, Sinks};
 use crate::sentence::sentence;
 use crate::store::Store;
 use crate::template::{ScratchDisk, Templates};
-use crate::{http, memory};
+use crate::{http, memory, system};
 
+use adapters::Logged;
 pub use claim::{Claim, ClaimError};
 
 /// Where the environment says what is logged.
@@ -76,14 +79,17 @@ fn try_run(arguments: Arguments) -> anyhow::Result<()> {
         let claim = Claim::take(&config)?;
         let images = Arc::new(StoredImages::open(&config)?);
         let mut ends = Ends::listen()?;
+        let store = Store::open(&config.database())?;
+        let described = config.clone();
+        let logs = Logs::new(config.logs_directory(), LOG_BYTES_MAX);
         let networks = TaskNetworks::prepare(&config).map(Arc::new);
         let surroundings = Surroundings {
             cgroups,
             images,
             memory_pressure: pool::listen_for_pressure(),
-            records: Arc::new(Store::open(&config.database())?),
+            records: Arc::new(store.clone()),
             networks: networks.clone().map(|networks| networks as Arc<dyn Networks>),
-            sinks: Arc::new(Logs::new(config.logs_directory(), LOG_BYTES_MAX)),
+            sinks: Arc::new(logs.clone()),
             secrets: Arc::new(FileSecrets),
         };
         let server = Server::start(config, surroundings, claim).await?;
@@ -94,7 +100,10 @@ fn try_run(arguments: Arguments) -> anyhow::Result<()> {
         writeln!(std::io::stdout(), "ready")
             .and_then(|()| std::io::stdout().flush())
             .context("cannot say ready")?;
-        server.serve(&mut ends).await
+        let core = server.core();
+        let more = logs::native::router(logs, Arc::new(Logged(core.clone())));
+        let more = more.merge(system::router(core.clone(), store, described));
+        server.with(more).serve(&mut ends).await
     })
 }
 
@@ -156,6 +165,8 @@ pub struct Server {
     on_exit: OnExit,
     listener: UnixListener,
     pool: (Pool, Work, watch::Receiver<bool>),
+    /// Routes of other parts.
+    more: Router,
     // Goes last: until then nobody else may use the directories.
     claim: Claim,
 }
@@ -220,8 +231,16 @@ impl Server {
             on_exit,
             listener,
             pool: (pool, work, memory_pressure),
+            more: Router::new(),
             claim,
         })
+    }
+
+    /// Serves these routes, too.
+    #[must_use]
+    pub fn with(mut self, more: Router) -> Self {
+        self.more = self.more.merge(more);
+        self
     }
 
     /// The core of the host agent that it serves.
@@ -244,10 +263,11 @@ impl Server {
             on_exit,
             listener,
             pool: (pool, work, memory_pressure),
+            more,
             claim,
         } = self;
         let (ending, ended) = watch::channel(false);
-        let router = http::router(&core);
+        let router = http::router(&core, more);
         let stop_accepting = until(ended.clone());
         let serving = tokio::spawn(async move {
             axum::serve(listener, router)

@@ -17,4 +17,5 @@ mod process;
 mod runs;
 mod script;
 mod stats;
+mod survival;
 mod templates;

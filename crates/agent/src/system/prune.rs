@@ -1,0 +1,82 @@
+//! What nobody needs any more goes.
+
+use std::collections::HashSet;
+
+use api::error::ApiError;
+use api::image::Image;
+use api::system::{PruneRequest, Pruned};
+use api::task::Status;
+use axum::Json;
+use axum::extract::State;
+use axum::extract::rejection::JsonRejection;
+use axum::response::Response;
+
+use super::{Facts, answer, free_bytes};
+use crate::core::Core;
+
+/// Digests of the images that a task needs which has not stopped.
+pub fn used_images(core: &Core) -> HashSet<String> {
+    let live = core.list().into_iter().filter(|task| task.status != Status::Stopped);
+    let digests = live.flat_map(|task| {
+        let digests = task
+            .containers
+            .iter()
+            .filter_map(|container| container.image_digest.clone());
+        digests.collect::<Vec<_>>()
+    });
+    digests.collect()
+}
+
+pub async fn prune(State(facts): State<Facts>, request: Result<Json<PruneRequest>, JsonRejection>) -> Response {
+    match request {
+        Ok(Json(request)) => answer(facts.prune(&request).await),
+        Err(error) => answer::<Pruned>(Err(ApiError {
+            code: api::error::ErrorCode::InvalidParameter,
+            message: error.body_text(),
+        })),
+    }
+}
+
+impl Facts {
+    async fn prune(&self, request: &PruneRequest) -> Result<Pruned, ApiError> {
+        let free_before = free_bytes(&self.config.state);
+        let mut pruned = Pruned::default();
+        if request.tasks {
+            pruned.tasks = self.prune_tasks(request.until_ms)?;
+        }
+        if request.images || request.all_images {
+            pruned.images = self.prune_images(request.all_images).await?;
+        }
+        pruned.freed_bytes = free_bytes(&self.config.state).saturating_sub(free_before);
+        Ok(pruned)
+    }
+
+    fn prune_tasks(&self, until_ms: Option<u64>) -> Result<Vec<String>, ApiError> {
+        let mut gone = vec![];
+        for task in self.core.list() {
+            let is_old = until_ms.is_none_or(|until_ms| task.times.stopped_ms.is_some_and(|at_ms| at_ms < until_ms));
+            if task.status == Status::Stopped && is_old {
+                self.core.forget(&task.id)?;
+                gone.push(task.id.clone());
+            }
+        }
+        Ok(gone)
+    }
+
+    /// Images do not say when they came, so how old they are does not matter.
+    async fn prune_images(&self, all: bool) -> Result<Vec<String>, ApiError> {
+        let used = used_images(&self.core);
+        let mut gone = vec![];
+        for Image { names, digest, .. } in self.core.images().list().await? {
+            if used.contains(&digest) || !(all || names.is_empty()) {
+                continue;
+            }
+            let references = if names.is_empty() { vec![digest] } else { names };
+            for reference in references {
+                self.core.images().remove(&reference).await?;
+                gone.push(reference);
+            }
+        }
+        Ok(gone)
+    }
+}
