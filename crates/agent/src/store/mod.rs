@@ -27,7 +27,7 @@ use serde::de::DeserializeOwned;
 
 pub use definitions::{DefinitionKey, DefinitionList, DefinitionStatus};
 pub use error::StoreError;
-pub use keys::{AccessKey, Role};
+pub use keys::AccessKey;
 pub use secrets::SealedSecret;
 pub use services::{DeploymentRow, ServiceRow};
 pub use tasks::{STOPPED_KEPT_COUNT, STOPPED_KEPT_MS, TaskFilter, TaskPage};

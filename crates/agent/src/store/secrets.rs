@@ -9,7 +9,9 @@ use super::{Durability, Store, StoreError, from_integer, to_integer};
 pub struct SealedSecret {
     /// Its name.
     pub name: String,
-    /// When its value was set.
+    /// When it got its first value.
+    pub created_ms: u64,
+    /// When it got its present value.
     pub changed_ms: u64,
 }
 
@@ -21,7 +23,7 @@ impl Store {
     pub fn put_secret(&self, name: &str, sealed: &[u8], changed_ms: u64) -> Result<(), StoreError> {
         self.write(Durability::Durable, "write a secret", |connection| {
             connection.execute(
-                "INSERT INTO secrets (name, sealed, changed_ms) VALUES (?1, ?2, ?3)
+                "INSERT INTO secrets (name, sealed, created_ms, changed_ms) VALUES (?1, ?2, ?3, ?3)
                  ON CONFLICT (name) DO UPDATE SET sealed = excluded.sealed, changed_ms = excluded.changed_ms",
                 (name, sealed, to_integer(changed_ms)),
             )?;
@@ -46,11 +48,13 @@ impl Store {
     /// [`StoreError::Failed`]
     pub fn secrets(&self) -> Result<Vec<SealedSecret>, StoreError> {
         self.read("list secrets", |connection| {
-            let mut statement = connection.prepare_cached("SELECT name, changed_ms FROM secrets ORDER BY name")?;
+            let mut statement =
+                connection.prepare_cached("SELECT name, created_ms, changed_ms FROM secrets ORDER BY name")?;
             let rows = statement.query_map([], |row| {
                 Ok(SealedSecret {
                     name: row.get(0)?,
-                    changed_ms: from_integer(row.get(1)?),
+                    created_ms: from_integer(row.get(1)?),
+                    changed_ms: from_integer(row.get(2)?),
                 })
             })?;
             Ok(rows.collect::<Result<_, _>>()?)

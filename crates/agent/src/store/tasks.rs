@@ -123,6 +123,20 @@ impl Store {
         })
     }
 
+    /// The tasks that a request with this client token made, whether or not it came to its end.
+    ///
+    /// # Errors
+    /// [`StoreError::Failed`], [`StoreError::Record`]
+    pub fn tasks_with_token(&self, token: &str) -> Result<Vec<TaskRecord>, StoreError> {
+        self.read("look for the tasks of a client token", |connection| {
+            // Every record is looked at: this is asked after a host agent died in the middle of a request, and never else.
+            let mut statement = connection.prepare_cached(
+                "SELECT record FROM tasks WHERE json_extract(record, '$.echoed.clientToken') = ?1 ORDER BY number",
+            )?;
+            from_texts(statement.query_map([token], |row| row.get(0))?)
+        })
+    }
+
     /// The ids of the tasks that have been stopped for long enough, and for which there is no room: they are to be forgotten.
     ///
     /// # Errors

@@ -19,7 +19,7 @@ pub struct Token {
 }
 
 impl Store {
-    /// Notes that a token of an operation came with a request that is about to make these resources, and forgets tokens that are too old.
+    /// Notes that a token of an operation came with a request that is about to make something, and what of that is known, and forgets tokens that are too old.
     ///
     /// # Errors
     /// [`StoreError::Failed`]
@@ -44,18 +44,22 @@ impl Store {
         })
     }
 
-    /// Notes that all was made that a token stands for, or, where that is impossible, forgets the token.
+    /// Notes that these resources are all that a token stands for, or, where [`None`], forgets the token.
     ///
     /// # Errors
     /// [`StoreError::Failed`]
-    pub fn end_token(&self, operation: &str, token: &str, is_complete: bool) -> Result<(), StoreError> {
+    pub fn end_token(&self, operation: &str, token: &str, resources: Option<&[String]>) -> Result<(), StoreError> {
         self.write(Durability::Quick, "note a client token", |connection| {
-            let change = if is_complete {
-                "UPDATE client_tokens SET is_complete = 1 WHERE operation = ?1 AND token = ?2"
-            } else {
-                "DELETE FROM client_tokens WHERE operation = ?1 AND token = ?2"
+            match resources {
+                Some(resources) => connection
+                    .prepare_cached(
+                        "UPDATE client_tokens SET is_complete = 1, resources = ?3 WHERE operation = ?1 AND token = ?2",
+                    )?
+                    .execute((operation, token, to_text(&resources)?))?,
+                None => connection
+                    .prepare_cached("DELETE FROM client_tokens WHERE operation = ?1 AND token = ?2")?
+                    .execute([operation, token])?,
             };
-            connection.prepare_cached(change)?.execute([operation, token])?;
             Ok(())
         })
     }
@@ -100,14 +104,14 @@ mod tests {
                 is_complete: false
             }
         );
-        store.end_token("RunTask", "t", true).unwrap();
+        store.end_token("RunTask", "t", Some(&ids)).unwrap();
         assert!(store.token("RunTask", "t", 0).unwrap().unwrap().is_complete);
         assert_eq!(store.token("CreateService", "t", 0).unwrap(), None);
         assert_eq!(store.token("RunTask", "t", TOKEN_KEPT_MS + 1).unwrap(), None);
         store
             .begin_token("RunTask", "t", "other", &ids, TOKEN_KEPT_MS + 1)
             .unwrap();
-        store.end_token("RunTask", "t", false).unwrap();
+        store.end_token("RunTask", "t", None).unwrap();
         assert_eq!(store.token("RunTask", "t", TOKEN_KEPT_MS + 1).unwrap(), None);
     }
 }

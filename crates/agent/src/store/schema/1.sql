@@ -105,6 +105,7 @@ CREATE TABLE account_settings (
 CREATE TABLE access_keys (
     id TEXT PRIMARY KEY,
     role TEXT NOT NULL,
+    description TEXT,
     sealed BLOB NOT NULL,
     created_ms INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
@@ -112,5 +113,6 @@ CREATE TABLE access_keys (
 CREATE TABLE secrets (
     name TEXT PRIMARY KEY,
     sealed BLOB NOT NULL,
+    created_ms INTEGER NOT NULL,
     changed_ms INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;

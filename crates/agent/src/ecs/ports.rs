@@ -1,0 +1,41 @@
+//! What the operations need of other parts of the host agent.
+
+use api::ecs::error::EcsError;
+use api::ecs::exec::Session;
+use futures_util::future::BoxFuture;
+use serde_json::Value;
+
+use super::Caller;
+use crate::core::{CoreError, NewTask, StopTask};
+use crate::record::TaskRecord;
+
+/// The tasks' core, as far as operations need it. What it says is in the store by then.
+pub trait TaskCore: Send + Sync + 'static {
+    /// Accepts a task: its record, once it is stored.
+    fn submit(&self, task: NewTask) -> BoxFuture<'_, Result<TaskRecord, CoreError>>;
+
+    /// Asks a task to stop, and does not wait for its end: its record as it is then.
+    fn stop<'a>(&'a self, id: &'a str, stop: StopTask) -> BoxFuture<'a, Result<TaskRecord, CoreError>>;
+}
+
+/// What makes sessions of commands that are executed.
+pub trait CommandSessions: Send + Sync + 'static {
+    /// A session in which `command` runs, on a terminal, in the container with this index, once somebody connects.
+    fn open<'a>(
+        &'a self,
+        task: &'a TaskRecord,
+        container: usize,
+        command: Vec<String>,
+    ) -> BoxFuture<'a, Result<Session, EcsError>>;
+}
+
+/// The operations on services and their deployments.
+pub trait ServiceOperations: Send + Sync + 'static {
+    /// Performs an operation on a request that was checked; its answer.
+    fn call<'a>(
+        &'a self,
+        caller: &'a Caller,
+        operation: &'a str,
+        request: Value,
+    ) -> BoxFuture<'a, Result<Value, EcsError>>;
+}
