@@ -14,6 +14,7 @@ pub mod channel;
 pub mod clock;
 pub mod config;
 pub mod core;
+pub mod ecs;
 pub mod events;
 pub mod host;
 pub mod http;

@@ -43,22 +43,6 @@ fn new(name: &str) -> Cluster {
 }
 
 impl Ecs {
-    /// The name of the active cluster that a request means; `default` where it names none.
-    ///
-    /// # Errors
-    /// `Cluster not found.`
-    pub fn active_cluster(&self, reference: Option<&str>) -> Result<String, EcsError> {
-        let name = arn::cluster(reference)?;
-        self.stored_cluster(&name).map(|_| name)
-    }
-
-    fn stored_cluster(&self, name: &str) -> Result<Cluster, EcsError> {
-        let cluster: Option<Cluster> = self.store.cluster(name).map_err(failed)?;
-        cluster
-            .filter(|cluster| cluster.status == "ACTIVE")
-            .ok_or_else(EcsError::cluster_not_found)
-    }
-
     pub(super) fn create_cluster(
         &self,
         caller: &Caller,
@@ -80,7 +64,8 @@ impl Ecs {
         cluster.capacity_providers = request.capacity_providers.unwrap_or_default();
         cluster.default_capacity_provider_strategy = request.default_capacity_provider_strategy.unwrap_or_default();
         self.store.put_cluster(&name, true, &cluster).map_err(failed)?;
-        self.replace_tags(&format!("cluster/{name}"), request.tags.as_deref().unwrap_or_default())?;
+        self.catalogue
+            .replace_tags(&format!("cluster/{name}"), request.tags.as_deref().unwrap_or_default())?;
         let cluster = self.told(caller, cluster, &["TAGS", "SETTINGS", "CONFIGURATIONS"])?;
         Ok(ClusterAnswer { cluster })
     }
@@ -146,7 +131,7 @@ impl Ecs {
         request: &DeleteClusterRequest,
     ) -> Result<ClusterAnswer, EcsError> {
         let name = arn::cluster(Some(&request.cluster))?;
-        let mut cluster = self.stored_cluster(&name)?;
+        let mut cluster = self.catalogue.stored_cluster(&name)?;
         if name == DEFAULT_CLUSTER {
             return Err(EcsError::client(
                 "The cluster default cannot be deleted: every host has it.",
@@ -201,7 +186,7 @@ impl Ecs {
         change: impl FnOnce(&mut Cluster),
     ) -> Result<ClusterAnswer, EcsError> {
         let name = arn::cluster(Some(reference))?;
-        let mut cluster = self.stored_cluster(&name)?;
+        let mut cluster = self.catalogue.stored_cluster(&name)?;
         change(&mut cluster);
         self.store.put_cluster(&name, true, &cluster).map_err(failed)?;
         let cluster = self.told(caller, cluster, &["TAGS", "SETTINGS", "CONFIGURATIONS"])?;
@@ -217,7 +202,7 @@ impl Ecs {
         cluster.active_services_count = self.store.count_services(&name).map_err(failed)?;
         let has = |what| include.contains(&what);
         if has("TAGS") {
-            cluster.tags = self.tags_of(&format!("cluster/{name}"))?;
+            cluster.tags = self.catalogue.tags_of(&format!("cluster/{name}"))?;
         }
         if !has("SETTINGS") {
             cluster.settings.clear();

@@ -47,33 +47,11 @@ impl Ecs {
             stored(&definition)
         });
         let definition = read(registered.map_err(failed)?)?;
-        self.replace_tags(&resource(&definition), &tags)?;
+        self.catalogue.replace_tags(&resource(&definition), &tags)?;
         Ok(TaskDefinitionAnswer {
             task_definition: told(caller, definition),
             tags: Some(tags),
         })
-    }
-
-    /// The definition that a request means, active or not.
-    ///
-    /// # Errors
-    /// `message` where there is none.
-    pub(super) fn definition(&self, reference: &str, message: &str) -> Result<TaskDefinition, EcsError> {
-        let (family, revision) = arn::task_definition(reference)?;
-        let definition: Option<TaskDefinition> = self.store.definition(&family, revision).map_err(failed)?;
-        definition.ok_or_else(|| EcsError::client(message))
-    }
-
-    /// The definition that a request means to make tasks of.
-    ///
-    /// # Errors
-    /// ECS's own, where there is none, or where it is not active.
-    pub fn active_definition(&self, reference: &str) -> Result<TaskDefinition, EcsError> {
-        let definition = self.definition(reference, "TaskDefinition not found.")?;
-        match definition.status.as_str() {
-            "ACTIVE" => Ok(definition),
-            _ => Err(EcsError::client("TaskDefinition is inactive")),
-        }
     }
 
     pub(super) fn describe_task_definition(
@@ -81,9 +59,13 @@ impl Ecs {
         caller: &Caller,
         request: &DescribeTaskDefinitionRequest,
     ) -> Result<TaskDefinitionAnswer, EcsError> {
-        let definition = self.definition(&request.task_definition, "Unable to describe task definition.")?;
+        let definition = self
+            .catalogue
+            .definition(&request.task_definition, "Unable to describe task definition.")?;
         let wants_tags = request.include.iter().flatten().any(|what| what == "TAGS");
-        let tags = wants_tags.then(|| self.tags_of(&resource(&definition))).transpose()?;
+        let tags = wants_tags
+            .then(|| self.catalogue.tags_of(&resource(&definition)))
+            .transpose()?;
         Ok(TaskDefinitionAnswer {
             task_definition: told(caller, definition),
             tags,
@@ -96,7 +78,7 @@ impl Ecs {
         request: &DeregisterTaskDefinitionRequest,
     ) -> Result<TaskDefinitionAnswer, EcsError> {
         exact(&request.task_definition)?;
-        let mut definition = self.definition(
+        let mut definition = self.catalogue.definition(
             &request.task_definition,
             "The specified task definition does not exist.",
         )?;

@@ -17,7 +17,7 @@ impl Ecs {
         caller: &Caller,
         request: &ExecuteCommandRequest,
     ) -> Result<ExecuteCommandAnswer, EcsError> {
-        let cluster = self.active_cluster(request.cluster.as_deref())?;
+        let cluster = self.catalogue.active_cluster(request.cluster.as_deref())?;
         let task = self
             .task(&request.task, &cluster)?
             .ok_or_else(EcsError::task_not_found)?;

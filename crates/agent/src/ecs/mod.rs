@@ -1,17 +1,19 @@
 //! The operations of Amazon ECS, on the store and the tasks' core.
 //!
 //! [`call`] checks a request against the tables of [`api::ecs::members`], and gives it to its operation: [`clusters`], [`definitions`], [`tasks`],
-//! [`execute`], [`tags`], [`account`]; services have theirs in a module of their own, behind [`ports`]. [`definition`] is pure: what is registered, and
+//! [`execute`], [`tags`], [`account`]; [`services`] leads to those on services. [`catalogue`] finds what requests name, [`ports`] is what is needed of others. [`definition`] is pure: what is registered, and
 //! the plans made of it. [`access`] says which role may call what.
 
 pub mod access;
 mod account;
 mod call;
+mod catalogue;
 mod clusters;
 pub mod definition;
 mod definitions;
 mod execute;
 pub mod ports;
+mod services;
 mod tags;
 mod tasks;
 #[cfg(test)]
@@ -27,6 +29,8 @@ use crate::store::{Store, StoreError};
 use definition::HostPaths;
 use ports::{CommandSessions, ServiceOperations, TaskCore};
 
+pub use catalogue::Catalogue;
+pub use services::{CatalogueServices, ServiceTasks};
 pub use tasks::{ServiceTask, describe, new_task_for_service};
 
 /// The region of ARNs where a request has none: on the unix socket.
@@ -55,6 +59,7 @@ impl Caller {
 /// The operations of Amazon ECS.
 pub struct Ecs {
     store: Store,
+    catalogue: Catalogue,
     core: Arc<dyn TaskCore>,
     sessions: Arc<dyn CommandSessions>,
     services: Arc<dyn ServiceOperations>,
@@ -76,6 +81,7 @@ impl Ecs {
     ) -> Result<Arc<Self>, StoreError> {
         clusters::make_default(&store)?;
         Ok(Arc::new(Self {
+            catalogue: Catalogue::new(store.clone()),
             store,
             core,
             sessions,

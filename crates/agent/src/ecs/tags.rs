@@ -40,28 +40,8 @@ impl Ecs {
         request: &ListTagsForResourceRequest,
     ) -> Result<ListTagsForResourceAnswer, EcsError> {
         let resource = self.taggable(&request.resource_arn)?;
-        let tags = self.tags_of(&resource)?;
+        let tags = self.catalogue.tags_of(&resource)?;
         Ok(ListTagsForResourceAnswer { tags })
-    }
-
-    /// The tags of a resource, named by the last part of its ARN.
-    pub(super) fn tags_of(&self, resource: &str) -> Result<Vec<Tag>, EcsError> {
-        let tags = self.store.tags(resource).map_err(failed)?;
-        Ok(tags.into_iter().map(|(key, value)| Tag { key, value }).collect())
-    }
-
-    /// Gives a resource these tags and no others.
-    ///
-    /// # Errors
-    /// Where they are too many or not of the form of tags.
-    pub fn replace_tags(&self, resource: &str, tags: &[Tag]) -> Result<(), EcsError> {
-        let tags = checked(tags)?;
-        if tags.len() > TAGS_MAX {
-            return Err(too_many());
-        }
-        self.store.untag(resource, None).map_err(failed)?;
-        self.store.tag(resource, &tags, TAGS_MAX).map_err(failed)?;
-        Ok(())
     }
 
     /// The last part of the ARN of a resource that is there and can have tags.
@@ -126,7 +106,8 @@ pub fn checked(tags: &[Tag]) -> Result<Vec<(String, String)>, EcsError> {
     tags.iter().map(check).collect()
 }
 
-fn too_many() -> EcsError {
+/// A resource would have more tags than it can.
+pub fn too_many() -> EcsError {
     EcsError::new(
         ErrorKind::InvalidParameter,
         format!("A resource can have {TAGS_MAX} tags at the most."),

@@ -19,7 +19,7 @@ impl Ecs {
         caller: &Caller,
         request: &DescribeTasksRequest,
     ) -> Result<DescribeTasksAnswer, EcsError> {
-        let cluster = self.active_cluster(request.cluster.as_deref())?;
+        let cluster = self.catalogue.active_cluster(request.cluster.as_deref())?;
         if request.tasks.is_empty() {
             return Err(EcsError::invalid("Tasks cannot be empty."));
         }
@@ -38,7 +38,7 @@ impl Ecs {
                 continue;
             };
             let tags = if wants_tags {
-                self.tags_of(&format!("task/{cluster}/{}", record.id))?
+                self.catalogue.tags_of(&format!("task/{cluster}/{}", record.id))?
             } else {
                 Vec::new()
             };
@@ -61,7 +61,7 @@ impl Ecs {
         caller: &Caller,
         request: &ListTasksRequest,
     ) -> Result<ListTasksAnswer, EcsError> {
-        let cluster = self.active_cluster(request.cluster.as_deref())?;
+        let cluster = self.catalogue.active_cluster(request.cluster.as_deref())?;
         let size = page_size(request.max_results, 100)?;
         let has_other_filter = request.family.is_some() || request.service_name.is_some();
         if request.started_by.is_some() && has_other_filter {

@@ -52,7 +52,7 @@ impl Ecs {
         tasks: &[String],
         change: impl Fn(&str) -> Result<(), EcsError>,
     ) -> Result<TaskProtectionAnswer, EcsError> {
-        let cluster = self.active_cluster(cluster)?;
+        let cluster = self.catalogue.active_cluster(cluster)?;
         let mut answer = TaskProtectionAnswer::default();
         for reference in tasks {
             let arn = self.task_arn(caller, reference, &cluster);

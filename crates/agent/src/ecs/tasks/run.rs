@@ -53,7 +53,7 @@ impl Ecs {
             )));
         }
         let count = usize::try_from(count).unwrap_or_default();
-        let cluster = self.active_cluster(request.cluster.as_deref())?;
+        let cluster = self.catalogue.active_cluster(request.cluster.as_deref())?;
         check_lengths(request)?;
         let Some(token) = &request.client_token else {
             let task = self.wanted(&cluster, request)?;
@@ -124,7 +124,7 @@ impl Ecs {
 
     /// One of the tasks that a request wants.
     fn wanted(&self, cluster: &str, request: &RunTaskRequest) -> Result<NewTask, EcsError> {
-        let definition = self.active_definition(&request.task_definition)?;
+        let definition = self.catalogue.active_definition(&request.task_definition)?;
         let fits_fargate = definition.network_mode.as_deref().unwrap_or("awsvpc") == "awsvpc";
         if request.launch_type.is_some() && !fits_fargate {
             return Err(EcsError::invalid(
@@ -143,7 +143,9 @@ impl Ecs {
         task.started_by.clone_from(&request.started_by);
         let own = request.tags.as_deref().unwrap_or_default();
         let propagated = match request.propagate_tags.as_deref() {
-            Some("TASK_DEFINITION") => self.tags_of(&format!("task-definition/{}", task.definition))?,
+            Some("TASK_DEFINITION") => self
+                .catalogue
+                .tags_of(&format!("task-definition/{}", task.definition))?,
             Some("SERVICE") => return Err(EcsError::invalid("propagateTags SERVICE is for tasks of services.")),
             _ => Vec::new(),
         };
@@ -200,7 +202,9 @@ impl Ecs {
     ) -> Result<RunTaskAnswer, EcsError> {
         let missing = count.saturating_sub(records.len());
         let tell = |record: &TaskRecord| {
-            let tags = self.tags_of(&format!("task/{}/{}", record.cluster, record.id))?;
+            let tags = self
+                .catalogue
+                .tags_of(&format!("task/{}/{}", record.cluster, record.id))?;
             Ok(describe(record, &caller.region, tags))
         };
         Ok(RunTaskAnswer {

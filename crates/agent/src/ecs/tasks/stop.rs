@@ -23,7 +23,7 @@ impl Ecs {
         caller: &Caller,
         request: &StopTaskRequest,
     ) -> Result<StopTaskAnswer, EcsError> {
-        let cluster = self.active_cluster(request.cluster.as_deref())?;
+        let cluster = self.catalogue.active_cluster(request.cluster.as_deref())?;
         let task = self
             .task(&request.task, &cluster)?
             .ok_or_else(EcsError::task_not_found)?;
@@ -56,7 +56,9 @@ impl Ecs {
     }
 
     fn stopping(&self, caller: &Caller, record: &TaskRecord) -> Result<StopTaskAnswer, EcsError> {
-        let tags = self.tags_of(&format!("task/{}/{}", record.cluster, record.id))?;
+        let tags = self
+            .catalogue
+            .tags_of(&format!("task/{}/{}", record.cluster, record.id))?;
         Ok(StopTaskAnswer {
             task: describe(record, &caller.region, tags),
         })
