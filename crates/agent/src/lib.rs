@@ -9,11 +9,13 @@
 
 pub mod activity;
 pub mod arguments;
+pub mod aws;
 pub mod capacity;
 pub mod channel;
 pub mod clock;
 pub mod config;
 pub mod core;
+pub mod credentials;
 pub mod ecs;
 pub mod events;
 pub mod host;
@@ -31,10 +33,12 @@ pub mod pool;
 pub mod ports;
 pub mod readiness;
 pub mod record;
+pub mod secrets;
 pub mod sentence;
 pub mod server;
 pub mod services;
 pub mod session;
+pub mod sigv4;
 pub mod sizing;
 pub mod spec;
 pub mod stats;

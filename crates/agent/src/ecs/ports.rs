@@ -11,8 +11,8 @@ use crate::record::TaskRecord;
 
 /// The tasks' core, as far as operations need it. What it says is in the store by then.
 pub trait TaskCore: Send + Sync + 'static {
-    /// Accepts a task: its record, once it is stored.
-    fn submit(&self, task: NewTask) -> BoxFuture<'_, Result<TaskRecord, CoreError>>;
+    /// Accepts tasks, all of them or none: their records, once they are stored.
+    fn submit(&self, tasks: Vec<NewTask>) -> BoxFuture<'_, Result<Vec<TaskRecord>, CoreError>>;
 
     /// Asks a task to stop, and does not wait for its end: its record as it is then.
     fn stop<'a>(&'a self, id: &'a str, stop: StopTask) -> BoxFuture<'a, Result<TaskRecord, CoreError>>;

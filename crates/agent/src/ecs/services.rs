@@ -124,7 +124,8 @@ impl ServiceTasks {
 
     async fn try_start(&self, wanted: &WantedTask) -> Result<String, String> {
         let task = self.task(wanted).map_err(|error| error.message)?;
-        let record = self.core.submit(task).await.map_err(|error| sentence(&error))?;
+        let records = self.core.submit(vec![task]).await.map_err(|error| sentence(&error))?;
+        let record = records.into_iter().next().ok_or("the task was not accepted")?;
         let resource = format!("task/{}/{}", record.cluster, record.id);
         let tagged = self.store.tag(&resource, &record.tags, usize::MAX);
         tagged.map_err(|error| sentence(&error))?;

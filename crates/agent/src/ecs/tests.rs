@@ -27,18 +27,19 @@ struct FakeCore {
 }
 
 impl TaskCore for FakeCore {
-    fn submit(&self, task: NewTask) -> BoxFuture<'_, Result<TaskRecord, CoreError>> {
+    fn submit(&self, tasks: Vec<NewTask>) -> BoxFuture<'_, Result<Vec<TaskRecord>, CoreError>> {
         async move {
-            if task.plan.memory_mib >= TOO_MUCH_MIB {
+            if tasks.iter().any(|task| task.plan.memory_mib >= TOO_MUCH_MIB) {
                 let message = "too much".to_owned();
                 return Err(CoreError::NeverFits {
                     resource: Resource::Memory,
                     message,
                 });
             }
-            let record = record(task, self.count.fetch_add(1, Ordering::Relaxed));
-            self.store.put(&[&record]).unwrap();
-            Ok(record)
+            let number = || self.count.fetch_add(1, Ordering::Relaxed);
+            let records: Vec<_> = tasks.into_iter().map(|task| record(task, number())).collect();
+            self.store.put(&records.iter().collect::<Vec<_>>()).unwrap();
+            Ok(records)
         }
         .boxed()
     }

@@ -161,34 +161,23 @@ impl Ecs {
         Ok(task)
     }
 
-    /// Has the core run `count` such tasks: those that it accepted, and why not more.
+    /// Has the core run `count` such tasks: their records, or why there are none.
     async fn submit(&self, task: NewTask, count: usize) -> Result<(Vec<TaskRecord>, Option<Failure>), EcsError> {
-        let mut records: Vec<TaskRecord> = Vec::new();
-        for _ in 0..count {
-            let record = match self.core.submit(task.clone()).await {
-                Ok(record) => record,
-                Err(CoreError::NeverFits { resource, message }) => {
-                    let failure = Failure {
-                        arn: None,
-                        reason: Some(reason(resource).to_owned()),
-                        detail: Some(message),
-                    };
-                    return Ok((records, Some(failure)));
-                }
-                // What runs already is told; the rest is a failure of its own.
-                Err(CoreError::Refused(error)) if !records.is_empty() => {
-                    let failure = Failure {
-                        arn: None,
-                        reason: Some("AGENT".to_owned()),
-                        detail: Some(error.message),
-                    };
-                    return Ok((records, Some(failure)));
-                }
-                Err(CoreError::Refused(error)) => return Err(refused(error)),
-            };
+        let records = match self.core.submit(vec![task; count]).await {
+            Ok(records) => records,
+            Err(CoreError::NeverFits { resource, message }) => {
+                let failure = Failure {
+                    arn: None,
+                    reason: Some(reason(resource).to_owned()),
+                    detail: Some(message),
+                };
+                return Ok((Vec::new(), Some(failure)));
+            }
+            Err(CoreError::Refused(error)) => return Err(refused(error)),
+        };
+        for record in &records {
             let resource = format!("task/{}/{}", record.cluster, record.id);
             self.store.tag(&resource, &record.tags, TAGS_MAX).map_err(failed)?;
-            records.push(record);
         }
         Ok((records, None))
     }
