@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Parser;
 
-use crate::config::{Config, OnExit};
+use crate::config::{Config, Listen, OnExit};
 use crate::memory;
 
 /// The most clones that wait where nobody says how many: 24 MiB.
@@ -68,6 +68,16 @@ pub struct Arguments {
     #[arg(long = "insecure-registry", value_name = "NAME")]
     pub insecure_registries: Vec<String>,
 
+    /// Where to listen for signed requests over TCP, or none [default: 127.0.0.1:7711, unless somebody else listens there].
+    ///
+    /// Clients of Amazon ECS sign with a key of `mote credentials`. Nothing is encrypted: put a proxy with TLS before any address but 127.0.0.1.
+    #[arg(long, value_name = "ADDRESS|none")]
+    pub listen: Option<Listen>,
+
+    /// A directory of the host that task definitions may name files in; can be given several times.
+    #[arg(long = "allow-host-path", value_name = "DIR")]
+    pub host_paths: Vec<PathBuf>,
+
     /// End after so long without tasks and requests.
     #[arg(long, value_name = "SECONDS")]
     pub idle_exit: Option<u64>,
@@ -117,6 +127,8 @@ impl Arguments {
             pool: self.pool.unwrap_or_else(pool_size),
             consoles: self.consoles,
             insecure_registries: self.insecure_registries,
+            listen: self.listen.unwrap_or(Listen::Default),
+            host_paths: self.host_paths,
             idle_exit: self.idle_exit.map(Duration::from_secs),
             on_exit: self.on_exit.unwrap_or(if self.idle_exit.is_some() {
                 OnExit::Stop

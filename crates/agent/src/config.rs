@@ -1,6 +1,8 @@
 //! The configuration: plain data, made once from the command line and passed on.
 
+use std::net::{AddrParseError, IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::time::Duration;
 
 use api::error::{ApiError, ErrorCode};
@@ -30,6 +32,10 @@ pub struct Config {
     pub consoles: Option<PathBuf>,
     /// Registries that may be spoken to without TLS.
     pub insecure_registries: Vec<String>,
+    /// Where it listens for signed requests over TCP.
+    pub listen: Listen,
+    /// Directories of the host that task definitions may name files in.
+    pub host_paths: Vec<PathBuf>,
     /// How long it stays without tasks and requests; for ever where absent.
     pub idle_exit: Option<Duration>,
     /// What becomes of tasks when it is asked to end.
@@ -44,6 +50,31 @@ pub struct Config {
     pub memory_overcommit: u32,
     /// How often the host's CPUs are given away.
     pub cpu_overcommit: u32,
+}
+
+/// Where a host agent listens for signed requests over TCP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Listen {
+    /// At [`LISTEN_DEFAULT`], unless somebody else does.
+    Default,
+    /// At this address.
+    At(SocketAddr),
+    /// Nowhere.
+    Nowhere,
+}
+
+/// Where a host agent listens that nobody told: for this host alone.
+pub const LISTEN_DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7711);
+
+impl FromStr for Listen {
+    type Err = AddrParseError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "none" => Ok(Self::Nowhere),
+            address => address.parse().map(Self::At),
+        }
+    }
 }
 
 /// What becomes of tasks when the host agent is asked to end.

@@ -4,6 +4,9 @@
 
 mod gate;
 mod parts;
+mod sessions;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
@@ -24,6 +27,7 @@ use crate::secrets::seal;
 
 pub use gate::{Gate, guard};
 pub use parts::{NoSessions, Parts};
+pub use sessions::ChannelSessions;
 
 /// What comes before the name of an operation of `CloudWatch` Logs.
 const LOGS_PREFIX: &str = "Logs_20140328.";

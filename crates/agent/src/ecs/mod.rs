@@ -17,7 +17,7 @@ mod services;
 mod tags;
 mod tasks;
 #[cfg(test)]
-mod tests;
+pub mod tests;
 
 use std::sync::Arc;
 

@@ -121,13 +121,16 @@ fn record(task: NewTask, number: u64) -> TaskRecord {
     }
 }
 
-struct Host {
-    ecs: Arc<Ecs>,
+/// A host with a store, and a core that runs nothing.
+pub struct Host {
+    /// The operations.
+    pub ecs: Arc<Ecs>,
     _directory: tempfile::TempDir,
 }
 
 impl Host {
-    fn new() -> Self {
+    /// A host without tasks.
+    pub fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(&directory.path().join("mote.db")).unwrap();
         let core = Arc::new(FakeCore {

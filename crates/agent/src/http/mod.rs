@@ -3,6 +3,7 @@
 mod attach;
 mod body;
 mod exec;
+pub mod identity;
 mod images;
 mod refusal;
 mod stats;

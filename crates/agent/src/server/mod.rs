@@ -3,6 +3,7 @@
 mod adapters;
 mod claim;
 mod descriptors;
+mod outside;
 
 use std::collections::HashSet;
 use std::io::Write;
@@ -18,6 +19,7 @@ use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
 
 use crate::arguments::Arguments;
+use crate::aws::Parts;
 use crate::config::{Config, OnExit};
 use crate::core::{self, Core};
 use crate::host::{self, Rooms, SCRATCH_MIB, Shared, remove_leftovers};
@@ -26,15 +28,14 @@ use crate::launch::{CgroupV2, Cgroups, Launcher};
 use crate::logs::{self, Logs};
 use crate::network::TaskNetworks;
 use crate::pool::{self, Pool, Work};
-use crate::ports::memory::FileSecrets;
 use crate::ports::{Networks, Records, Secrets, Sinks};
 use crate::sentence::sentence;
-use crate::store::Store;
 use crate::template::{ScratchDisk, Templates};
 use crate::{http, memory, system};
 
 use adapters::Logged;
 pub use claim::{Claim, ClaimError};
+use outside::Outside;
 
 /// Where the environment says what is logged.
 const LOG_VARIABLE: &str = "MOTE_LOG";
@@ -79,7 +80,7 @@ fn try_run(arguments: Arguments) -> anyhow::Result<()> {
         let claim = Claim::take(&config)?;
         let images = Arc::new(StoredImages::open(&config)?);
         let mut ends = Ends::listen()?;
-        let store = Store::open(&config.database())?;
+        let parts = Parts::open(&config.state, &config.database())?;
         let described = config.clone();
         let logs = Logs::new(config.logs_directory(), LOG_BYTES_MAX);
         let networks = TaskNetworks::prepare(&config).map(Arc::new);
@@ -87,16 +88,18 @@ fn try_run(arguments: Arguments) -> anyhow::Result<()> {
             cgroups,
             images,
             memory_pressure: pool::listen_for_pressure(),
-            records: Arc::new(store.clone()),
+            records: Arc::new(parts.store.clone()),
             networks: networks.clone().map(|networks| networks as Arc<dyn Networks>),
             sinks: Arc::new(logs.clone()),
-            secrets: Arc::new(FileSecrets),
+            secrets: Arc::new(parts.secrets.clone()),
         };
-        let server = Server::start(config, surroundings, claim).await?;
+        let mut server = Server::start(config, surroundings, claim).await?;
         let _metadata = match &networks {
             Some(networks) => networks.serve_metadata(server.core().clone(), REGION).await,
             None => None,
         };
+        let store = parts.store.clone();
+        server.outside = Some(Outside::start(&described, parts, server.core(), logs.clone()).await?);
         writeln!(std::io::stdout(), "ready")
             .and_then(|()| std::io::stdout().flush())
             .context("cannot say ready")?;
@@ -167,6 +170,8 @@ pub struct Server {
     pool: (Pool, Work, watch::Receiver<bool>),
     /// Routes of other parts.
     more: Router,
+    /// What is served beside them, and over TCP.
+    outside: Option<Outside>,
     // Goes last: until then nobody else may use the directories.
     claim: Claim,
 }
@@ -232,6 +237,7 @@ impl Server {
             listener,
             pool: (pool, work, memory_pressure),
             more: Router::new(),
+            outside: None,
             claim,
         })
     }
@@ -264,10 +270,21 @@ impl Server {
             listener,
             pool: (pool, work, memory_pressure),
             more,
+            outside,
             claim,
         } = self;
         let (ending, ended) = watch::channel(false);
+        let more = outside.iter().fold(more, |more, outside| more.merge(outside.local()));
         let router = http::router(&core, more);
+        if let Some((listener, router)) = outside.and_then(|outside| outside.remote(router.clone())) {
+            let stop_accepting = until(ended.clone());
+            tokio::spawn(async move {
+                let served = axum::serve(listener, router).with_graceful_shutdown(stop_accepting);
+                if let Err(error) = served.await {
+                    tracing::error!(%error, "the listener failed");
+                }
+            });
+        }
         let stop_accepting = until(ended.clone());
         let serving = tokio::spawn(async move {
             axum::serve(listener, router)

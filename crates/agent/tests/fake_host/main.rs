@@ -70,6 +70,8 @@ fn config(directory: &Path, on_exit: OnExit) -> anyhow::Result<Config> {
         pool: 1,
         consoles: None,
         insecure_registries: vec![],
+        listen: agent::config::Listen::Nowhere,
+        host_paths: vec![],
         idle_exit: None,
         on_exit,
         has_network: false,

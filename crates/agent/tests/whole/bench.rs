@@ -51,6 +51,8 @@ pub fn config(directory: &Path) -> Config {
         pool: 0,
         consoles: None,
         insecure_registries: vec![],
+        listen: agent::config::Listen::Nowhere,
+        host_paths: vec![],
         idle_exit: None,
         on_exit: OnExit::Stop,
         has_network: false,

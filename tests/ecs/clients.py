@@ -1,0 +1,164 @@
+"""The real clients of Amazon ECS against a host agent: `clients.py ENDPOINT`, with a key in AWS's variables of the environment.
+
+Every answer is checked against Amazon's own model: members that it does not know or that have another type fail. The definition `web` is registered
+here; its tasks need not run.
+"""
+
+import json
+import subprocess
+import sys
+import uuid
+from pathlib import Path
+
+import boto3
+import botocore.config
+import botocore.exceptions
+
+import model
+
+ENDPOINT = sys.argv[1]
+REGION = "eu-central-1"
+
+
+def client(service, **keys):
+    configuration = botocore.config.Config(retries={"total_max_attempts": 1}, region_name=REGION)
+    made = boto3.client(service, endpoint_url=ENDPOINT, config=configuration, **keys)
+    made.meta.events.register("after-call", check_answer)
+    return made
+
+
+def check_answer(http_response, model: "botocore.model.OperationModel", **_):
+    """Called by botocore with each answer, before it is parsed any further."""
+    if http_response.status_code != 200:
+        return
+    answer = json.loads(http_response.content or b"{}")
+    of = LOGS_MODEL if model.service_model.service_name == "logs" else ECS_MODEL
+    problems = answer_problems(model.name, answer, of)
+    assert not problems, problems
+    CHECKED.add(model.name)
+
+
+answer_problems, ECS_MODEL, LOGS_MODEL = model.answer_problems, model.MODEL, model.LOGS_MODEL
+CHECKED = set()
+ecs = client("ecs")
+
+CONTAINER = {
+    "name": "app",
+    "image": "nginx:1",
+    "portMappings": [{"containerPort": 80}],
+    "healthCheck": {"command": ["CMD-SHELL", "true"]},
+    "logConfiguration": {"logDriver": "awslogs", "options": {"awslogs-group": "/web", "awslogs-stream-prefix": "p"}},
+}
+
+
+def refused(name, call, **arguments):
+    """Checks that boto3 raises the exception of this name; its message."""
+    try:
+        call(**arguments)
+    except botocore.exceptions.ClientError as error:
+        assert error.response["Error"]["Code"] == name, error
+        if name in dir(ecs.exceptions):
+            assert isinstance(error, getattr(ecs.exceptions, name)), type(error)
+        return error.response["Error"]["Message"]
+    raise AssertionError(f"{name} was due")
+
+
+def clusters():
+    ecs.create_cluster(clusterName="dev", tags=[{"key": "k", "value": "v"}])
+    described = ecs.describe_clusters(clusters=["dev", "none"], include=["TAGS", "STATISTICS", "SETTINGS", "CONFIGURATIONS"])
+    assert [cluster["clusterName"] for cluster in described["clusters"]] == ["dev"]
+    assert described["failures"][0]["reason"] == "MISSING"
+    pages = ecs.get_paginator("list_clusters").paginate(PaginationConfig={"PageSize": 1})
+    assert len([arn for page in pages for arn in page["clusterArns"]]) == 2
+    ecs.update_cluster_settings(cluster="dev", settings=[{"name": "containerInsights", "value": "enabled"}])
+    ecs.put_cluster_capacity_providers(cluster="dev", capacityProviders=["FARGATE"], defaultCapacityProviderStrategy=[])
+    ecs.describe_capacity_providers(capacityProviders=["FARGATE", "other"])
+    ecs.delete_cluster(cluster="dev")
+    refused("ClusterNotFoundException", ecs.list_tasks, cluster="dev")
+
+
+def definitions():
+    for _ in range(3):
+        registered = ecs.register_task_definition(
+            family="web", cpu=".25 vCPU", memory="0.5 GB", networkMode="awsvpc", requiresCompatibilities=["FARGATE"],
+            containerDefinitions=[CONTAINER], tags=[{"key": "from", "value": "definition"}],
+        )
+    definition = registered["taskDefinition"]
+    assert (definition["cpu"], definition["memory"], definition["revision"]) == ("256", "512", 3)
+    assert definition["taskDefinitionArn"] == f"arn:aws:ecs:{REGION}:000000000000:task-definition/web:3"
+    described = ecs.describe_task_definition(taskDefinition="web", include=["TAGS"])
+    assert described["tags"] == [{"key": "from", "value": "definition"}]
+    pages = ecs.get_paginator("list_task_definitions").paginate(familyPrefix="web", sort="DESC", PaginationConfig={"PageSize": 2})
+    assert [arn.rsplit(":", 1)[1] for page in pages for arn in page["taskDefinitionArns"]] == ["3", "2", "1"]
+    assert ecs.list_task_definition_families()["families"] == ["web"]
+    ecs.deregister_task_definition(taskDefinition="web:1")
+    ecs.delete_task_definitions(taskDefinitions=["web:1", "web:2"])
+    refused("ClientException", ecs.describe_task_definition, taskDefinition="web:1")
+    accelerated = dict(CONTAINER, resourceRequirements=[{"type": "GPU", "value": "1"}])
+    message = refused("InvalidParameterException", ecs.register_task_definition, family="web", containerDefinitions=[accelerated])
+    assert "containerDefinitions[0].resourceRequirements" in message, message
+
+
+def tasks():
+    token = str(uuid.uuid4())
+    run = dict(
+        taskDefinition="web", count=3, launchType="FARGATE", startedBy="me", propagateTags="TASK_DEFINITION", clientToken=token,
+        networkConfiguration={"awsvpcConfiguration": {"subnets": ["subnet-1"], "assignPublicIp": "ENABLED"}},
+        overrides={"containerOverrides": [{"name": "app", "command": ["echo", "hi"]}], "cpu": "512"},
+        tags=[{"key": "own", "value": "1"}], enableExecuteCommand=True,
+    )
+    arns = [task["taskArn"] for task in ecs.run_task(**run)["tasks"]]
+    assert [task["taskArn"] for task in ecs.run_task(**run)["tasks"]] == arns
+    refused("ConflictException", ecs.run_task, **dict(run, count=1))
+    pages = ecs.get_paginator("list_tasks").paginate(family="web", PaginationConfig={"PageSize": 2})
+    assert sorted(arn for page in pages for arn in page["taskArns"]) == sorted(arns)
+    described = ecs.describe_tasks(tasks=arns[:2] + ["0" * 32], include=["TAGS"])
+    assert [task["cpu"] for task in described["tasks"]] == ["512", "512"]
+    assert {tag["key"] for tag in described["tasks"][0]["tags"]} == {"own", "from"}
+    assert len(described["failures"]) == 1
+    ecs.tag_resource(resourceArn=arns[0], tags=[{"key": "later", "value": "2"}])
+    ecs.untag_resource(resourceArn=arns[0], tagKeys=["own"])
+    assert {tag["key"] for tag in ecs.list_tags_for_resource(resourceArn=arns[0])["tags"]} == {"later", "from"}
+    ecs.get_task_protection(cluster="default", tasks=arns[:1])
+    for arn in arns:
+        ecs.stop_task(task=arn, reason="enough")
+    ecs.get_waiter("tasks_stopped").wait(tasks=arns)
+    stopped = ecs.describe_tasks(tasks=arns)["tasks"][0]
+    assert (stopped["stopCode"], stopped["stoppedReason"]) == ("UserInitiated", "enough")
+    refused("InvalidParameterException", ecs.stop_task, task="x")
+    refused("InvalidParameterException", ecs.list_tasks, nextToken="x")
+
+
+def the_rest():
+    ecs.put_account_setting(name="containerInsights", value="enabled")
+    assert ecs.list_account_settings(name="containerInsights")["settings"][0]["value"] == "enabled"
+    assert len(ecs.list_account_settings(effectiveSettings=True)["settings"]) == 11
+    ecs.delete_account_setting(name="containerInsights")
+    refused("UnsupportedFeatureException", ecs.list_container_instances)
+    client("logs").describe_log_groups()
+
+
+def strangers():
+    wrong = client("ecs", aws_access_key_id="AKIAAAAAAAAAAAAAAAAA", aws_secret_access_key="x")
+    refused("UnrecognizedClientException", wrong.list_clusters)
+    wrong = client("ecs", aws_access_key_id=boto3.Session().get_credentials().access_key, aws_secret_access_key="x")
+    refused("InvalidSignatureException", wrong.list_clusters)
+    unsigned = botocore.config.Config(signature_version=botocore.UNSIGNED, region_name=REGION, retries={"total_max_attempts": 1})
+    refused("MissingAuthenticationTokenException", boto3.client("ecs", endpoint_url=ENDPOINT, config=unsigned).list_clusters)
+
+
+def command_line():
+    program = Path(sys.executable).with_name("aws")
+    command = [program, "--endpoint-url", ENDPOINT, "--region", REGION, "--output", "json", "ecs"]
+    run = subprocess.run([*command, "run-task", "--task-definition", "web", "--launch-type", "FARGATE"], check=True, capture_output=True, text=True)
+    arn = json.loads(run.stdout)["tasks"][0]["taskArn"]
+    subprocess.run([*command, "wait", "tasks-running", "--tasks", arn], check=True)
+    subprocess.run([*command, "stop-task", "--task", arn], check=True, capture_output=True)
+    subprocess.run([*command, "wait", "tasks-stopped", "--tasks", arn], check=True)
+    missing = subprocess.run([*command, "stop-task", "--task", "x"], check=False, capture_output=True, text=True)
+    assert missing.returncode != 0 and "The referenced task was not found." in missing.stderr, missing
+
+
+for check in [clusters, definitions, tasks, the_rest, strangers, command_line]:
+    check()
+print("checked", *sorted(CHECKED))
