@@ -33,7 +33,7 @@ pub use step::next;
 pub use words::STOPPED_BY_USER;
 
 /// Where a task is, and what must be known there.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct State {
     /// Where it is on its way.
     pub phase: Phase,
@@ -118,7 +118,7 @@ pub enum Microvm {
 }
 
 /// Where a container is, and what must be known there.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Container {
     /// How far its process is.
     pub stage: Stage,

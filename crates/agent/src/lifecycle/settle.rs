@@ -92,7 +92,7 @@ impl Step<'_> {
         let Some((container, _)) = essential.or(last) else {
             return;
         };
-        let stop = if container.has_started || self.state.phase == Phase::Running {
+        let stop = if container.has_started {
             words::essential_exited()
         } else {
             Stop {

@@ -90,7 +90,7 @@ pub struct Times {
 }
 
 /// Why a task stops.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Stop {
     /// ECS's `stopCode`.
     pub code: StopCode,
@@ -99,7 +99,7 @@ pub struct Stop {
 }
 
 /// ECS's stop codes, as far as one host can have them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum StopCode {
     /// No container ran.
     TaskFailedToStart,
@@ -185,7 +185,7 @@ pub enum ContainerStatus {
 }
 
 /// ECS's health states.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Health {
     /// It is not checked, or was not yet.
