@@ -7,6 +7,8 @@ use clap::Parser;
 
 use crate::config::{Config, Listen, OnExit};
 use crate::memory;
+use crate::metrics::listener::Address;
+use crate::server::LogFormat;
 
 /// The most clones that wait where nobody says how many: 24 MiB.
 const POOL_SIZE_MAX: usize = 8;
@@ -105,6 +107,16 @@ pub struct Arguments {
     /// How many times over the host's CPUs may be given to tasks: a limit bounds what each takes.
     #[arg(long, value_name = "FACTOR", default_value_t = 16)]
     pub cpu_overcommit: u32,
+
+    /// Where metrics and health are to be had over TCP, without a signature: an address like 127.0.0.1:9477, or none.
+    ///
+    /// They are on the unix socket in any case: /metrics, /healthz, /readyz.
+    #[arg(long, value_name = "ADDRESS", default_value = "none")]
+    pub metrics: Address,
+
+    /// The form of log lines.
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
+    pub log_format: LogFormat,
 }
 
 impl Arguments {
@@ -142,6 +154,7 @@ impl Arguments {
                 .unwrap_or_else(|| memory::total_mib() / MEMORY_RESERVE_SHARE),
             memory_overcommit: self.memory_overcommit,
             cpu_overcommit: self.cpu_overcommit,
+            metrics: self.metrics,
         }
     }
 }

@@ -50,6 +50,8 @@ pub struct Config {
     pub memory_overcommit: u32,
     /// How often the host's CPUs are given away.
     pub cpu_overcommit: u32,
+    /// Where metrics are to be had over TCP.
+    pub metrics: crate::metrics::listener::Address,
 }
 
 /// Where a host agent listens for signed requests over TCP.

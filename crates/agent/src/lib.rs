@@ -3,7 +3,7 @@
 //! It starts one VMM process per task and speaks with it, and with the guest agent in it, over unix sockets; it makes no KVM call.
 //! Read [`lifecycle`] first: the life of a task as a pure function. [`spec`] and [`sizing`] decide what exactly runs and how big it is.
 //! [`core`] leads tasks through their lives, on the [`host`] that performs them. [`record`] is what is stored of a task, [`ports`] what the core needs
-//! of other parts. [`services`] keep tasks running, [`events`] tell what happens. [`http`] is its outside, [`server`] the process around it.
+//! of other parts. [`services`] keep tasks running, [`events`] and [`metrics`] tell what happens, [`openapi`] what can be asked. [`http`] is its outside, [`server`] the process around it.
 
 #![forbid(unsafe_code)]
 
@@ -26,8 +26,10 @@ pub mod lifecycle;
 pub mod logs;
 pub mod memory;
 pub mod metadata;
+pub mod metrics;
 pub mod names;
 pub mod network;
+pub mod openapi;
 pub mod output;
 pub mod pool;
 pub mod ports;

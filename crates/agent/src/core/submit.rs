@@ -79,8 +79,11 @@ impl Core {
         Ok(newborn.into_iter().map(begin).collect())
     }
 
-    /// What every task needs of the host.
-    fn check_host(&self) -> Result<(), ApiError> {
+    /// Checks that the host has what every task needs.
+    ///
+    /// # Errors
+    /// [`ErrorCode::HostUnable`] with what is missing.
+    pub fn check_host(&self) -> Result<(), ApiError> {
         // A template has all that is in these files.
         if self.shared.templates.ready().is_none() {
             self.shared.config.check_files()?;

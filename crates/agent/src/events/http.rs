@@ -68,10 +68,10 @@ impl Lines {
     /// Waits for an event, but not beyond the end that was asked for.
     async fn wait(&mut self) -> Option<Next> {
         let Some(until_ms) = self.until_ms else {
-            return Some(self.follower.next().await);
+            return self.follower.next().await;
         };
         let left = Duration::from_millis(until_ms.saturating_sub(clock::wall_ms()));
-        tokio::time::timeout(left, self.follower.next()).await.ok()
+        tokio::time::timeout(left, self.follower.next()).await.ok().flatten()
     }
 
     fn is_within(&self, event: &Event) -> bool {

@@ -1,6 +1,7 @@
 //! Events in memory, numbered, the oldest dropped first.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use api::event::{Event, EventSubject};
@@ -24,6 +25,7 @@ struct Inner {
     kept: Mutex<Kept>,
     /// The number of the next event: tells those who follow that there are more.
     grown: watch::Sender<u64>,
+    is_closed: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -82,7 +84,11 @@ impl Journal {
         let grown = watch::Sender::new(kept.next());
         let kept = Mutex::new(kept);
         Self {
-            inner: Arc::new(Inner { kept, grown }),
+            inner: Arc::new(Inner {
+                kept,
+                grown,
+                is_closed: AtomicBool::new(false),
+            }),
         }
     }
 
@@ -125,6 +131,12 @@ impl Journal {
         }
     }
 
+    /// Nothing will happen any more: those who follow come to an end.
+    pub fn close(&self) {
+        self.inner.is_closed.store(true, Ordering::Release);
+        self.inner.grown.send_modify(|_| {});
+    }
+
     fn lock(&self) -> MutexGuard<'_, Kept> {
         // Nothing that holds the lock leaves a change half-done.
         self.inner.kept.lock().unwrap_or_else(PoisonError::into_inner)
@@ -151,12 +163,17 @@ impl Follower {
         Some(Next::Event(event))
     }
 
-    /// Waits for what comes next.
-    pub async fn next(&mut self) -> Next {
+    /// Waits for what comes next; none where nothing will.
+    pub async fn next(&mut self) -> Option<Next> {
         loop {
             self.grown.mark_unchanged();
+            // Before the look at what is there: what was added before the end is not missed.
+            let is_closed = self.journal.inner.is_closed.load(Ordering::Acquire);
             if let Some(next) = self.ready() {
-                return next;
+                return Some(next);
+            }
+            if is_closed {
+                return None;
             }
             // The sender lives as long as the journal, which this value holds.
             let _ = self.grown.changed().await;
@@ -214,9 +231,10 @@ mod tests {
     async fn who_waits_is_woken() {
         let journal = Journal::default();
         let mut follower = journal.follow(None);
-        let waiting = tokio::spawn(async move { time(follower.next().await) });
+        let waiting = tokio::spawn(async move { (time(follower.next().await.unwrap()), follower.next().await) });
         tokio::task::yield_now().await;
         journal.add(at(9));
-        assert_eq!(waiting.await.unwrap(), 9);
+        journal.close();
+        assert_eq!(waiting.await.unwrap(), (9, None));
     }
 }

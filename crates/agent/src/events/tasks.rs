@@ -28,6 +28,12 @@ impl TaskEvents {
         }
     }
 
+    /// Whether a task was told of, and not that it has stopped.
+    #[must_use]
+    pub fn knows(&self, record: &TaskRecord) -> bool {
+        self.told.contains_key(&record.id)
+    }
+
     /// What happened to a task since it was last told of.
     #[must_use]
     pub fn changed(&mut self, record: &TaskRecord) -> Vec<Event> {
@@ -145,5 +151,62 @@ pub const fn status_name(status: Status) -> &'static str {
         Status::Stopping => "stopping",
         Status::Deprovisioning => "deprovisioning",
         Status::Stopped => "stopped",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::{Stop, StopCode};
+    use crate::services::view::tests::record;
+
+    fn actions(events: &[Event]) -> Vec<(&'static str, &str)> {
+        events
+            .iter()
+            .map(|event| (event.subject.name(), event.action.as_str()))
+            .collect()
+    }
+
+    #[test]
+    fn a_tasks_life_is_told_once() {
+        let mut told = TaskEvents::default();
+        let mut task = record("PROVISIONING");
+        task.containers
+            .iter_mut()
+            .for_each(|container| container.status = ContainerStatus::Pending);
+        assert_eq!(actions(&told.changed(&task)), [("task", "created")]);
+        assert_eq!(actions(&told.changed(&task)), []);
+        task.containers[0].status = ContainerStatus::Running;
+        task.status = Status::Running;
+        assert_eq!(
+            actions(&told.changed(&task)),
+            [("container", "running"), ("task", "running")]
+        );
+        task.containers[0].health = Health::Unhealthy;
+        let events = told.changed(&task);
+        assert_eq!(actions(&events), [("container", "health")]);
+        assert_eq!(events[0].attributes["health"], "unhealthy");
+        task.containers[0].restarts = 1;
+        assert_eq!(actions(&told.changed(&task)), [("container", "restarted")]);
+        task.containers[0].status = ContainerStatus::Stopped;
+        task.containers[0].exit = Some(Exit::Signal(9));
+        task.status = Status::Stopped;
+        let reason = "it ended".to_owned();
+        let code = StopCode::EssentialContainerExited;
+        task.stop = Some(Stop { code, reason });
+        let events = told.changed(&task);
+        assert_eq!(actions(&events), [("container", "stopped"), ("task", "stopped")]);
+        assert_eq!(events[0].attributes["exit_code"], "137");
+        assert_eq!(events[1].attributes["stop_code"], "EssentialContainerExited");
+        assert_eq!(events[1].attributes["service"], "web");
+        assert!(told.told.is_empty());
+    }
+
+    #[test]
+    fn what_was_found_is_no_news() {
+        let mut told = TaskEvents::default();
+        let task = record("RUNNING");
+        told.found(&task);
+        assert_eq!(actions(&told.changed(&task)), []);
     }
 }

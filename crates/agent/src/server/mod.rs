@@ -3,6 +3,8 @@
 mod adapters;
 mod claim;
 mod descriptors;
+mod logging;
+mod observers;
 mod outside;
 
 use std::collections::HashSet;
@@ -16,16 +18,18 @@ use axum::Router;
 use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
-use tracing_subscriber::EnvFilter;
 
 use crate::arguments::Arguments;
 use crate::aws::Parts;
 use crate::config::{Config, OnExit};
 use crate::core::{self, Core};
+use crate::events::images::ToldImages;
 use crate::host::{self, Rooms, SCRATCH_MIB, Shared, remove_leftovers};
 use crate::images::{Images, StoredImages};
 use crate::launch::{CgroupV2, Cgroups, Launcher};
 use crate::logs::{self, Logs};
+use crate::metrics::host::Host;
+use crate::metrics::listener::Address;
 use crate::network::TaskNetworks;
 use crate::pool::{self, Pool, Work};
 use crate::ports::{Networks, Records, Secrets, Sinks};
@@ -35,10 +39,9 @@ use crate::{http, memory, system};
 
 use adapters::Logged;
 pub use claim::{Claim, ClaimError};
+pub use logging::LogFormat;
+use observers::Observers;
 use outside::Outside;
-
-/// Where the environment says what is logged.
-const LOG_VARIABLE: &str = "MOTE_LOG";
 
 /// The most output that is kept of one container, in bytes.
 const LOG_BYTES_MAX: u64 = 64 << 20;
@@ -52,14 +55,7 @@ const FAREWELL: Duration = Duration::from_secs(5);
 /// Runs the host agent; the exit code of its process.
 #[must_use]
 pub fn run(arguments: Arguments) -> ExitCode {
-    let filter = EnvFilter::builder()
-        .with_env_var(LOG_VARIABLE)
-        .with_default_directive(tracing::level_filters::LevelFilter::INFO.into())
-        .from_env_lossy();
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .init();
+    logging::begin(arguments.log_format);
     match try_run(arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -99,7 +95,7 @@ fn try_run(arguments: Arguments) -> anyhow::Result<()> {
             None => None,
         };
         let store = parts.store.clone();
-        server.outside = Some(Outside::start(&described, parts, server.core(), logs.clone()).await?);
+        server.outside = Some(Outside::start(&described, parts, server.core(), logs.clone(), &server.observers).await?);
         writeln!(std::io::stdout(), "ready")
             .and_then(|()| std::io::stdout().flush())
             .context("cannot say ready")?;
@@ -163,6 +159,8 @@ pub struct Surroundings {
 pub struct Server {
     core: Arc<Core>,
     networks: Option<Arc<dyn Networks>>,
+    observers: Observers,
+    metrics_address: Address,
     cgroups: Arc<dyn Cgroups>,
     idle_exit: Option<Duration>,
     on_exit: OnExit,
@@ -191,6 +189,10 @@ impl Server {
             sinks,
             secrets,
         } = surroundings;
+        let observers = Observers::new(&config.state);
+        let metrics_address = config.metrics;
+        let journal = observers.journal.clone();
+        let images = Arc::new(ToldImages { images, journal });
         let boot_id = host::boot_id();
         let unfinished = records.unfinished().map_err(|error| anyhow::anyhow!(error))?;
         remove_leftovers(&config, cgroups.as_ref(), &core::kept_microvms(&unfinished, &boot_id))?;
@@ -231,6 +233,8 @@ impl Server {
         Ok(Self {
             core,
             networks,
+            observers,
+            metrics_address,
             cgroups,
             idle_exit,
             on_exit,
@@ -264,6 +268,8 @@ impl Server {
         let Self {
             core,
             networks,
+            observers,
+            metrics_address,
             cgroups,
             idle_exit,
             on_exit,
@@ -275,7 +281,15 @@ impl Server {
         } = self;
         let (ending, ended) = watch::channel(false);
         let more = outside.iter().fold(more, |more, outside| more.merge(outside.local()));
-        let router = http::router(&core, more);
+        let services = outside.as_ref().map(Outside::services);
+        let source = || Host {
+            core: core.clone(),
+            services: services.clone(),
+        };
+        let router = observers.router(http::router(&core, more), source());
+        observers
+            .listen(metrics_address, source(), until(ended.clone()))
+            .await?;
         if let Some((listener, router)) = outside.and_then(|outside| outside.remote(router.clone())) {
             let stop_accepting = until(ended.clone());
             tokio::spawn(async move {
@@ -304,6 +318,7 @@ impl Server {
             }
             OnExit::Stop => end_tasks(&core, ends).await,
         }
+        observers.end();
         ending.send_replace(true);
         // Clients get their last answers, but none can hold the process up.
         let farewell = tokio::time::timeout(FAREWELL, async {

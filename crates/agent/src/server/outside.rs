@@ -20,15 +20,16 @@ use crate::config::{Config, LISTEN_DEFAULT, Listen};
 use crate::core::Core;
 use crate::ecs::definition::HostPaths;
 use crate::ecs::ports::CommandSessions;
-use crate::events::file::EventFile;
+use crate::events;
 use crate::events::tasks::TaskEvents;
-use crate::events::{self, Journal};
 use crate::http::identity;
 use crate::logs::Logs;
 use crate::ports::Records;
 use crate::record::TaskRecord;
 use crate::sentence::sentence;
 use crate::services::Services;
+
+use super::observers::Observers;
 
 /// How often at the most old tasks are looked for.
 const FORGETTING_PERIOD: Duration = Duration::from_secs(60);
@@ -38,7 +39,7 @@ pub struct Outside {
     parts: Parts,
     aws: Aws,
     services: Services,
-    journal: Journal,
+    observers: Observers,
     channels: Channels,
     listener: Option<TcpListener>,
     endpoint: Option<String>,
@@ -49,7 +50,13 @@ impl Outside {
     ///
     /// # Errors
     /// What is in the way, as a sentence for a person.
-    pub async fn start(config: &Config, parts: Parts, core: &Arc<Core>, logs: Logs) -> anyhow::Result<Self> {
+    pub async fn start(
+        config: &Config,
+        parts: Parts,
+        core: &Arc<Core>,
+        logs: Logs,
+        observers: &Observers,
+    ) -> anyhow::Result<Self> {
         let listener = listen(config.listen).await?;
         let address = listener.as_ref().map(TcpListener::local_addr).transpose()?;
         let channels = Channels::default();
@@ -61,15 +68,13 @@ impl Outside {
             )),
             None => Arc::new(NoSessions),
         };
-        let (file, events) = EventFile::open(&config.state).context("cannot open the events")?;
-        let journal = Journal::new(Some(file), events);
         let paths = HostPaths::new(config.host_paths.clone());
-        let (aws, services) = parts.serve(core, logs, sessions, journal.clone(), paths)?;
+        let (aws, services) = parts.serve(core, logs, sessions, observers.journal.clone(), paths)?;
         let outside = Self {
             parts,
             aws,
             services,
-            journal,
+            observers: observers.clone(),
             channels,
             endpoint: address.map(|address| format!("http://{}", reached_at(address))),
             listener,
@@ -82,16 +87,18 @@ impl Outside {
     pub fn local(&self) -> Router {
         let events = Router::new()
             .route(route::EVENTS, get(events::http::events))
-            .with_state(self.journal.clone());
+            .with_state(self.observers.journal.clone());
         let identity = identity::Identity {
             credentials: self.parts.credentials.clone(),
             secrets: self.parts.secrets.clone(),
             endpoint: self.endpoint.clone(),
         };
-        self.aws
-            .router()
-            .merge(events)
-            .merge(identity::router(identity))
+        self.aws.router().merge(events).merge(identity::router(identity))
+    }
+
+    /// The services.
+    pub fn services(&self) -> Services {
+        self.services.clone()
     }
 
     /// What is served over TCP, where the host agent listens there: `router`, for who signs.
@@ -101,19 +108,26 @@ impl Outside {
         Some((self.listener?, self.channels.router().merge(guarded)))
     }
 
-    /// Tells services and events of every change of every task, and forgets tasks that stopped long ago.
+    /// Tells services, events and metrics of every change of every task, and forgets tasks that stopped long ago.
     fn follow(&self, core: &Arc<Core>) -> anyhow::Result<()> {
         let mut changes = core.changes();
         let mut events = TaskEvents::default();
-        let found: Vec<TaskRecord> = core.list().iter().map(|record| record.as_ref().clone()).collect();
-        found.iter().for_each(|record| events.found(record));
+        let found = core.list();
+        for record in &found {
+            events.found(record);
+            self.observers.metrics.found(record);
+        }
         self.services.resume(&found)?;
-        let (core, services, journal) = (core.clone(), self.services.clone(), self.journal.clone());
+        let (core, services, observers) = (core.clone(), self.services.clone(), self.observers.clone());
         let store = self.parts.store.clone();
         tokio::spawn(async move {
             let mut see = |record: &TaskRecord| {
                 services.saw(record);
-                events.changed(record).into_iter().for_each(|event| journal.add(event));
+                // Of a task that was told of to its end, nothing more is told.
+                if record.status != Status::Stopped || events.knows(record) {
+                    observers.metrics.changed(record);
+                    (events.changed(record).into_iter()).for_each(|event| observers.journal.add(event));
+                }
             };
             let mut looked_at = Instant::now();
             loop {
@@ -126,7 +140,10 @@ impl Outside {
                         }
                     }
                     // Too slow: what was missed is seen as it is now.
-                    Err(RecvError::Lagged(_)) => core.list().iter().for_each(|record| see(record)),
+                    Err(RecvError::Lagged(_)) => {
+                        core.list().iter().for_each(|record| see(record));
+                        services.refresh(|| core.list());
+                    }
                     Err(RecvError::Closed) => return,
                 }
             }

@@ -3,7 +3,7 @@
 //! Nothing is polled: a keeper plans when one of its service's tasks has changed, when a client changes the service, and when the planner asked to
 //! be asked again.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use api::event::EventSubject;
@@ -100,7 +100,7 @@ impl Services {
     ///
     /// # Errors
     /// [`ServiceError::Store`]
-    pub fn resume(&self, tasks: &[TaskRecord]) -> Result<(), ServiceError> {
+    pub fn resume(&self, tasks: &[Arc<TaskRecord>]) -> Result<(), ServiceError> {
         let services = self.records().unfinished().map_err(ServiceError::Store)?;
         let mut views: HashMap<Key, Vec<TaskView>> = HashMap::new();
         for record in tasks {
@@ -128,15 +128,20 @@ impl Services {
         }
     }
 
-    /// Takes note that a task is forgotten.
-    pub fn forgot(&self, record: &TaskRecord) {
-        let Some(origin) = &record.service else {
-            return;
-        };
-        let key = (record.cluster.clone(), origin.service.clone());
-        let entry = self.entries().get(&key).cloned();
-        if let Some(entry) = entry {
-            entry.board.remove(&record.id);
+    /// Takes note of all tasks as they are now, after changes were missed. `list` has all that have not stopped, and those that stopped lately.
+    pub fn refresh(&self, list: impl FnOnce() -> Vec<Arc<TaskRecord>>) {
+        let entries: Vec<Arc<Entry>> = self.entries().values().cloned().collect();
+        // Before the list is made: what is started after that is not in it.
+        let known: Vec<_> = entries.iter().map(|entry| entry.board.views()).collect();
+        let records = list();
+        for record in &records {
+            self.saw(record);
+        }
+        let listed: HashSet<&str> = records.iter().map(|record| record.id.as_str()).collect();
+        for (entry, known) in entries.iter().zip(known) {
+            for view in known.iter().filter(|view| !listed.contains(view.id.as_str())) {
+                entry.board.remove(&view.id);
+            }
         }
     }
 
@@ -200,6 +205,13 @@ impl Services {
         let read = move || records.get(&key.0, &key.1);
         let service = blocking(read).await.map_err(ServiceError::Store)?;
         Ok(service.map(Arc::new))
+    }
+
+    /// A service that is not inactive, as it is now and as it becomes.
+    #[must_use]
+    pub fn follow(&self, cluster: &str, name: &str) -> Option<watch::Receiver<Arc<Service>>> {
+        let key = (cluster.to_owned(), name.to_owned());
+        self.entries().get(&key).map(|entry| entry.service.clone())
     }
 
     /// All services that are not inactive, of one cluster or of all, by name.
@@ -302,4 +314,4 @@ fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

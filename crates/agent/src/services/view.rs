@@ -72,7 +72,7 @@ fn health(record: &TaskRecord) -> Option<Health> {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use crate::record::{Health as Checked, Stop, TaskRecord};
 
     use super::*;

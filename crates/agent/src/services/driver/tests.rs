@@ -17,12 +17,11 @@ static NOW_MS: AtomicU64 = AtomicU64::new(1_000_000);
 
 /// Tasks that run and have settled as soon as they are started.
 #[derive(Default)]
-struct World {
+pub struct World {
     services: Mutex<Option<Services>>,
     tasks: Mutex<HashMap<String, TaskRecord>>,
     stored: Mutex<HashMap<Key, Service>>,
-    is_full: AtomicBool,
-    changed: tokio::sync::Notify,
+    pub is_full: AtomicBool,
 }
 
 impl World {
@@ -32,10 +31,9 @@ impl World {
         if let Some(services) = services {
             services.saw(&record);
         }
-        self.changed.notify_one();
     }
 
-    fn running(&self) -> Vec<TaskRecord> {
+    pub fn running(&self) -> Vec<TaskRecord> {
         let tasks = lock(&self.tasks);
         let mut running: Vec<_> = (tasks.values())
             .filter(|task| task.status == api::task::Status::Running)
@@ -45,7 +43,7 @@ impl World {
         running
     }
 
-    fn end(&self, mut record: TaskRecord, code: crate::record::StopCode) {
+    pub fn end(&self, mut record: TaskRecord, code: crate::record::StopCode) {
         record.status = api::task::Status::Stopped;
         record.is_wanted = false;
         record.times.stopped_ms = Some(NOW_MS.load(Ordering::Relaxed));
@@ -89,7 +87,6 @@ impl Tasks for World {
 impl Records for World {
     fn put(&self, service: &Service) -> Result<(), String> {
         lock(&self.stored).insert(key(service), service.clone());
-        self.changed.notify_one();
         Ok(())
     }
 
@@ -106,7 +103,7 @@ impl Records for World {
     }
 }
 
-fn services(world: &Arc<World>) -> Services {
+pub fn services(world: &Arc<World>) -> Services {
     let services = Services::new(Surroundings {
         tasks: world.clone(),
         records: world.clone(),
@@ -133,14 +130,9 @@ fn new(desired: u32) -> NewService {
 }
 
 /// Waits until the service is as it is to be.
-async fn until(world: &World, is_so: impl Fn(&Service) -> bool) -> Service {
-    loop {
-        let stored = world.get("default", "web").unwrap().unwrap();
-        if is_so(&stored) {
-            return stored;
-        }
-        world.changed.notified().await;
-    }
+pub async fn until(services: &Services, is_so: impl Fn(&Service) -> bool) -> Arc<Service> {
+    let mut followed = services.follow("default", "web").unwrap();
+    followed.wait_for(|service| is_so(service)).await.unwrap().clone()
 }
 
 #[tokio::test]
@@ -148,12 +140,12 @@ async fn a_service_is_created_heals_is_updated_and_deleted() {
     let world = Arc::new(World::default());
     let services = services(&world);
     services.create(new(2)).await.unwrap();
-    until(&world, |service| service.is_steady).await;
+    until(&services, |service| service.is_steady).await;
     assert_eq!(services.counts("default", "web").values().next().unwrap().running, 2);
 
     let first = world.running().remove(0);
     world.end(first, crate::record::StopCode::EssentialContainerExited);
-    until(&world, |service| {
+    until(&services, |service| {
         service.is_steady && service.open.iter().all(|open| open.id != format!("{:032x}", 0))
     })
     .await;
@@ -170,7 +162,7 @@ async fn a_service_is_created_heals_is_updated_and_deleted() {
         .await
         .unwrap();
     assert_eq!(changed.deployments.len(), 2);
-    let done = until(&world, |service| service.is_steady && service.deployments.len() == 1).await;
+    let done = until(&services, |service| service.is_steady && service.deployments.len() == 1).await;
     assert_eq!(
         (done.deployments[0].definition.as_str(), done.deployments[0].rollout),
         ("web:2", Rollout::Completed)
@@ -181,7 +173,7 @@ async fn a_service_is_created_heals_is_updated_and_deleted() {
         .change("default", "web", |service, _, _| request::delete(service, true))
         .await;
     assert_eq!(deleted.unwrap().status, ServiceStatus::Draining);
-    until(&world, |service| service.status == ServiceStatus::Inactive).await;
+    until(&services, |service| service.status == ServiceStatus::Inactive).await;
     assert!(world.running().is_empty());
 }
 
@@ -206,14 +198,17 @@ async fn the_same_request_creates_one_service_and_another_is_refused() {
 #[tokio::test]
 async fn after_a_restart_what_was_lost_is_replaced() {
     let world = Arc::new(World::default());
-    services(&world).create(new(3)).await.unwrap();
-    until(&world, |service| service.is_steady).await;
+    let first = services(&world);
+    first.create(new(3)).await.unwrap();
+    until(&first, |service| service.is_steady).await;
+    drop(first);
     *lock(&world.services) = None;
     let lost = world.running().remove(0);
     world.end(lost, crate::record::StopCode::TerminationNotice);
-    let records: Vec<TaskRecord> = lock(&world.tasks).values().cloned().collect();
-    services(&world).resume(&records).unwrap();
-    until(&world, |service| {
+    let records: Vec<_> = lock(&world.tasks).values().cloned().map(Arc::new).collect();
+    let services = services(&world);
+    services.resume(&records).unwrap();
+    until(&services, |service| {
         service.is_steady && service.open.iter().all(|open| open.id != format!("{:032x}", 0))
     })
     .await;
@@ -227,7 +222,7 @@ async fn what_cannot_be_placed_is_told() {
     world.is_full.store(true, Ordering::Relaxed);
     let services = services(&world);
     services.create(new(1)).await.unwrap();
-    let stored = until(&world, |service| !service.notes.is_empty()).await;
+    let stored = until(&services, |service| !service.notes.is_empty()).await;
     assert_eq!(
         stored.notes[0].message,
         "(service web) was unable to place a task. Reason: there is no memory."
@@ -235,5 +230,5 @@ async fn what_cannot_be_placed_is_told() {
     world.is_full.store(false, Ordering::Relaxed);
     NOW_MS.fetch_add(3_600_000, Ordering::Relaxed);
     services.change("default", "web", |_, _, _| Ok(())).await.unwrap();
-    until(&world, |service| service.is_steady).await;
+    until(&services, |service| service.is_steady).await;
 }

@@ -1,10 +1,10 @@
 //! The parts of requests that say how a service is deployed and what its tasks are given.
 
 use api::ecs::error::EcsError;
-use api::ecs::services::{DeploymentCircuitBreaker, DeploymentConfiguration};
+use api::ecs::services::{DeploymentCircuitBreaker, DeploymentConfiguration, ThresholdConfiguration};
 use api::ecs::shapes::Tag;
 
-use crate::services::policy::{Breaker, Policy};
+use crate::services::policy::{Breaker, Policy, Threshold};
 use crate::services::service::Propagate;
 
 /// The most tasks that a service may have, as ECS has it.
@@ -41,13 +41,41 @@ pub fn policy(known: Policy, wanted: &DeploymentConfiguration) -> Result<Policy,
         policy.maximum_percent = within("maximumPercent", percent, 100, 200)?;
     }
     if let Some(breaker) = &wanted.deployment_circuit_breaker {
-        policy.breaker = Breaker {
-            is_enabled: breaker.enable,
-            rolls_back: breaker.rollback,
-            ..policy.breaker
-        };
+        policy.breaker = self::breaker(breaker)?;
     }
     Ok(policy)
+}
+
+fn breaker(wanted: &DeploymentCircuitBreaker) -> Result<Breaker, EcsError> {
+    let usual = Breaker::default();
+    let threshold = wanted.threshold_configuration.as_ref().map(threshold).transpose()?;
+    Ok(Breaker {
+        is_enabled: wanted.enable,
+        rolls_back: wanted.rollback,
+        resets: wanted.reset_on_healthy_task.unwrap_or(usual.resets),
+        threshold: threshold.unwrap_or(usual.threshold),
+    })
+}
+
+fn threshold(wanted: &ThresholdConfiguration) -> Result<Threshold, EcsError> {
+    let member = "deploymentConfiguration.deploymentCircuitBreaker.thresholdConfiguration";
+    let value = u32::try_from(wanted.value)
+        .ok()
+        .filter(|value| (1..=DESIRED_MAX).contains(value))
+        .ok_or_else(|| {
+            EcsError::invalid(format!(
+                "{member}.value is {}: it has to be 1 to {DESIRED_MAX}",
+                wanted.value
+            ))
+        })?;
+    match wanted.r#type.as_str() {
+        "COUNT" => Ok(Threshold::Count(value)),
+        "BOUNDED_PERCENT" => Ok(Threshold::BoundedPercent(value)),
+        "UNBOUNDED_PERCENT" => Ok(Threshold::UnboundedPercent(value)),
+        other => Err(EcsError::invalid(format!(
+            "{member}.type is {other:?}: it has to be COUNT, BOUNDED_PERCENT or UNBOUNDED_PERCENT"
+        ))),
+    }
 }
 
 fn within(member: &str, percent: i64, min: u32, max: u32) -> Result<u32, EcsError> {
@@ -67,10 +95,24 @@ pub fn told(policy: &Policy) -> DeploymentConfiguration {
         deployment_circuit_breaker: Some(DeploymentCircuitBreaker {
             enable: policy.breaker.is_enabled,
             rollback: policy.breaker.rolls_back,
+            reset_on_healthy_task: Some(policy.breaker.resets),
+            threshold_configuration: Some(threshold_told(policy.breaker.threshold)),
         }),
         maximum_percent: Some(policy.maximum_percent.into()),
         minimum_healthy_percent: Some(policy.minimum_healthy_percent.into()),
         strategy: Some("ROLLING".to_owned()),
+    }
+}
+
+fn threshold_told(threshold: Threshold) -> ThresholdConfiguration {
+    let (kind, value) = match threshold {
+        Threshold::Count(count) => ("COUNT", count),
+        Threshold::BoundedPercent(percent) => ("BOUNDED_PERCENT", percent),
+        Threshold::UnboundedPercent(percent) => ("UNBOUNDED_PERCENT", percent),
+    };
+    ThresholdConfiguration {
+        r#type: kind.to_owned(),
+        value: value.into(),
     }
 }
 

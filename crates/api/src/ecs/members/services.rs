@@ -19,13 +19,13 @@ const DEPLOYMENT_CONFIGURATION: Member = Member::honoured(
             Structure(&[
                 Member::required("enable", Boolean),
                 Member::required("rollback", Boolean),
-                Member::refused(
-                    "resetOnHealthyTask",
-                    "failures are always counted anew after a task that stays up",
-                ),
-                Member::refused(
+                Member::honoured("resetOnHealthyTask", Boolean),
+                Member::honoured(
                     "thresholdConfiguration",
-                    "the threshold is half the desired count, at least 3 and at most 200",
+                    Structure(&[
+                        Member::required("type", Choice(&["COUNT", "BOUNDED_PERCENT", "UNBOUNDED_PERCENT"])),
+                        Member::required("value", Integer),
+                    ]),
                 ),
             ]),
         ),

@@ -24,6 +24,20 @@ pub struct DeploymentCircuitBreaker {
     pub enable: bool,
     /// Whether the last deployment that was complete then comes back.
     pub rollback: bool,
+    /// Whether a task that becomes healthy has the failures forgotten; it has where absent.
+    pub reset_on_healthy_task: Option<bool>,
+    /// How many failures are too many; half the desired count where absent, 3 at least and 200 at most.
+    pub threshold_configuration: Option<ThresholdConfiguration>,
+}
+
+/// How many failures are too many for a deployment.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ThresholdConfiguration {
+    /// `COUNT`, `BOUNDED_PERCENT` or `UNBOUNDED_PERCENT`.
+    pub r#type: String,
+    /// So many, or so much of the desired count in per cent.
+    pub value: i64,
 }
 
 /// Who deploys.

@@ -9,7 +9,9 @@ pub use answer::{
     ListServicesAnswer, Rollback, Service, ServiceAnswer, ServiceDeployment, ServiceDeploymentBrief,
     ServiceDeploymentCircuitBreaker, ServiceEvent, ServiceRevisionSummary, StopServiceDeploymentAnswer,
 };
-pub use configuration::{DeploymentCircuitBreaker, DeploymentConfiguration, DeploymentController};
+pub use configuration::{
+    DeploymentCircuitBreaker, DeploymentConfiguration, DeploymentController, ThresholdConfiguration,
+};
 pub use request::{
     CreateServiceRequest, CreatedAt, DESCRIBE_SERVICES_MAX, DeleteServiceRequest, DescribeServiceDeploymentsRequest,
     DescribeServicesRequest, ListServiceDeploymentsRequest, ListServicesRequest, StopServiceDeploymentRequest,
