@@ -27,7 +27,6 @@ impl Ran {
     ///
     /// # Panics
     /// Where it did not: a test fails with all that was said.
-    #[must_use]
     #[track_caller]
     pub fn ended_with(self, code: i32) -> Self {
         assert_eq!(self.code, code, "{self}");

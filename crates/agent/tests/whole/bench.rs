@@ -30,8 +30,6 @@ pub struct Bench {
     pub cgroups: Arc<FakeCgroups>,
     pub images: Arc<FakeImages>,
     pub core: Arc<Core>,
-    pub records: MemoryRecords,
-    pub sinks: MemorySinks,
     pub memory_pressure: watch::Sender<bool>,
     ends: mpsc::UnboundedSender<()>,
     server: JoinHandle<anyhow::Result<()>>,
@@ -107,14 +105,13 @@ impl Bench {
         let client = Client::unix(&config.socket);
         let claim = Claim::take(&config).unwrap();
         let memory_pressure = watch::Sender::new(false);
-        let (records, sinks) = (MemoryRecords::default(), MemorySinks::default());
         let surroundings = Surroundings {
             cgroups: cgroups.clone(),
             images: images.clone(),
             memory_pressure: memory_pressure.subscribe(),
-            records: Arc::new(records.clone()),
+            records: Arc::new(MemoryRecords::default()),
             networks: None,
-            sinks: Arc::new(sinks.clone()),
+            sinks: Arc::new(MemorySinks::default()),
             secrets: Arc::new(FileSecrets),
         };
         let server = Server::start(config, surroundings, claim).await.unwrap();
@@ -127,8 +124,6 @@ impl Bench {
             cgroups,
             images,
             core,
-            records,
-            sinks,
             memory_pressure,
             ends,
             server,
