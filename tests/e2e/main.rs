@@ -9,6 +9,7 @@ mod cleanup;
 mod cli;
 mod clones;
 mod devices;
+mod ecs;
 mod exit;
 mod fallback;
 mod fixture;

@@ -14,32 +14,16 @@ import boto3
 import botocore.config
 import botocore.exceptions
 
-import model
+import checked
 
 ENDPOINT = sys.argv[1]
 REGION = "eu-central-1"
 
 
 def client(service, **keys):
-    configuration = botocore.config.Config(retries={"total_max_attempts": 1}, region_name=REGION)
-    made = boto3.client(service, endpoint_url=ENDPOINT, config=configuration, **keys)
-    made.meta.events.register("after-call", check_answer)
-    return made
+    return checked.client(service, ENDPOINT, REGION, **keys)
 
 
-def check_answer(http_response, model: "botocore.model.OperationModel", **_):
-    """Called by botocore with each answer, before it is parsed any further."""
-    if http_response.status_code != 200:
-        return
-    answer = json.loads(http_response.content or b"{}")
-    of = LOGS_MODEL if model.service_model.service_name == "logs" else ECS_MODEL
-    problems = answer_problems(model.name, answer, of)
-    assert not problems, problems
-    CHECKED.add(model.name)
-
-
-answer_problems, ECS_MODEL, LOGS_MODEL = model.answer_problems, model.MODEL, model.LOGS_MODEL
-CHECKED = set()
 ecs = client("ecs")
 
 CONTAINER = {
@@ -161,4 +145,4 @@ def command_line():
 
 for check in [clusters, definitions, tasks, the_rest, strangers, command_line]:
     check()
-print("checked", *sorted(CHECKED))
+print("checked", *sorted(checked.CHECKED))

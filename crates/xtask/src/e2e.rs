@@ -78,7 +78,10 @@ impl Drop for Machine<'_> {
 pub fn e2e(root: &Path, name: Option<&str>, icount: bool) -> Result<Tally> {
     let tree = build(root)?;
     let binary = test_binary(root)?;
-    let variables = image_variables(root)?;
+    let mut variables = image_variables(root)?;
+    // The machine has no way to where they come from.
+    let clients = output(&mut command(root, "scripts/clients.sh"))?;
+    variables.push(format!("MOTE_CLIENTS={}", clients.trim()));
     let machine = Machine::start(root, &tree, MACHINE, icount, None)?;
     let mut test = machine.shell();
     test.args(["--env".to_owned(), format!("MOTE_PREFIX={}", tree.prefix.display())]);

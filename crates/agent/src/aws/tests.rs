@@ -9,7 +9,7 @@ use tokio::process::Command;
 
 use super::{Aws, Gate, guard};
 use crate::credentials::Credentials;
-use crate::ecs::tests::Host;
+use crate::ecs::fake::Host;
 use crate::logs::Logs;
 use crate::logs::cloudwatch::CloudWatch;
 use crate::secrets::seal::Seal;

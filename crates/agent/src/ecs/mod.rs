@@ -12,12 +12,14 @@ mod clusters;
 pub mod definition;
 mod definitions;
 mod execute;
+#[cfg(test)]
+pub mod fake;
 pub mod ports;
 mod services;
 mod tags;
 mod tasks;
 #[cfg(test)]
-pub mod tests;
+mod tests;
 
 use std::sync::Arc;
 
