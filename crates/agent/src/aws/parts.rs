@@ -85,7 +85,6 @@ impl Parts {
     }
 
     /// `router`, for who signs requests with one of the access keys.
-    #[must_use]
     pub fn guarded(&self, router: Router) -> Router {
         let gate = Gate::new(self.credentials.clone());
         router.layer(middleware::from_fn_with_state(gate, guard))

@@ -17,7 +17,7 @@ use crate::secrets::seal::Seal;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn boto3_and_the_aws_command_line_get_what_they_ask_for() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let host = Host::new();
+    let host = Host::default();
     let directory = tempfile::tempdir().unwrap();
     let seal = Arc::new(Seal::open(&directory.path().join("secret.key")).unwrap());
     let credentials = Credentials::open(host.ecs.store().clone(), seal).unwrap();

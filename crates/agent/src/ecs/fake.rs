@@ -128,9 +128,9 @@ pub struct Host {
     _directory: tempfile::TempDir,
 }
 
-impl Host {
+impl Default for Host {
     /// A host without tasks.
-    pub fn new() -> Self {
+    fn default() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(&directory.path().join("mote.db")).unwrap();
         let core = Arc::new(FakeCore {
@@ -143,7 +143,9 @@ impl Host {
             _directory: directory,
         }
     }
+}
 
+impl Host {
     /// Calls an operation.
     pub async fn call(&self, operation: &str, request: Value) -> Result<Value, EcsError> {
         self.ecs

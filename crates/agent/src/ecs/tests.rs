@@ -11,7 +11,7 @@ const DEFINITION: &str = "arn:aws:ecs:us-east-1:000000000000:task-definition/web
 
 #[tokio::test]
 async fn a_task_is_run_described_listed_and_stopped() {
-    let host = Host::new();
+    let host = Host::default();
     host.register("web").await;
     let run = json!({"taskDefinition": "web", "count": 2, "startedBy": "me", "tags": [{"key": "k", "value": "v"}]});
     let ran = host.ask("RunTask", run).await;
@@ -59,7 +59,7 @@ async fn a_task_is_run_described_listed_and_stopped() {
 
 #[tokio::test]
 async fn the_same_token_means_the_same_tasks() {
-    let host = Host::new();
+    let host = Host::default();
     host.register("web").await;
     let run = json!({"taskDefinition": "web", "count": 2, "clientToken": "t"});
     let arns = |answer: &Value| {
@@ -85,7 +85,7 @@ async fn the_same_token_means_the_same_tasks() {
 
 #[tokio::test]
 async fn what_was_begun_with_a_token_before_a_death_is_brought_to_its_end() {
-    let host = Host::new();
+    let host = Host::default();
     host.register("web").await;
     let run = json!({"taskDefinition": "web", "count": 2, "clientToken": "t"});
     let ran = host.ask("RunTask", run.clone()).await;
@@ -114,7 +114,7 @@ async fn what_was_begun_with_a_token_before_a_death_is_brought_to_its_end() {
 
 #[tokio::test]
 async fn what_never_fits_is_a_failure_of_each_task() {
-    let host = Host::new();
+    let host = Host::default();
     host.register("web").await;
     let run = json!({"taskDefinition": "web", "count": 2, "overrides": {"memory": "8 GB"}});
     let ran = host.ask("RunTask", run).await;
@@ -125,7 +125,7 @@ async fn what_never_fits_is_a_failure_of_each_task() {
 
 #[tokio::test]
 async fn definitions_have_revisions_and_go() {
-    let host = Host::new();
+    let host = Host::default();
     host.register("web").await;
     host.register("web").await;
     let described = host
@@ -167,7 +167,7 @@ async fn definitions_have_revisions_and_go() {
 
 #[tokio::test]
 async fn clusters_are_made_described_and_deleted() {
-    let host = Host::new();
+    let host = Host::default();
     let made = host
         .ask(
             "CreateCluster",
@@ -204,7 +204,7 @@ async fn clusters_are_made_described_and_deleted() {
 
 #[tokio::test]
 async fn commands_are_executed_only_where_that_was_enabled() {
-    let host = Host::new();
+    let host = Host::default();
     host.register("web").await;
     let run = |enabled: bool| json!({"taskDefinition": "web", "enableExecuteCommand": enabled});
     let without = host.ask("RunTask", run(false)).await["tasks"][0]["taskArn"].clone();
@@ -221,7 +221,7 @@ async fn commands_are_executed_only_where_that_was_enabled() {
 
 #[tokio::test]
 async fn what_is_not_there_or_not_allowed_is_refused_as_ecs_does() {
-    let host = Host::new();
+    let host = Host::default();
     assert_eq!(
         host.refusal("CreateTaskSet", json!({})).await.0,
         ErrorKind::UnsupportedFeature
@@ -258,7 +258,7 @@ async fn what_is_not_there_or_not_allowed_is_refused_as_ecs_does() {
 
 #[tokio::test]
 async fn tags_settings_and_providers_are_told() {
-    let host = Host::new();
+    let host = Host::default();
     let arn = "arn:aws:ecs:us-east-1:000000000000:cluster/default";
     host.ask(
         "TagResource",

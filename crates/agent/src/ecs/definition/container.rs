@@ -230,7 +230,10 @@ fn restart(definition: &ContainerDefinition) -> Result<Option<RestartPolicy>, Ec
     }))
 }
 
-fn ulimits(definition: &ContainerDefinition) -> Result<Vec<(String, Option<u64>, Option<u64>)>, EcsError> {
+/// A limit's name, soft and hard value.
+type Limit = (String, Option<u64>, Option<u64>);
+
+fn ulimits(definition: &ContainerDefinition) -> Result<Vec<Limit>, EcsError> {
     let limit = |limit: &api::ecs::containers::Ulimit| {
         let bound = |value: i64| match value {
             -1 => Ok(None),

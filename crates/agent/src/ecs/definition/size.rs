@@ -46,7 +46,7 @@ pub fn cpu_text(vcpu_milli: u32) -> String {
     let product = u64::from(vcpu_milli) * UNITS;
     // The nearest number of units, where reading it again gives the same.
     let units = (product + 500) / 1000;
-    if units > 0 && milli_of_units(units) == Some(vcpu_milli) && product % 1000 == 0 {
+    if units > 0 && milli_of_units(units) == Some(vcpu_milli) && product.is_multiple_of(1000) {
         return units.to_string();
     }
     let fraction = format!("{}.{:03}", vcpu_milli / 1000, vcpu_milli % 1000);

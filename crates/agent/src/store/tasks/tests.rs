@@ -62,11 +62,11 @@ fn records_survive_the_store() {
     let (first, second) = (record("a", "web:1"), record("b", "web:2"));
     open(&directory).put(&[&first, &second]).unwrap();
     let store = open(&directory);
-    assert_eq!(store.unfinished().unwrap(), [first.clone(), second.clone()]);
+    assert_eq!(store.unfinished().unwrap(), vec![first.clone(), second.clone()]);
     let second = stopped(second, 5);
     store.put(&[&second]).unwrap();
     assert_eq!(store.unfinished().unwrap(), [first]);
-    assert_eq!(store.stopped(9).unwrap(), [second.clone()]);
+    assert_eq!(store.stopped(9).unwrap(), std::slice::from_ref(&second));
     assert_eq!(store.task("b").unwrap(), Some(second));
     store.remove("b").unwrap();
     assert_eq!(store.task("b").unwrap(), None);
