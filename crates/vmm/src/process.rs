@@ -115,9 +115,7 @@ fn run_in(
     let is_observed = match (&config.origin, begun.microvm.template.take()) {
         (Origin::Template(directory), Some(template)) => {
             let is_observed = touched::copy_in_advance(directory, &template, &begun.microvm.base) == 0;
-            if config.is_spare {
-                touched::map_in_advance(directory, &begun.microvm.first);
-            }
+            touched::map_in_advance(directory, config.is_spare, &begun.microvm.first);
             is_observed
         }
         _ => false,

@@ -80,9 +80,11 @@ pub fn copy_in_advance(directory: &Path, template: &File, base: &GuestRegionMmap
     ranges.len()
 }
 
-/// Shows the pages that clones of the template at `directory` touch to the guest of `vcpu`, which does not run.
-pub fn map_in_advance(directory: &Path, vcpu: &VcpuFd) {
-    for (first, count) in read(&directory.join(MAPPED_FILE)) {
+/// Shows pages that clones of the template at `directory` touch to the guest of `vcpu`, which does not run: those that were copied, which are shown
+/// for less than a VM exit takes; and of a clone that has time, all.
+pub fn map_in_advance(directory: &Path, has_time: bool, vcpu: &VcpuFd) {
+    let file = if has_time { MAPPED_FILE } else { TOUCHED_FILE };
+    for (first, count) in read(&directory.join(file)) {
         memory::map_pages(vcpu, u64::from(first) * PAGE_BYTES, u64::from(count) * PAGE_BYTES);
     }
 }
