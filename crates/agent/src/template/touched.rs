@@ -17,6 +17,9 @@ const MAPPED_MAX: u32 = 8192;
 /// What the name of a file ends with that is being written.
 const UNFINISHED: &str = "new";
 
+/// Pages between two ranges that are copied with them: fewer calls for a few pages more.
+const GAP_MAX: u32 = 1;
+
 /// Pages that clones touch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pages {
@@ -49,8 +52,8 @@ impl Touched {
                 None
             }
             Self::Once(first) => Some(Pages {
-                written: bounded(&common(&first.written, written), WRITTEN_MAX),
-                mapped: bounded(&common(&first.mapped, mapped), MAPPED_MAX),
+                written: bounded(&joined(&common(&first.written, written)), WRITTEN_MAX),
+                mapped: bounded(&joined(&common(&first.mapped, mapped)), MAPPED_MAX),
             }),
             Self::Known => None,
         }
@@ -75,6 +78,18 @@ fn common(one: &[Range], other: &[Range]) -> Vec<Range> {
         }
     }
     common
+}
+
+/// The ranges without small gaps.
+fn joined(ranges: &[Range]) -> Vec<Range> {
+    let mut joined: Vec<Range> = Vec::with_capacity(ranges.len());
+    for (first, count) in ranges.iter().copied() {
+        match joined.last_mut() {
+            Some((start, len)) if first - (*start + *len) <= GAP_MAX => *len = first + count - *start,
+            _ => joined.push((first, count)),
+        }
+    }
+    joined
 }
 
 /// As many of the ranges as may be kept.
@@ -125,6 +140,11 @@ mod tests {
         assert_eq!(touched.add(&[(2, 5)], &[(2, 9)]), Some(common));
         assert_eq!(touched.add(&[(2, 5)], &[(2, 5)]), None);
         assert_eq!(touched, Touched::Known);
+    }
+
+    #[test]
+    fn small_gaps_are_copied_too() {
+        assert_eq!(joined(&[(1, 2), (4, 1), (7, 1)]), [(1, 4), (7, 1)]);
     }
 
     #[test]
