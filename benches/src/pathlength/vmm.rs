@@ -103,7 +103,8 @@ pub fn subjects(installation: &Installation, templates: &Templates) -> Result<[V
     let boot = Boot {
         kernel: installation.share("vmlinux"),
         initramfs: installation.share("initramfs.cpio"),
-        command_line: String::new(),
+        // As the host agent boots a guest for a task with one vCPU.
+        command_line: "nr_cpus=1".to_owned(),
         serial: None,
         save: None,
     };

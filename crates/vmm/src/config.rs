@@ -10,6 +10,9 @@ use protocol::vmm::{Config, Device, GROWTH_MIB_MAX, GROWTH_STEP_MIB, GUEST_CID, 
 
 use crate::x86_64::layout::LATE_MEMORY_BYTES_MAX;
 
+/// What a configuration does not exceed as a rule, in bytes.
+const CONFIG_LEN_USUAL: usize = 4096;
+
 /// The longest configuration, in bytes.
 pub const CONFIG_LEN_MAX: u64 = 1 << 20;
 
@@ -95,7 +98,8 @@ pub fn read(path: &Path) -> Result<Config, ConfigError> {
     } else {
         Box::new(File::open(path).map_err(failed)?)
     };
-    let mut bytes = Vec::new();
+    // More than the usual one, so that it is read at once.
+    let mut bytes = Vec::with_capacity(CONFIG_LEN_USUAL);
     source
         .take(CONFIG_LEN_MAX + 1)
         .read_to_end(&mut bytes)

@@ -19,6 +19,7 @@ mod template;
 mod x86_64;
 
 mod backing;
+mod copying;
 mod furnish;
 mod host_side;
 mod memory;
@@ -41,17 +42,27 @@ mod socket;
 mod subscriber;
 mod workers;
 
-use std::env;
+use std::ffi::{CStr, OsStr, c_char, c_int};
 use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+
+/// The C library's own takes many small mappings from the system before the guest's first instruction, and gives them back.
+#[cfg(target_env = "musl")]
+#[global_allocator]
+static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
 
 /// The C library's entry. Rust's own would look at the process for half as long as it then takes to set up a microVM.
 #[cfg_attr(not(test), unsafe(export_name = "main"))]
 #[cfg_attr(test, expect(dead_code, reason = "the test harness has its own"))]
-extern "C" fn main_of_c() -> i32 {
-    let arguments: Vec<_> = env::args_os().skip(1).collect();
-    let exit = if let [path] = arguments.as_slice() {
-        process::run(Path::new(path))
+extern "C" fn main_of_c(count: c_int, arguments: *const *const c_char) -> c_int {
+    let path = (count == 2).then(|| {
+        // SAFETY: the C library gives as many pointers to strings that last as long as the process. Rust's library knows its arguments only
+        // with some C libraries, where it was not Rust's entry that began.
+        unsafe { CStr::from_ptr(*arguments.add(1)) }
+    });
+    let exit = if let Some(path) = path {
+        process::run(Path::new(OsStr::from_bytes(path.to_bytes())))
     } else {
         let _ = writeln!(
             io::stderr(),

@@ -13,8 +13,8 @@ use kvm_bindings::KVMIO;
 use kvm_bindings::{KVM_MEM_READONLY, kvm_userspace_memory_region};
 use kvm_ioctls::{VcpuFd, VmFd};
 use libc::{
-    MADV_DONTNEED, MADV_HUGEPAGE, MADV_POPULATE_WRITE, MAP_ANONYMOUS, MAP_FIXED, MAP_NORESERVE, MAP_PRIVATE,
-    MAP_SHARED, PROT_NONE, PROT_READ, PROT_WRITE,
+    MADV_DONTNEED, MADV_HUGEPAGE, MAP_ANONYMOUS, MAP_FIXED, MAP_NORESERVE, MAP_PRIVATE, MAP_SHARED, PROT_NONE,
+    PROT_READ, PROT_WRITE,
 };
 use vm_memory::mmap::MmapRegionError;
 use vm_memory::{
@@ -157,7 +157,10 @@ impl Window {
 }
 
 /// Maps a range at a multiple of the size of a huge page.
-fn map(range: Range, protection: i32, flags: i32, file: RawFd) -> Result<*mut u8, MemoryError> {
+///
+/// # Errors
+/// Where the host has not enough address space.
+pub fn map(range: Range, protection: i32, flags: i32, file: RawFd) -> Result<*mut u8, MemoryError> {
     let failed = |source| MemoryError::Map {
         mib: range.bytes >> 20,
         source,
@@ -169,6 +172,17 @@ fn map(range: Range, protection: i32, flags: i32, file: RawFd) -> Result<*mut u8
         return Err(failed(io::ErrorKind::OutOfMemory.into()));
     };
     // SAFETY: a new mapping where the system likes replaces nothing.
+    let direct = unsafe { libc::mmap(ptr::null_mut(), bytes, protection, flags, file, 0) };
+    if direct == libc::MAP_FAILED {
+        return Err(failed(io::Error::last_os_error()));
+    }
+    // Where it likes is such a multiple already on a system that knows what for.
+    if direct.align_offset(HUGE_PAGE_BYTES) == 0 {
+        return Ok(direct.cast());
+    }
+    // SAFETY: what was just mapped belongs to nobody else.
+    let _ = unsafe { libc::munmap(direct, bytes) };
+    // SAFETY: as before.
     let reserved = unsafe { libc::mmap(ptr::null_mut(), room, PROT_NONE, PRIVATE | MAP_ANONYMOUS, -1, 0) };
     if reserved == libc::MAP_FAILED {
         return Err(failed(io::Error::last_os_error()));
@@ -190,18 +204,6 @@ fn region(range: Range, start: *mut u8, flags: i32) -> Result<Arc<GuestRegionMma
     GuestRegionMmap::new(mapping, GuestAddress(range.start))
         .map(Arc::new)
         .ok_or(MemoryError::Region(MmapRegionError::MappingOverlap))
-}
-
-/// Makes the pages from `offset` on the guest's own, with the content that they have. What is not inside `region` is left alone.
-pub fn copy_pages(region: &GuestRegionMmap, offset: u64, bytes: u64) {
-    let fits = offset.checked_add(bytes).is_some_and(|end| end <= region.len());
-    let (true, Ok(at), Ok(len)) = (fits, usize::try_from(offset), usize::try_from(bytes)) else {
-        return;
-    };
-    let place = region.get_mmap().as_ptr().wrapping_add(at);
-    // SAFETY: the pages lie inside the region's mapping, and are written with what they hold.
-    // A host that does not do it in advance does it when the guest writes: the answer does not matter.
-    let _ = unsafe { libc::madvise(place.cast(), len, MADV_POPULATE_WRITE) };
 }
 
 /// Shows what the host has mapped at `address` to the guest of `vcpu`, before the guest asks for it (Linux, `virt/kvm/api.rst`, 4.143).

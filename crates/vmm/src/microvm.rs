@@ -1,5 +1,6 @@
 //! A microVM up to its first instruction: booted from a kernel, or cloned from a template.
 
+use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -32,6 +33,8 @@ pub struct Microvm {
     pub first: VcpuFd,
     /// Base memory.
     pub base: Arc<GuestRegionMmap>,
+    /// The template's memory, of a clone.
+    pub template: Option<File>,
     /// The first serial port.
     pub serial: Option<Serial>,
     /// What the template's drivers have set up; of a guest that boots, nothing.
@@ -113,6 +116,7 @@ impl Microvm {
             leaves,
             first,
             base,
+            template: None,
             serial,
             saved: None,
         })
@@ -139,6 +143,7 @@ impl Microvm {
             leaves,
             first,
             base,
+            template: Some(memory),
             serial: None,
             saved: Some(state.slots),
         })

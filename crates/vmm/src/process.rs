@@ -112,15 +112,13 @@ fn run_in(
     sockets: &mut Vec<BoundPath>,
 ) -> anyhow::Result<Running> {
     kick::install().context("cannot handle the signal that stops vCPUs")?;
-    let is_observed = match &config.origin {
-        Origin::Template(directory) => {
-            let is_observed = touched::copy_in_advance(directory, &begun.microvm.base) == 0;
-            if config.is_spare {
-                touched::map_in_advance(directory, &begun.microvm.first);
-            }
+    let is_observed = match (&config.origin, begun.microvm.template.take()) {
+        (Origin::Template(directory), Some(template)) => {
+            let is_observed = touched::copy_in_advance(directory, &template, &begun.microvm.base) == 0;
+            touched::map_in_advance(directory, config.is_spare, &begun.microvm.first);
             is_observed
         }
-        Origin::Boot(_) => false,
+        _ => false,
     };
     let shape = match config.shape {
         Some(shape) => shape,

@@ -13,6 +13,7 @@ use kvm_ioctls::VcpuFd;
 use protocol::vmm::{MAPPED_FILE, PAGE_BYTES, TOUCHED_FILE, TOUCHED_RANGES_MAX};
 use vm_memory::{GuestMemoryRegion, GuestRegionMmap};
 
+use crate::copying::Copier;
 use crate::memory;
 
 /// The bytes of one range in the file.
@@ -65,18 +66,25 @@ impl Start {
     }
 }
 
-/// Copies the pages that clones of the template at `directory` write; the number of ranges. Where nothing is known, nothing is copied.
-pub fn copy_in_advance(directory: &Path, base: &GuestRegionMmap) -> usize {
+/// Copies the pages that clones of the template at `directory` write, whose memory is `template`; the number of ranges. Where nothing is known,
+/// nothing is copied.
+pub fn copy_in_advance(directory: &Path, template: &File, base: &GuestRegionMmap) -> usize {
     let ranges = read(&directory.join(TOUCHED_FILE));
+    if ranges.is_empty() {
+        return 0;
+    }
+    let copier = Copier::new(template, base);
     for (first, count) in &ranges {
-        memory::copy_pages(base, u64::from(*first) * PAGE_BYTES, u64::from(*count) * PAGE_BYTES);
+        copier.copy(u64::from(*first) * PAGE_BYTES, u64::from(*count) * PAGE_BYTES);
     }
     ranges.len()
 }
 
-/// Shows the pages that clones of the template at `directory` touch to the guest of `vcpu`, which does not run.
-pub fn map_in_advance(directory: &Path, vcpu: &VcpuFd) {
-    for (first, count) in read(&directory.join(MAPPED_FILE)) {
+/// Shows pages that clones of the template at `directory` touch to the guest of `vcpu`, which does not run: those that were copied, which are shown
+/// for less than a VM exit takes; and of a clone that has time, all.
+pub fn map_in_advance(directory: &Path, has_time: bool, vcpu: &VcpuFd) {
+    let file = if has_time { MAPPED_FILE } else { TOUCHED_FILE };
+    for (first, count) in read(&directory.join(file)) {
         memory::map_pages(vcpu, u64::from(first) * PAGE_BYTES, u64::from(count) * PAGE_BYTES);
     }
 }
@@ -179,7 +187,7 @@ mod tests {
             .collect();
         std::fs::write(folder.path().join(TOUCHED_FILE), bytes).unwrap();
         let second = memory::copy_of(&file, BASE).unwrap();
-        assert_eq!(copy_in_advance(folder.path(), &second), 2);
+        assert_eq!(copy_in_advance(folder.path(), &file, &second), 2);
         assert_eq!(look_at(&second).unwrap().written, [(2, 2)]);
         let guest = memory::guest(vec![second]).unwrap();
         assert_eq!(guest.read_obj::<u8>(GuestAddress(8192)).unwrap(), 5);

@@ -114,7 +114,8 @@ impl TaskHost {
         let boot = Boot {
             kernel: config.kernel.clone(),
             initramfs: config.initramfs.clone(),
-            command_line: String::new(),
+            // A guest that is not to be cloned has no use for more possible CPUs than it gets: each takes time and memory.
+            command_line: format!("nr_cpus={}", self.plan.sizing.vcpus),
             serial: config.consoles.as_ref().map(console),
             save: None,
         };

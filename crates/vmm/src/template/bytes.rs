@@ -70,12 +70,18 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// [`Damaged`]
-    pub fn take_all<T: FromBytes>(&mut self, count_max: usize) -> Result<Vec<T>, Damaged> {
+    pub fn take_all<T: FromBytes + IntoBytes + Clone>(&mut self, count_max: usize) -> Result<Vec<T>, Damaged> {
         let count = usize::try_from(self.take::<u32>()?).unwrap_or(usize::MAX);
         if count > count_max {
             return Err(self.damaged());
         }
-        (0..count).map(|_| self.take()).collect()
+        let Some(bytes) = self.left.get(..count * size_of::<T>()) else {
+            return Err(self.damaged());
+        };
+        let mut values = vec![T::new_zeroed(); count];
+        values.as_mut_bytes().copy_from_slice(bytes);
+        self.left = &self.left[bytes.len()..];
+        Ok(values)
     }
 
     /// Checks that nothing is left.
