@@ -115,7 +115,7 @@ impl TaskHost {
             kernel: config.kernel.clone(),
             initramfs: config.initramfs.clone(),
             // A guest that is not to be cloned has no use for more possible CPUs than it gets: each takes time and memory.
-            command_line: format!("nr_cpus={}", self.plan.sizing.vcpus),
+            command_line: format!("nr_cpus={}", self.sizing.vcpus),
             serial: config.consoles.as_ref().map(console),
             save: None,
         };
