@@ -62,8 +62,8 @@ const STRETCHES: &[Stretch] = &[
     stretch(FIRECRACKER_LOAD, None, Point::GuestRuns, None),
 ];
 
-/// The most that one stretch may be of another, both by their places in [`STRETCHES`]: a sixth, a fifth, a twelfth.
-const RATIOS: &[(usize, usize, f64)] = &[(0, 14, 0.167), (2, 9, 0.2), (2, 13, 0.083), (3, 9, 0.2)];
+/// The most that one stretch may be of another, both by their places in [`STRETCHES`]: a sixth, a fifth, a twelfth, never rounded up.
+const RATIOS: &[(usize, usize, f64)] = &[(0, 14, 0.166), (2, 9, 0.2), (2, 13, 0.083), (3, 9, 0.2)];
 
 /// The starts whose phases are drawn.
 const DRAWN: [&str; 3] = [POOL, CLONE, BOOT];

@@ -1,4 +1,4 @@
-//! Which pages every clone of a template writes when it starts, learned from the first ones.
+//! Which pages every clone of a template writes, and which it reads, when it starts: learned from the first ones.
 
 use std::path::Path;
 use std::{fs, io};
