@@ -6,7 +6,7 @@ use std::os::unix::fs::{DirBuilderExt, FileTypeExt};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FlockOperation, Mode, chmod, flock};
+use rustix::fs::{FlockOperation, Mode, chmod, fcntl_lock};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use tokio::net::UnixListener;
 
@@ -79,7 +79,8 @@ impl Claim {
             .truncate(false)
             .open(&path)
             .map_err(failed)?;
-        if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
+        // A lock of the process, which a VMM that is just forked does not inherit: it would hold it when the host agent is killed meanwhile.
+        if fcntl_lock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
             let mut process = String::new();
             // Who it is only helps; that it is there is known.
             let _ = lock.read_to_string(&mut process);

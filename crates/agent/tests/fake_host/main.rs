@@ -52,8 +52,9 @@ async fn main() -> anyhow::Result<()> {
         secrets: Arc::new(FileSecrets),
     };
     let server = Server::start(config, surroundings, claim).await?;
+    let mut end_requests = Terminate(signal(SignalKind::terminate())?);
     writeln!(std::io::stdout(), "ready")?;
-    server.serve(&mut Terminate(signal(SignalKind::terminate())?)).await
+    server.serve(&mut end_requests).await
 }
 
 fn config(directory: &Path, on_exit: OnExit) -> anyhow::Result<Config> {

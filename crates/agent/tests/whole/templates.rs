@@ -179,7 +179,10 @@ async fn a_clone_that_is_stopped_does_not_boot_again() {
     let bench = Bench::start_with(&[("script", &working()), ("script.clone", &hanging)], 0).await;
     let task = bench.client.create_task(&request(|_| ())).await.unwrap();
     bench.client.start_task(&task.id).await.unwrap();
-    bench.reach(&task.id, Status::Pending).await;
+    // The template's VMM, then the clone's.
+    while bench.cgroups.processes.lock().unwrap().len() < 2 {
+        tokio::task::yield_now().await;
+    }
     let stopped = bench.client.stop_task(&task.id, StopRequest::default()).await.unwrap();
     assert_eq!((stopped.exit, stopped.origin), (None, Some(Origin::Clone)));
     bench.finish().await;

@@ -169,11 +169,13 @@ async fn a_service_is_created_heals_is_updated_and_deleted() {
     );
     assert!(world.running().iter().all(|task| task.definition == "web:2"));
 
+    let mut followed = services.follow("default", "web").unwrap();
     let deleted = services
         .change("default", "web", |service, _, _| request::delete(service, true))
         .await;
     assert_eq!(deleted.unwrap().status, ServiceStatus::Draining);
-    until(&services, |service| service.status == ServiceStatus::Inactive).await;
+    let inactive = followed.wait_for(|service| service.status == ServiceStatus::Inactive);
+    inactive.await.unwrap();
     assert!(world.running().is_empty());
 }
 

@@ -190,8 +190,10 @@ async fn what_is_not_there_or_not_active_is_refused_in_ecs_words() {
         "The service cannot be stopped while it is scaled above 0."
     );
     scene.steady().await;
+    let mut followed = scene.services.follow("default", "web").unwrap();
     assert_eq!(scene.delete(true).await.unwrap().status, "DRAINING");
-    until(&scene.services, |service| service.status == ServiceStatus::Inactive).await;
+    let inactive = followed.wait_for(|service| service.status == ServiceStatus::Inactive);
+    inactive.await.unwrap();
     assert_eq!(
         refusal(scene.update(json!({"service": "web"}))).await,
         (ErrorKind::ServiceNotActive, "Service was not ACTIVE.".to_owned())
