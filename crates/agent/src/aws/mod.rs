@@ -11,6 +11,7 @@ mod tests;
 use std::sync::Arc;
 
 use api::ecs::error::{EcsError, ErrorKind};
+use api::ecs::members;
 use api::ecs::{MEDIA_TYPE, REQUEST_LEN_MAX, TARGET_HEADER, TARGET_PREFIX};
 use api::route;
 use axum::Router;
@@ -23,6 +24,7 @@ use serde_json::Value;
 
 use crate::ecs::{Caller, Ecs, access};
 use crate::logs::cloudwatch::CloudWatch;
+use crate::metrics::http::Called;
 use crate::secrets::seal;
 
 pub use gate::{Gate, guard};
@@ -86,7 +88,12 @@ async fn answer(
         .unwrap_or_default();
     let caller = caller.map_or_else(Caller::local, |Extension(caller)| caller);
     let (status, document) = aws.call(caller, target, &body).await;
-    respond(status, &document)
+    let mut response = respond(status, &document);
+    let operation = target.strip_prefix(TARGET_PREFIX).and_then(members::operation);
+    if let Some(operation) = operation {
+        response.extensions_mut().insert(Called(operation.name));
+    }
+    response
 }
 
 /// An answer that is a refusal: its status and document.

@@ -44,17 +44,21 @@ async fn ready(State(answering): State<Answering>) -> Response {
     health::report(answering.source.problems().await)
 }
 
-/// Counts a request of mote's own routes by its method and its route's template.
+/// What was called, where a route stands for many operations: an extension of its responses.
+#[derive(Clone, Copy, Debug)]
+pub struct Called(pub &'static str);
+
+/// Counts a request by the operation that was called, or by its method and its route's template.
 pub async fn count(State(metrics): State<Metrics>, request: Request, next: Next) -> Response {
     let began = Instant::now();
-    let operation = match request.extensions().get::<MatchedPath>() {
-        // Calls of ECS are counted by who knows what was called.
-        Some(path) if path.as_str() == route::AWS => return next.run(request).await,
+    let route = match request.extensions().get::<MatchedPath>() {
         Some(path) => format!("{} {}", request.method(), path.as_str()),
         None => "none".to_owned(),
     };
     let response = next.run(request).await;
-    metrics.request(&operation, outcome(response.status()), began.elapsed());
+    let called = response.extensions().get::<Called>();
+    let operation = called.map_or(route.as_str(), |Called(operation)| operation);
+    metrics.request(operation, outcome(response.status()), began.elapsed());
     response
 }
 

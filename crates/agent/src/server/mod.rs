@@ -4,6 +4,7 @@ mod adapters;
 mod claim;
 mod descriptors;
 mod logging;
+mod housekeeping;
 mod observers;
 mod outside;
 
@@ -39,7 +40,6 @@ use crate::{http, memory, system};
 
 use adapters::Logged;
 pub use claim::{Claim, ClaimError};
-pub use logging::LogFormat;
 use observers::Observers;
 use outside::Outside;
 

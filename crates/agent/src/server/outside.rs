@@ -15,7 +15,6 @@ use tokio::time::Instant;
 
 use crate::aws::{Aws, ChannelSessions, NoSessions, Parts};
 use crate::channel::Channels;
-use crate::clock;
 use crate::config::{Config, LISTEN_DEFAULT, Listen};
 use crate::core::Core;
 use crate::ecs::definition::HostPaths;
@@ -24,11 +23,10 @@ use crate::events;
 use crate::events::tasks::TaskEvents;
 use crate::http::identity;
 use crate::logs::Logs;
-use crate::ports::Records;
 use crate::record::TaskRecord;
-use crate::sentence::sentence;
 use crate::services::Services;
 
+use super::housekeeping;
 use super::observers::Observers;
 
 /// How often at the most old tasks are looked for.
@@ -69,6 +67,7 @@ impl Outside {
             None => Arc::new(NoSessions),
         };
         let paths = HostPaths::new(config.host_paths.clone());
+        housekeeping::sweep_logs(logs.clone(), parts.store.clone());
         let (aws, services) = parts.serve(core, logs, sessions, observers.journal.clone(), paths)?;
         let outside = Self {
             parts,
@@ -136,7 +135,7 @@ impl Outside {
                         see(&record);
                         if record.status == Status::Stopped && looked_at.elapsed() >= FORGETTING_PERIOD {
                             looked_at = Instant::now();
-                            forget_old(&core, &store);
+                            housekeeping::forget_old(&core, &store);
                         }
                     }
                     // Too slow: what was missed is seen as it is now.
@@ -149,22 +148,6 @@ impl Outside {
             }
         });
         Ok(())
-    }
-}
-
-/// Forgets the tasks that stopped long ago and that there is no room for.
-fn forget_old(core: &Core, store: &crate::store::Store) {
-    let expired = match store.expired_tasks(clock::wall_ms()) {
-        Ok(expired) => expired,
-        Err(error) => return tracing::warn!(error = sentence(&error), "cannot look for old tasks"),
-    };
-    for id in expired {
-        // The core does not know those any more that stopped before it was started.
-        if core.forget(&id).is_err()
-            && let Err(error) = store.remove(&id)
-        {
-            tracing::warn!(task = id, error = sentence(error.as_ref()), "cannot forget an old task");
-        }
     }
 }
 

@@ -120,7 +120,9 @@ impl Store {
     pub fn is_definition_used(&self, definition: &str) -> Result<bool, StoreError> {
         self.read("look for the users of a definition", |connection| {
             let mut statement = connection.prepare_cached(
-                "SELECT EXISTS (SELECT 1 FROM tasks WHERE is_stopped = 0 AND json_extract(record, '$.definition') = ?1)",
+                "SELECT EXISTS (SELECT 1 FROM tasks WHERE is_stopped = 0 AND json_extract(record, '$.definition') = ?1)
+                    OR EXISTS (SELECT 1 FROM services, json_each(services.record, '$.deployments') AS deployment
+                        WHERE is_active = 1 AND json_extract(deployment.value, '$.definition') = ?1)",
             )?;
             Ok(statement.query_row([definition], |row| row.get(0))?)
         })

@@ -143,6 +143,16 @@ fn lists_are_filtered_and_go_on_where_they_ended() {
     assert_eq!(store.count_tasks("default").unwrap(), (0, 3));
     assert!(store.is_definition_used("db:1").unwrap());
     assert!(!store.is_definition_used("db:2").unwrap());
+    let service = serde_json::json!({"deployments": [{"definition": "web:9"}, {"definition": "db:2"}]});
+    let row = crate::store::ServiceRow {
+        cluster: "default",
+        name: "web",
+        is_active: true,
+        record: &service,
+    };
+    store.put_service::<_, ()>(&row, &[]).unwrap();
+    assert!(store.is_definition_used("db:2").unwrap());
+    assert!(!store.is_definition_used("db:3").unwrap());
 }
 
 #[test]
