@@ -5,10 +5,9 @@ use std::time::Duration;
 
 use clap::Parser;
 
-use crate::config::{Config, Listen, OnExit};
+use crate::config::{Config, Listen, LogFormat, OnExit};
 use crate::memory;
 use crate::metrics::listener::Address;
-use crate::server::LogFormat;
 
 /// The most clones that wait where nobody says how many: 24 MiB.
 const POOL_SIZE_MAX: usize = 8;

@@ -88,6 +88,16 @@ pub enum OnExit {
     Stop,
 }
 
+/// The form of log lines.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// A JSON object a line, with its time, level, origin and members: a task's id is in `task`.
+    Json,
+}
+
 impl Config {
     /// Where the directories of running microVMs are.
     #[must_use]

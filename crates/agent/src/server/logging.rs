@@ -1,20 +1,11 @@
 //! What is logged, and in which form.
 
-use clap::ValueEnum;
 use tracing_subscriber::EnvFilter;
+
+use crate::config::LogFormat;
 
 /// Where the environment says what is logged.
 const LOG_VARIABLE: &str = "MOTE_LOG";
-
-/// The form of log lines.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
-    /// For people.
-    #[default]
-    Text,
-    /// A JSON object a line, with its time, level, origin and members: a task's id is in `task`.
-    Json,
-}
 
 /// Has everything logged to standard error from now on.
 pub fn begin(format: LogFormat) {
