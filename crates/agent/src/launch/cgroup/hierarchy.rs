@@ -1,17 +1,17 @@
-//! Cgroups: what a VMM may use, and the hold on every process of it.
+//! Cgroups in the kernel's hierarchy: a parent for each host agent, and in it one for each microVM.
 
 use std::collections::HashSet;
 use std::fs::{self, File};
-use std::io::{self, Read, Seek};
+use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
+use super::files::{make, remove, write};
+use super::{Cgroup, CgroupError, Cgroups};
 use crate::sizing::CpuLimit;
 
 /// What the name of every parent of our cgroups begins with; of the usual host agent it is the whole name.
@@ -22,84 +22,6 @@ const PARENT_LEN_MAX: usize = 200;
 
 /// The controllers that a microVM needs.
 const CONTROLLERS: [&str; 3] = ["cpu", "memory", "pids"];
-
-/// How long killed processes may take to be gone.
-const EMPTY_SECONDS_MAX: u64 = 10;
-
-/// What went wrong with a cgroup.
-#[derive(Debug, thiserror::Error)]
-pub enum CgroupError {
-    /// There is no cgroup v2.
-    #[error(
-        "cgroup v2 is not mounted at {}, so tasks cannot be metered; boot the host with the unified hierarchy (systemd.unified_cgroup_hierarchy=1)",
-        root.display()
-    )]
-    NotMounted {
-        /// Where it should be.
-        root: PathBuf,
-    },
-    /// A controller is missing.
-    #[error("the host's cgroup v2 hierarchy at {} has no {controller} controller, so tasks cannot be metered", root.display())]
-    Controller {
-        /// Which.
-        controller: &'static str,
-        /// Of which hierarchy.
-        root: PathBuf,
-    },
-    /// A file of the hierarchy.
-    #[error("cannot {attempted} {}", path.display())]
-    Io {
-        /// `write`, `make`, …
-        attempted: &'static str,
-        /// The file or directory.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// Processes survive a kill.
-    #[error("the processes in {} did not end when they were killed", path.display())]
-    Occupied {
-        /// The cgroup.
-        path: PathBuf,
-    },
-}
-
-/// What makes cgroups for microVMs.
-pub trait Cgroups: Send + Sync + 'static {
-    /// Checks that microVMs can be metered on this host.
-    fn check(&self) -> Result<(), CgroupError>;
-
-    /// Makes the cgroup of the microVM `id`, whose processes may use so much memory together.
-    fn create(&self, id: &str, memory_bytes_max: u64) -> Result<Box<dyn Cgroup>, CgroupError>;
-
-    /// The cgroup of the microVM `id` as an earlier host agent has made it, and the processes in it; none where there is no process.
-    fn find(&self, id: &str) -> Result<Option<(Box<dyn Cgroup>, Vec<u32>)>, CgroupError>;
-
-    /// Ends every process in cgroups of ours but those of `kept` microVMs, and removes them, and their parent where nothing is kept; how many
-    /// microVMs had one.
-    fn remove_leftovers(&self, kept: &HashSet<String>) -> Result<usize, CgroupError>;
-}
-
-/// The cgroup of one microVM. Dropping it removes it as [`Self::remove`] does.
-pub trait Cgroup: Send + Sync {
-    /// Where it is.
-    fn path(&self) -> &Path;
-
-    /// Moves a process into it.
-    fn enter(&self, process: u32) -> Result<(), CgroupError>;
-
-    /// Bounds the memory of its processes from now on.
-    fn limit_memory(&self, bytes_max: u64) -> Result<(), CgroupError>;
-
-    /// Bounds the CPU time of its processes from now on.
-    fn limit_cpu(&self, limit: CpuLimit) -> Result<(), CgroupError>;
-
-    /// Ends what still runs in it and removes it.
-    fn remove(&mut self) -> Result<(), CgroupError>;
-
-    /// Lets it be when this value goes.
-    fn leave(&mut self);
-}
 
 /// The kernel's cgroup v2 hierarchy.
 #[derive(Debug)]
@@ -316,76 +238,6 @@ impl Drop for MicrovmCgroup {
         {
             tracing::error!(path = %self.path.display(), "a cgroup is left over: {error}");
         }
-    }
-}
-
-fn make(path: &Path) -> Result<(), CgroupError> {
-    match fs::create_dir(path) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        other => other.map_err(|source| CgroupError::Io {
-            attempted: "make the cgroup",
-            path: path.to_owned(),
-            source,
-        }),
-    }
-}
-
-fn write(path: &Path, text: &str) -> Result<(), CgroupError> {
-    // Not fs::write: it would create a file that is missing, where the kernel offers none.
-    let written = File::options()
-        .write(true)
-        .open(path)
-        .and_then(|mut file| io::Write::write_all(&mut file, text.as_bytes()));
-    written.map_err(|source| CgroupError::Io {
-        attempted: "write to",
-        path: path.to_owned(),
-        source,
-    })
-}
-
-/// Removes the cgroup, and ends what runs in it where that is in the way.
-fn remove(path: &Path) -> Result<(), CgroupError> {
-    let failed = |source| CgroupError::Io {
-        attempted: "remove the cgroup",
-        path: path.to_owned(),
-        source,
-    };
-    match fs::remove_dir(path) {
-        Ok(()) => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {
-            write(&path.join("cgroup.kill"), "1")?;
-            wait_until_empty(path)?;
-            fs::remove_dir(path).map_err(failed)
-        }
-        Err(error) => Err(failed(error)),
-    }
-}
-
-fn wait_until_empty(path: &Path) -> Result<(), CgroupError> {
-    let events = path.join("cgroup.events");
-    let failed = |source| CgroupError::Io {
-        attempted: "watch",
-        path: events.clone(),
-        source,
-    };
-    let mut file = File::open(&events).map_err(failed)?;
-    let deadline = Instant::now() + Duration::from_secs(EMPTY_SECONDS_MAX);
-    loop {
-        let mut text = String::new();
-        file.rewind()
-            .and_then(|()| file.read_to_string(&mut text))
-            .map_err(failed)?;
-        if text.lines().any(|line| line == "populated 0") {
-            return Ok(());
-        }
-        let left = deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Err(CgroupError::Occupied { path: path.to_owned() });
-        }
-        // The kernel raises POLLPRI at each change of the file (Documentation/admin-guide/cgroup-v2.rst, "Un-populated Notification").
-        let timeout = Timespec::try_from(left).unwrap_or(Timespec { tv_sec: 1, tv_nsec: 0 });
-        poll(&mut [PollFd::new(&file, PollFlags::PRI)], Some(&timeout)).map_err(|errno| failed(errno.into()))?;
     }
 }
 

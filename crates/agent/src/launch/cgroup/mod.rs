@@ -1,0 +1,87 @@
+//! Cgroups: what a VMM may use, and the hold on every process of it.
+
+mod files;
+mod hierarchy;
+
+use std::collections::HashSet;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::sizing::CpuLimit;
+
+pub use hierarchy::CgroupV2;
+
+/// What went wrong with a cgroup.
+#[derive(Debug, thiserror::Error)]
+pub enum CgroupError {
+    /// There is no cgroup v2.
+    #[error(
+        "cgroup v2 is not mounted at {}, so tasks cannot be metered; boot the host with the unified hierarchy (systemd.unified_cgroup_hierarchy=1)",
+        root.display()
+    )]
+    NotMounted {
+        /// Where it should be.
+        root: PathBuf,
+    },
+    /// A controller is missing.
+    #[error("the host's cgroup v2 hierarchy at {} has no {controller} controller, so tasks cannot be metered", root.display())]
+    Controller {
+        /// Which.
+        controller: &'static str,
+        /// Of which hierarchy.
+        root: PathBuf,
+    },
+    /// A file of the hierarchy.
+    #[error("cannot {attempted} {}", path.display())]
+    Io {
+        /// `write`, `make`, …
+        attempted: &'static str,
+        /// The file or directory.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Processes survive a kill.
+    #[error("the processes in {} did not end when they were killed", path.display())]
+    Occupied {
+        /// The cgroup.
+        path: PathBuf,
+    },
+}
+
+/// What makes cgroups for microVMs.
+pub trait Cgroups: Send + Sync + 'static {
+    /// Checks that microVMs can be metered on this host.
+    fn check(&self) -> Result<(), CgroupError>;
+
+    /// Makes the cgroup of the microVM `id`, whose processes may use so much memory together.
+    fn create(&self, id: &str, memory_bytes_max: u64) -> Result<Box<dyn Cgroup>, CgroupError>;
+
+    /// The cgroup of the microVM `id` as an earlier host agent has made it, and the processes in it; none where there is no process.
+    fn find(&self, id: &str) -> Result<Option<(Box<dyn Cgroup>, Vec<u32>)>, CgroupError>;
+
+    /// Ends every process in cgroups of ours but those of `kept` microVMs, and removes them, and their parent where nothing is kept; how many
+    /// microVMs had one.
+    fn remove_leftovers(&self, kept: &HashSet<String>) -> Result<usize, CgroupError>;
+}
+
+/// The cgroup of one microVM. Dropping it removes it as [`Self::remove`] does.
+pub trait Cgroup: Send + Sync {
+    /// Where it is.
+    fn path(&self) -> &Path;
+
+    /// Moves a process into it.
+    fn enter(&self, process: u32) -> Result<(), CgroupError>;
+
+    /// Bounds the memory of its processes from now on.
+    fn limit_memory(&self, bytes_max: u64) -> Result<(), CgroupError>;
+
+    /// Bounds the CPU time of its processes from now on.
+    fn limit_cpu(&self, limit: CpuLimit) -> Result<(), CgroupError>;
+
+    /// Ends what still runs in it and removes it.
+    fn remove(&mut self) -> Result<(), CgroupError>;
+
+    /// Lets it be when this value goes.
+    fn leave(&mut self);
+}
