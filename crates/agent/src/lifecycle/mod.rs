@@ -4,15 +4,17 @@
 //! for a [`crate::host::TaskHost`]. What the host promises in return is written at each action. [`State`] is stored: a host agent that was
 //! restarted goes on with it, after one [`Event::Found`] or [`Event::Lost`].
 //!
-//! [`step`] has what each event does to a task, [`container`] what it does to one of its containers, [`settle`] what follows from where all of
-//! them are now.
+//! [`step`] has what each event does to a task, [`timer`] what timers do, [`ending`] how a task is ended, [`container`] what happens to one of its
+//! containers, [`settle`] what follows from where all of them are now.
 
 mod container;
+mod ending;
 mod event;
 mod resume;
 mod rules;
 mod settle;
 mod step;
+mod timer;
 mod words;
 
 #[cfg(test)]

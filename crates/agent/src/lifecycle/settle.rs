@@ -1,10 +1,13 @@
 //! What follows from where a task and its containers are, whatever event brought them there.
 
 use super::container::text;
-use super::step::{SHUT_DOWN_SECONDS, Step};
+use super::step::Step;
 use super::words;
 use super::{Action, Activation, Ending, Microvm, Phase, Signal, Stage, Timer};
 use crate::record::Stop;
+
+/// Seconds that a guest may take to shut down. At a thousandth of a vCPU it gets 5 ms of CPU in this time.
+const SHUT_DOWN_SECONDS: u32 = 5;
 
 impl Step<'_> {
     /// Goes on as far as possible without a further event.
