@@ -11,6 +11,7 @@
 mod attach;
 mod bench;
 mod failures;
+mod fakes;
 mod http;
 mod pool;
 mod process;
