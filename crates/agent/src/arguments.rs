@@ -5,9 +5,8 @@ use std::time::Duration;
 
 use clap::Parser;
 
-use crate::config::{Config, Listen, LogFormat, OnExit};
+use crate::config::{Config, Listen, LogFormat, MetricsAddress, OnExit};
 use crate::memory;
-use crate::metrics::listener::Address;
 
 /// The most clones that wait where nobody says how many: 24 MiB.
 const POOL_SIZE_MAX: usize = 8;
@@ -111,7 +110,7 @@ pub struct Arguments {
     ///
     /// They are on the unix socket in any case: /metrics, /healthz, /readyz.
     #[arg(long, value_name = "ADDRESS", default_value = "none")]
-    pub metrics: Address,
+    pub metrics: MetricsAddress,
 
     /// The form of log lines.
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]

@@ -51,7 +51,7 @@ pub struct Config {
     /// How often the host's CPUs are given away.
     pub cpu_overcommit: u32,
     /// Where metrics are to be had over TCP.
-    pub metrics: crate::metrics::listener::Address,
+    pub metrics: MetricsAddress,
 }
 
 /// Where a host agent listens for signed requests over TCP.
@@ -75,6 +75,35 @@ impl FromStr for Listen {
         match text {
             "none" => Ok(Self::Nowhere),
             address => address.parse().map(Self::At),
+        }
+    }
+}
+
+/// Where metrics are to be had over TCP.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MetricsAddress {
+    /// Nowhere.
+    #[default]
+    None,
+    /// Here.
+    At(SocketAddr),
+}
+
+/// Why an address cannot be one.
+#[derive(Debug, thiserror::Error)]
+#[error("{0:?} is no address for metrics: give one like 127.0.0.1:9477, or none")]
+pub struct MetricsAddressError(String);
+
+impl FromStr for MetricsAddress {
+    type Err = MetricsAddressError;
+
+    fn from_str(text: &str) -> Result<Self, MetricsAddressError> {
+        match text {
+            "none" => Ok(Self::None),
+            text => text
+                .parse()
+                .map(Self::At)
+                .map_err(|_| MetricsAddressError(text.to_owned())),
         }
     }
 }
@@ -166,5 +195,20 @@ impl Config {
                 message: format!("cannot find {what} at {}; {remedy}", path.display()),
             }),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metrics_have_an_address_or_none() {
+        assert_eq!("none".parse::<MetricsAddress>().unwrap(), MetricsAddress::None);
+        assert_eq!(
+            "127.0.0.1:9477".parse::<MetricsAddress>().unwrap(),
+            MetricsAddress::At(SocketAddr::from(([127, 0, 0, 1], 9477)))
+        );
+        assert!("9477".parse::<MetricsAddress>().is_err());
     }
 }

@@ -1,38 +1,11 @@
 //! A TCP port for Prometheus: metrics and health, without signatures, and nothing else.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
 
 use super::readings::Source;
 use super::{Metrics, http};
-
-/// Where metrics are to be had over TCP.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Address {
-    /// Nowhere.
-    #[default]
-    None,
-    /// Here.
-    At(SocketAddr),
-}
-
-/// Why an address cannot be one.
-#[derive(Debug, thiserror::Error)]
-#[error("{0:?} is no address for metrics: give one like 127.0.0.1:9477, or none")]
-pub struct AddressError(String);
-
-impl std::str::FromStr for Address {
-    type Err = AddressError;
-
-    fn from_str(text: &str) -> Result<Self, AddressError> {
-        match text {
-            "none" => Ok(Self::None),
-            text => text.parse().map(Self::At).map_err(|_| AddressError(text.to_owned())),
-        }
-    }
-}
 
 /// Answers on `listener` until `closing`.
 ///
@@ -51,6 +24,8 @@ pub async fn serve(
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use futures_util::future::{BoxFuture, FutureExt};
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -101,15 +76,5 @@ mod tests {
         assert!(get(address, "/v1/tasks").await.starts_with("HTTP/1.1 404"));
         drop(close);
         serving.await.unwrap().unwrap();
-    }
-
-    #[test]
-    fn an_address_or_none() {
-        assert_eq!("none".parse::<Address>().unwrap(), Address::None);
-        assert_eq!(
-            "127.0.0.1:9477".parse::<Address>().unwrap(),
-            Address::At(SocketAddr::from(([127, 0, 0, 1], 9477)))
-        );
-        assert!("9477".parse::<Address>().is_err());
     }
 }

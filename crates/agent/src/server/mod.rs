@@ -3,8 +3,8 @@
 mod adapters;
 mod claim;
 mod descriptors;
-mod logging;
 mod housekeeping;
+mod logging;
 mod observers;
 mod outside;
 
@@ -22,7 +22,7 @@ use tokio::sync::watch;
 
 use crate::arguments::Arguments;
 use crate::aws::Parts;
-use crate::config::{Config, OnExit};
+use crate::config::{Config, MetricsAddress, OnExit};
 use crate::core::{self, Core};
 use crate::events::images::ToldImages;
 use crate::host::{self, Rooms, SCRATCH_MIB, Shared, remove_leftovers};
@@ -30,7 +30,6 @@ use crate::images::{Images, StoredImages};
 use crate::launch::{CgroupV2, Cgroups, Launcher};
 use crate::logs::{self, Logs};
 use crate::metrics::host::Host;
-use crate::metrics::listener::Address;
 use crate::network::TaskNetworks;
 use crate::pool::{self, Pool, Work};
 use crate::ports::{Networks, Records, Secrets, Sinks};
@@ -160,7 +159,7 @@ pub struct Server {
     core: Arc<Core>,
     networks: Option<Arc<dyn Networks>>,
     observers: Observers,
-    metrics_address: Address,
+    metrics_address: MetricsAddress,
     cgroups: Arc<dyn Cgroups>,
     idle_exit: Option<Duration>,
     on_exit: OnExit,

@@ -8,11 +8,11 @@ use api::event::EventSubject;
 use axum::{Router, middleware};
 use tokio::net::TcpListener;
 
+use crate::config::MetricsAddress;
 use crate::events::file::EventFile;
 use crate::events::{Journal, event};
 use crate::metrics::host::Host;
-use crate::metrics::listener::{self, Address};
-use crate::metrics::{self, Metrics};
+use crate::metrics::{self, Metrics, listener};
 use crate::openapi;
 
 /// The journal and the metrics of a host agent.
@@ -62,11 +62,11 @@ impl Observers {
     /// Where the address cannot be had.
     pub async fn listen(
         &self,
-        address: Address,
+        address: MetricsAddress,
         source: Host,
         closing: impl Future<Output = ()> + Send + 'static,
     ) -> anyhow::Result<()> {
-        let Address::At(address) = address else {
+        let MetricsAddress::At(address) = address else {
             return Ok(());
         };
         let listener = TcpListener::bind(address).await;

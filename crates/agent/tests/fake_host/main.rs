@@ -77,7 +77,7 @@ fn config(directory: &Path, on_exit: OnExit) -> anyhow::Result<Config> {
         on_exit,
         has_network: false,
         network_subnet: None,
-        metrics: agent::metrics::listener::Address::None,
+        metrics: agent::config::MetricsAddress::None,
         memory_reserve_mib: 0,
         memory_overcommit: 1000,
         cpu_overcommit: 1000,

@@ -51,7 +51,7 @@ pub fn config(directory: &Path) -> Config {
         memory_reserve_mib: 0,
         memory_overcommit: 1000,
         cpu_overcommit: 1000,
-        metrics: agent::metrics::listener::Address::None,
+        metrics: agent::config::MetricsAddress::None,
     }
 }
 
