@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use axum::Router;
-use tokio::net::UnixListener;
+use tokio::net::{TcpListener, UnixListener};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
@@ -39,6 +39,7 @@ use crate::{http, memory, system};
 
 use adapters::Logged;
 pub use claim::{Claim, ClaimError};
+pub use descriptors::raise_limit;
 use observers::Observers;
 use outside::Outside;
 
@@ -94,7 +95,7 @@ fn try_run(arguments: Arguments) -> anyhow::Result<()> {
             None => None,
         };
         let store = parts.store.clone();
-        server.outside = Some(Outside::start(&described, parts, server.core(), logs.clone(), &server.observers).await?);
+        server.stand_on(&described, parts, logs.clone()).await?;
         writeln!(std::io::stdout(), "ready")
             .and_then(|()| std::io::stdout().flush())
             .context("cannot say ready")?;
@@ -252,6 +253,15 @@ impl Server {
         self
     }
 
+    /// Serves what stands on these parts, too: the calls of ECS and `CloudWatch` Logs, services, events; over TCP as well where `config` says so.
+    ///
+    /// # Errors
+    /// What is in the way, as a sentence for a person.
+    pub async fn stand_on(&mut self, config: &Config, parts: Parts, logs: Logs) -> anyhow::Result<()> {
+        self.outside = Some(Outside::start(config, parts, &self.core, logs, &self.observers).await?);
+        Ok(())
+    }
+
     /// The core of the host agent that it serves.
     #[must_use]
     pub const fn core(&self) -> &Arc<Core> {
@@ -290,13 +300,7 @@ impl Server {
             .listen(metrics_address, source(), until(ended.clone()))
             .await?;
         if let Some((listener, router)) = outside.and_then(|outside| outside.remote(router.clone())) {
-            let stop_accepting = until(ended.clone());
-            tokio::spawn(async move {
-                let served = axum::serve(listener, router).with_graceful_shutdown(stop_accepting);
-                if let Err(error) = served.await {
-                    tracing::error!(%error, "the listener failed");
-                }
-            });
+            tokio::spawn(serve_remote(listener, router, until(ended.clone())));
         }
         let stop_accepting = until(ended.clone());
         let serving = tokio::spawn(async move {
@@ -311,10 +315,7 @@ impl Server {
         };
         tracing::info!(is_idle, ?on_exit, "ending");
         match on_exit {
-            OnExit::Keep => {
-                core.leave_tasks().await;
-                core.none_lives().await;
-            }
+            OnExit::Keep => leave_tasks(&core).await,
             OnExit::Stop => end_tasks(&core, ends).await,
         }
         observers.end();
@@ -354,6 +355,20 @@ async fn idle(core: &Core, idle_exit: Option<Duration>) {
         Some(duration) => core.activity().idle_for(duration).await,
         None => std::future::pending().await,
     }
+}
+
+/// Answers over TCP until `closing`.
+async fn serve_remote(listener: TcpListener, router: Router, closing: impl Future<Output = ()> + Send + 'static) {
+    let served = axum::serve(listener, router).with_graceful_shutdown(closing);
+    if let Err(error) = served.await {
+        tracing::error!(%error, "the listener failed");
+    }
+}
+
+/// Leaves all tasks to the next host agent.
+async fn leave_tasks(core: &Core) {
+    core.leave_tasks().await;
+    core.none_lives().await;
 }
 
 /// Stops all tasks: gracefully, and after a further request at once.

@@ -1,8 +1,12 @@
-//! A host agent for tests that kill it: the real one but for cgroups, which are directories with lists of processes, and images, of which there is one.
+//! A host agent for tests that kill it, and for benchmarks: the real one but for cgroups, which are directories with lists of processes, images, of
+//! which there is one, and the network, of which there is none.
 //!
-//! `fake-host DIRECTORY keep|stop`, with the fake VMM, whose script is `DIRECTORY/script`.
+//! `fake-host DIRECTORY keep|stop [ROOM_MIB]`, with the fake VMM, whose script is `DIRECTORY/script`; tasks get `ROOM_MIB` of memory together, or what
+//! they ask for. `fake-host DIRECTORY copy COUNT` is no host agent, but [`history`].
 
 #![forbid(unsafe_code)]
+
+mod history;
 
 use std::collections::HashSet;
 use std::fs;
@@ -10,14 +14,14 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use agent::aws::Parts;
 use agent::config::{Config, OnExit};
 use agent::images::{Archive, ImageConfig, Images, Progress, RunnableImage};
 use agent::launch::{Cgroup, CgroupError, Cgroups};
 use agent::logs::Logs;
-use agent::ports::memory::FileSecrets;
-use agent::server::{Claim, EndRequests, Server, Surroundings};
+use agent::memory;
+use agent::server::{Claim, EndRequests, Server, Surroundings, raise_limit};
 use agent::sizing::CpuLimit;
-use agent::store::Store;
 use api::error::{ApiError, ErrorCode};
 use api::image::{Image, PullRequest};
 use futures_util::future::BoxFuture;
@@ -30,13 +34,22 @@ const LOG_BYTES_MAX: u64 = 64 << 20;
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let arguments: Vec<String> = std::env::args().collect();
-    let [_, directory, on_exit] = arguments.as_slice() else {
-        anyhow::bail!("usage: fake-host DIRECTORY keep|stop");
-    };
-    let directory = Path::new(directory);
-    let config = config(directory, if on_exit == "keep" { OnExit::Keep } else { OnExit::Stop })?;
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match arguments.as_slice() {
+        [directory, "copy", count] => history::copy(&config(directory.as_ref(), OnExit::Keep, None)?, count.parse()?),
+        [directory, "keep"] => serve(directory.as_ref(), OnExit::Keep, None).await,
+        [directory, "stop"] => serve(directory.as_ref(), OnExit::Stop, None).await,
+        [directory, "stop", room_mib] => serve(directory.as_ref(), OnExit::Stop, Some(room_mib.parse()?)).await,
+        _ => anyhow::bail!("usage: fake-host DIRECTORY keep|stop [ROOM_MIB], or fake-host DIRECTORY copy COUNT"),
+    }
+}
+
+async fn serve(directory: &Path, on_exit: OnExit, room_mib: Option<u64>) -> anyhow::Result<()> {
+    raise_limit();
+    let config = config(directory, on_exit, room_mib)?;
     let claim = Claim::take(&config)?;
+    let parts = Parts::open(&config.state, &config.database())?;
     let logs = Logs::new(config.logs_directory(), LOG_BYTES_MAX);
     let surroundings = Surroundings {
         cgroups: Arc::new(FileCgroups {
@@ -46,19 +59,26 @@ async fn main() -> anyhow::Result<()> {
             part: directory.join("part"),
         }),
         memory_pressure: watch::Sender::new(false).subscribe(),
-        records: Arc::new(Store::open(&config.database())?),
+        records: Arc::new(parts.store.clone()),
         networks: None,
-        sinks: Arc::new(logs),
-        secrets: Arc::new(FileSecrets),
+        sinks: Arc::new(logs.clone()),
+        secrets: Arc::new(parts.secrets.clone()),
     };
-    let server = Server::start(config, surroundings, claim).await?;
+    let described = config.clone();
+    let mut server = Server::start(config, surroundings, claim).await?;
+    server.stand_on(&described, parts, logs).await?;
     let mut end_requests = Terminate(signal(SignalKind::terminate())?);
     writeln!(std::io::stdout(), "ready")?;
     server.serve(&mut end_requests).await
 }
 
-fn config(directory: &Path, on_exit: OnExit) -> anyhow::Result<Config> {
+fn config(directory: &Path, on_exit: OnExit, room_mib: Option<u64>) -> anyhow::Result<Config> {
     let program = std::env::current_exe()?;
+    // Without a bound, a thousand times what there is: nobody uses any.
+    let (reserve_mib, overcommit) = match room_mib {
+        Some(room_mib) => (memory::total_mib().saturating_sub(room_mib), 1),
+        None => (0, 1000),
+    };
     Ok(Config {
         socket: directory.join("mote.sock"),
         state: directory.join("state"),
@@ -78,8 +98,8 @@ fn config(directory: &Path, on_exit: OnExit) -> anyhow::Result<Config> {
         has_network: false,
         network_subnet: None,
         metrics: agent::config::MetricsAddress::None,
-        memory_reserve_mib: 0,
-        memory_overcommit: 1000,
+        memory_reserve_mib: reserve_mib,
+        memory_overcommit: overcommit,
         cpu_overcommit: 1000,
     })
 }
