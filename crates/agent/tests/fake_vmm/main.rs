@@ -215,7 +215,12 @@ impl Fake {
             Step::Exit(code) => std::process::exit(code),
             Step::Abort => std::process::abort(),
             Step::Hang => hang(),
-            Step::Gate(name) => Ok(drop(std::fs::File::open(self.directory.join(name))?)),
+            Step::Gate(name) => {
+                let mut gate = std::fs::File::open(self.directory.join(name))?;
+                // Until it is closed again: else one opening would let us through two gates.
+                std::io::copy(&mut gate, &mut std::io::sink())?;
+                Ok(())
+            }
             Step::Hello(version) => guest.hello(version),
             Step::ExpectStart => guest.expect_start(),
             Step::StrayPiece(process) => guest.stray_piece(process),
