@@ -1,7 +1,7 @@
 //! `mote-bench NAME`: measures mote on the host that it runs on. `cargo xtask bench` brings it into a machine.
 //!
-//! A benchmark is a function that gives an [`report::Outcome`]: [`coldstart`], [`pathlength`], [`burst`], [`density`], [`grow`]. All drive a
-//! [`host::Host`]; what they measured becomes a [`report::Report`] and [`plot`]s.
+//! A benchmark is a function that gives an [`report::Outcome`]: [`coldstart`], [`pathlength`], [`burst`], [`density`], [`grow`], which drive a
+//! [`host::Host`], and [`api_load`], which needs no KVM. What they measured becomes a [`report::Report`] and [`plot`]s.
 
 #![forbid(unsafe_code)]
 #![expect(
@@ -10,6 +10,7 @@
     reason = "a program for the terminal of a developer"
 )]
 
+mod api_load;
 mod burst;
 mod coldstart;
 mod density;
@@ -19,6 +20,7 @@ mod pathlength;
 mod bundle;
 mod clock;
 mod host;
+mod http;
 mod marked;
 mod memory;
 mod plot;
@@ -38,7 +40,7 @@ use unit::Unit;
 /// What to measure, and how.
 #[derive(Parser)]
 struct Arguments {
-    /// The benchmark: burst, coldstart, density, grow or pathlength
+    /// The benchmark: api-load, burst, coldstart, density, grow or pathlength
     name: String,
     /// Number of runs that count
     #[arg(long, default_value_t = 10)]
@@ -85,6 +87,7 @@ fn main() -> ExitCode {
 fn run(arguments: Arguments) -> Result<()> {
     let unit = Unit::of_clock(arguments.icount);
     let outcome = match arguments.name.as_str() {
+        "api-load" => api_load::measure()?,
         "burst" => burst::measure(unit, arguments.pool)?,
         "coldstart" => coldstart::measure(arguments.runs, unit)?,
         "density" => density::measure()?,
@@ -99,7 +102,9 @@ fn run(arguments: Arguments) -> Result<()> {
             };
             pathlength::measure(&options, unit)?
         }
-        other => bail!("there is no benchmark {other}; there are: burst, coldstart, density, grow, pathlength"),
+        other => {
+            bail!("there is no benchmark {other}; there are: api-load, burst, coldstart, density, grow, pathlength")
+        }
     };
     let Outcome { results, notes, plots } = outcome;
     let report = Report {

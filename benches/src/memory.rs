@@ -12,6 +12,29 @@ pub fn proportional_bytes(process: u32) -> Result<u64> {
     kib_field(&text, "Pss:").with_context(|| format!("{path} tells no proportional size"))
 }
 
+/// What one process has in memory, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Resident {
+    /// All of it.
+    pub all: u64,
+    /// What no other process has as well.
+    pub private: u64,
+}
+
+/// What a process has in memory.
+pub fn resident(process: u32) -> Result<Resident> {
+    let path = format!("/proc/{process}/smaps_rollup");
+    let text = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
+    parse_resident(&text).with_context(|| format!("{path} does not tell what is in memory"))
+}
+
+fn parse_resident(text: &str) -> Option<Resident> {
+    Some(Resident {
+        all: kib_field(text, "Rss:")?,
+        private: kib_field(text, "Private_Clean:")? + kib_field(text, "Private_Dirty:")?,
+    })
+}
+
 /// The memory that can be had without swapping, in bytes.
 pub fn available_bytes() -> Result<u64> {
     let text = fs::read_to_string("/proc/meminfo").context("cannot read /proc/meminfo")?;
@@ -72,6 +95,17 @@ mod tests {
         let text = "Rss:  20 kB\nPss:       1234 kB\nPss_Dirty: 5 kB\n";
         assert_eq!(kib_field(text, "Pss:"), Some(1234 * 1024));
         assert_eq!(kib_field(text, "Swap:"), None);
+    }
+
+    #[test]
+    fn what_is_private_is_told_in_two_parts() {
+        let text = "Rss: 20 kB\nPrivate_Clean: 3 kB\nPrivate_Dirty: 4 kB\nPrivate_Hugetlb: 9 kB\n";
+        let resident = Resident {
+            all: 20 << 10,
+            private: 7 << 10,
+        };
+        assert_eq!(parse_resident(text), Some(resident));
+        assert_eq!(parse_resident("Rss: 20 kB\n"), None);
     }
 
     #[test]

@@ -10,10 +10,10 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use serde_json::json;
 
-use super::http::Connection;
 use super::judge;
 use super::subject::{Point, Subject};
 use crate::clock::monotonic_ns;
+use crate::http::Connection;
 use crate::marked::Marked;
 use crate::warm;
 

@@ -5,7 +5,6 @@
 
 mod containers;
 mod firecracker;
-mod http;
 mod judge;
 mod microsandbox;
 mod subject;

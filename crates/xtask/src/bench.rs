@@ -1,4 +1,4 @@
-//! `cargo xtask bench NAME`: a benchmark, in a machine.
+//! `cargo xtask bench NAME`: a benchmark, in a machine or, where it needs no KVM, without one.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,9 +6,9 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use crate::build::{Tree, build};
+use crate::build::{Tree, build, target_directory};
 use crate::e2e::{Machine, image_variables};
-use crate::process::{command, output, run};
+use crate::process::{cargo, command, output, run};
 
 /// Where reports and plots are kept for readers, below the root of the checkout.
 const KEPT_REPORT: &str = "docs/performance.md";
@@ -16,10 +16,13 @@ const KEPT_REPORT: &str = "docs/performance.md";
 /// Where the plots of [`KEPT_REPORT`] are.
 const KEPT_PLOTS: &str = "docs/plots";
 
+/// The benchmark whose microVMs are fakes.
+const WITHOUT_MACHINE: &str = "api-load";
+
 /// Which benchmark, and how.
 #[derive(clap::Args)]
 pub struct Bench {
-    /// The benchmark: burst, coldstart, density, grow or pathlength
+    /// The benchmark: api-load, burst, coldstart, density, grow or pathlength
     name: String,
     /// Print one JSON document and nothing else
     #[arg(long)]
@@ -46,24 +49,32 @@ pub struct Bench {
 
 /// Runs it and prints what it printed.
 pub fn bench(root: &Path, bench: &Bench) -> Result<()> {
-    let tree = build(root)?;
-    let images = image_variables(root)?;
-    let commit = output(command(root, "git").args(["describe", "--always", "--dirty"]))?;
     let directory = root.join("target/bench");
     fs::create_dir_all(&directory).context("cannot make target/bench")?;
+    if bench.name == WITHOUT_MACHINE {
+        run(&mut beside_fakes(root, bench, &directory)?)?;
+    } else {
+        in_machine(root, bench, &directory)?;
+    }
+    if bench.keep {
+        keep(root, &bench.name, &directory)?;
+    }
+    Ok(())
+}
+
+fn in_machine(root: &Path, bench: &Bench, directory: &Path) -> Result<()> {
+    let tree = build(root)?;
+    let images = image_variables(root)?;
     let icount = bench.icount || bench.name == "pathlength";
-    let machine = Machine::start(root, &tree, "bench", icount, Some(&directory))?;
+    let machine = Machine::start(root, &tree, "bench", icount, Some(directory))?;
     let mut shell = machine.shell();
     for variable in images {
         shell.args(["--env".to_owned(), variable]);
     }
     shell.args(["--env", &format!("MOTE_PREFIX={}", tree.prefix.display())]);
-    shell.arg("--").arg(tree.bin("mote-bench")).arg(&bench.name);
+    shell.arg("--").arg(tree.bin("mote-bench"));
+    add_options(root, bench, directory, &mut shell)?;
     shell.args(["--runs", &bench.runs.to_string(), "--pool", &bench.pool.to_string()]);
-    shell.args(["--commit", commit.trim()]).arg("--output").arg(&directory);
-    if bench.json {
-        shell.arg("--json");
-    }
     if icount {
         shell.arg("--icount");
     }
@@ -71,11 +82,32 @@ pub fn bench(root: &Path, bench: &Bench) -> Result<()> {
         shell.arg("--only").arg(part);
     }
     if bench.name == "pathlength" {
-        add_peers(root, &tree, bench, &directory, &mut shell)?;
+        add_peers(root, &tree, bench, directory, &mut shell)?;
     }
-    run(&mut shell)?;
-    if bench.keep {
-        keep(root, &bench.name, &directory)?;
+    run(&mut shell)
+}
+
+/// The benchmark with a host agent that has fake microVMs: built, and ready to be run here.
+fn beside_fakes(root: &Path, bench: &Bench, directory: &Path) -> Result<Command> {
+    let programs = [("agent", "fake-host"), ("agent", "fake-vmm"), ("benches", "mote-bench")];
+    let selected = programs
+        .iter()
+        .flat_map(|(package, binary)| ["--package", package, "--bin", binary]);
+    run(cargo(root).args(["build", "--release", "--locked"]).args(selected))?;
+    let programs = target_directory(root)?.join("release");
+    let mut command = command(root, programs.join("mote-bench"));
+    command.env("MOTE_FAKE_HOST", programs.join("fake-host"));
+    add_options(root, bench, directory, &mut command)?;
+    Ok(command)
+}
+
+/// What every benchmark is told.
+fn add_options(root: &Path, bench: &Bench, directory: &Path, to: &mut Command) -> Result<()> {
+    let commit = output(command(root, "git").args(["describe", "--always", "--dirty"]))?;
+    to.arg(&bench.name).args(["--commit", commit.trim()]);
+    to.arg("--output").arg(directory);
+    if bench.json {
+        to.arg("--json");
     }
     Ok(())
 }

@@ -1,13 +1,17 @@
-//! As much of HTTP as Firecracker's API takes: one request after the other over a unix socket.
+//! As much of HTTP as is needed for one request after the other over a unix socket, and no more of the client's time than that.
 
-use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
+use std::fmt::Write as _;
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
 /// The longest answer that is read, in bytes.
-const ANSWER_LEN_MAX: u64 = 64 << 10;
+const ANSWER_LEN_MAX: u64 = 16 << 20;
+
+/// The media type of the requests that [`Connection::send`] sends.
+const JSON: &str = "application/json";
 
 /// A connection.
 pub struct Connection(BufReader<UnixStream>);
@@ -27,20 +31,31 @@ impl Connection {
 
     /// Sends a request with a JSON body; an answer that is no success is an error.
     pub fn send(&mut self, method: &str, path: &str, body: &serde_json::Value) -> Result<()> {
-        let body = body.to_string();
-        let request = format!(
-            "{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
-            body.len()
-        );
+        self.call(
+            &format!("{method} {path}"),
+            &[("Content-Type", JSON)],
+            &body.to_string(),
+        )
+        .map(drop)
+    }
+
+    /// Sends a request, `METHOD PATH`, and waits for the answer's body; an answer that is no success is an error.
+    pub fn call(&mut self, request: &str, headers: &[(&str, &str)], body: &str) -> Result<String> {
+        let mut text = format!("{request} HTTP/1.1\r\nHost: localhost\r\n");
+        for (name, value) in headers {
+            // Writing to a String cannot fail.
+            let _ = write!(text, "{name}: {value}\r\n");
+        }
+        let _ = write!(text, "Content-Length: {}\r\n\r\n{body}", body.len());
         self.0
             .get_mut()
-            .write_all(request.as_bytes())
+            .write_all(text.as_bytes())
             .context("cannot send a request")?;
-        let (status, message) = read_answer(&mut self.0)?;
+        let (status, answer) = read_answer(&mut self.0)?;
         if !(200..300).contains(&status) {
-            bail!("{method} {path} was refused with {status}: {message}");
+            bail!("{request} was refused with {status}: {answer}");
         }
-        Ok(())
+        Ok(answer)
     }
 }
 
