@@ -5,12 +5,16 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::net::Ipv4Addr;
+use std::path::Path;
 
 use serde::Deserialize;
 
 use crate::bridge::Bridge;
 use crate::program::{self, ProgramError};
 use crate::subnet::{mac, mac_text};
+
+/// Where the kernel has IPv6.
+const IPV6: &str = "/proc/sys/net/ipv6";
 
 /// What the names of all our interfaces begin with.
 pub const TAP_PREFIX: &str = "mote-";
@@ -37,11 +41,17 @@ pub fn tap_address(name: &str) -> Option<Ipv4Addr> {
 pub async fn make(bridge: &Bridge, addresses: &[Ipv4Addr]) -> Result<(), ProgramError> {
     let (mut links, mut entries) = (String::new(), String::new());
     let Bridge { name: bridge, mtu, .. } = bridge;
+    // With an address of its own the host would greet the guest for seconds, and wake it each time.
+    let silent = if Path::new(IPV6).exists() {
+        " addrgenmode none"
+    } else {
+        ""
+    };
     for &address in addresses {
         let (tap, hardware) = (tap_name(address), mac_text(mac(address)));
         // Writing to a string cannot fail.
         let _ = writeln!(links, "tuntap add dev {tap} mode tap vnet_hdr");
-        let _ = writeln!(links, "link set dev {tap} mtu {mtu} master {bridge}");
+        let _ = writeln!(links, "link set dev {tap} mtu {mtu} master {bridge}{silent}");
         let _ = writeln!(
             links,
             "link set dev {tap} type bridge_slave hairpin on learning off flood off mcast_flood off bcast_flood off"

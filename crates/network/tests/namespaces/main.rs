@@ -117,6 +117,18 @@ fn a_guest_is_heard_under_its_own_addresses_only() {
 }
 
 #[test]
+fn the_host_says_nothing_to_a_guest_unasked() {
+    World::run("the_host_says_nothing_to_a_guest_unasked", async |world| {
+        let network = world.open(&[]).await;
+        let lease = network.attach(&[]).await.unwrap();
+        let shown = command(&format!("ip -details link show dev {}", lease.tap));
+        assert!(shown.contains("addrgenmode none"), "{shown}");
+        let bridge = command("ip -6 address show dev mote0");
+        assert_eq!(bridge, "");
+    });
+}
+
+#[test]
 fn what_a_dead_process_left_is_taken_over_or_removed() {
     World::run("what_a_dead_process_left_is_taken_over_or_removed", async |world| {
         command("nft add table inet others");
