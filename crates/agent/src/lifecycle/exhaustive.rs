@@ -11,6 +11,7 @@ use crate::record::{Condition, HealthCheck, RestartPolicy};
 /// States that are looked at: more than there are, unless a rule lets them grow without end.
 const STATES_MAX: usize = 400_000;
 
+/// All that can happen to a task with so many processes.
 fn events(processes: u32) -> Vec<Event> {
     let text = || "x".to_owned();
     let mut events = vec![
@@ -54,42 +55,46 @@ fn events(processes: u32) -> Vec<Event> {
         Timer::ShutDown,
     ];
     events.extend(timers.map(Event::TimerFired));
-    for process in 0..processes {
-        events.extend([
-            Event::Prepared { process },
-            Event::Started { process },
-            Event::NotStarted {
-                process,
-                failure: StartFailure::NotFound,
-                message: text(),
-            },
-            exited(process, 0),
-            Event::Exited {
-                process,
-                status: ExitStatus::Signal(9),
-                out_of_memory: true,
-            },
-            Event::OutputEnded { process },
-            Event::HealthChecked {
-                process,
-                is_healthy: true,
-            },
-            Event::HealthChecked {
-                process,
-                is_healthy: false,
-            },
-        ]);
-        let timers = [
-            Timer::Stop(process),
-            Timer::Kill(process),
-            Timer::Health(process),
-            Timer::StartPeriod(process),
-            Timer::Attempt(process),
-            Timer::Pause(process),
-            Timer::StartTimeout(process),
-        ];
-        events.extend(timers.map(Event::TimerFired));
-    }
+    events.extend((0..processes).flat_map(events_of));
+    events
+}
+
+/// All that can happen to one process.
+fn events_of(process: u32) -> Vec<Event> {
+    let mut events = vec![
+        Event::Prepared { process },
+        Event::Started { process },
+        Event::NotStarted {
+            process,
+            failure: StartFailure::NotFound,
+            message: "x".to_owned(),
+        },
+        exited(process, 0),
+        Event::Exited {
+            process,
+            status: ExitStatus::Signal(9),
+            out_of_memory: true,
+        },
+        Event::OutputEnded { process },
+        Event::HealthChecked {
+            process,
+            is_healthy: true,
+        },
+        Event::HealthChecked {
+            process,
+            is_healthy: false,
+        },
+    ];
+    let timers = [
+        Timer::Stop(process),
+        Timer::Kill(process),
+        Timer::Health(process),
+        Timer::StartPeriod(process),
+        Timer::Attempt(process),
+        Timer::Pause(process),
+        Timer::StartTimeout(process),
+    ];
+    events.extend(timers.map(Event::TimerFired));
     events
 }
 

@@ -1,6 +1,7 @@
 //! The document, made of the source of `crates/api`.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -75,13 +76,14 @@ fn document() -> Value {
     }
     let mut schemas = BTreeMap::new();
     while let Some(name) = needed.pop() {
-        if !schemas.contains_key(&name) {
-            let item = types
-                .get(&name)
-                .unwrap_or_else(|| panic!("{name} is no type of crates/api"));
-            let made = schema(item, &mut needed);
-            schemas.insert(name, made);
-        }
+        let Entry::Vacant(place) = schemas.entry(name) else {
+            continue;
+        };
+        let name = place.key();
+        let item = types
+            .get(name)
+            .unwrap_or_else(|| panic!("{name} is no type of crates/api"));
+        place.insert(schema(item, &mut needed));
     }
     json!({
         "openapi": "3.1.0",

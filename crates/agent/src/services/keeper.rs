@@ -19,10 +19,13 @@ use crate::events;
 /// How long a store that takes nothing is left alone.
 const STORE_RETRY_MS: u64 = 1_000;
 
+/// What to do with a service: when, in milliseconds since the Unix epoch, and with chance for what is named anew.
+pub type Change = Box<dyn FnOnce(&mut Service, u64, &mut dyn Random) -> Result<(), RequestError> + Send>;
+
 /// A change that a client wants.
 pub struct Request {
     /// What to do with the service.
-    pub change: Box<dyn FnOnce(&mut Service, u64, &mut dyn Random) -> Result<(), RequestError> + Send>,
+    pub change: Change,
     /// Where the outcome goes.
     pub answer: oneshot::Sender<Result<Arc<Service>, ServiceError>>,
 }

@@ -37,7 +37,7 @@ fn like(original: &TaskRecord, index: u64) -> TaskRecord {
         id,
         ..original.clone()
     };
-    let earlier = |time: Option<u64>| time.map(|time| time.saturating_sub(index));
-    record.times.stopped_ms = earlier(record.times.stopped_ms);
+    let stopped_ms = original.times.stopped_ms;
+    record.times.stopped_ms = stopped_ms.map(|time| time.saturating_sub(index));
     record
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use agent::images::{Archive, ImageConfig, Images, Progress, RunnableImage};
-use agent::launch::{Cgroup, CgroupError, Cgroups};
+use agent::launch::{Cgroup, CgroupError, Cgroups, OccupiedCgroup};
 use agent::sizing::CpuLimit;
 use api::error::{ApiError, ErrorCode};
 use api::image::{Image, ImageEvent, PullRequest};
@@ -70,7 +70,7 @@ impl Cgroups for FakeCgroups {
         }))
     }
 
-    fn find(&self, _: &str) -> Result<Option<(Box<dyn Cgroup>, Vec<u32>)>, CgroupError> {
+    fn find(&self, _: &str) -> Result<Option<OccupiedCgroup>, CgroupError> {
         Ok(None)
     }
 

@@ -11,7 +11,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
 use super::files::{make, remove, write};
-use super::{Cgroup, CgroupError, Cgroups};
+use super::{Cgroup, CgroupError, Cgroups, OccupiedCgroup};
 use crate::sizing::CpuLimit;
 
 /// What the name of every parent of our cgroups begins with; of the usual host agent it is the whole name.
@@ -125,7 +125,7 @@ impl Cgroups for CgroupV2 {
         Ok(Box::new(cgroup))
     }
 
-    fn find(&self, id: &str) -> Result<Option<(Box<dyn Cgroup>, Vec<u32>)>, CgroupError> {
+    fn find(&self, id: &str) -> Result<Option<OccupiedCgroup>, CgroupError> {
         let path = self.parent.join(id);
         let processes = match fs::read_to_string(path.join("cgroup.procs")) {
             Ok(text) => text.lines().filter_map(|line| line.trim().parse().ok()).collect(),

@@ -49,6 +49,9 @@ pub enum CgroupError {
     },
 }
 
+/// A cgroup, and the processes in it.
+pub type OccupiedCgroup = (Box<dyn Cgroup>, Vec<u32>);
+
 /// What makes cgroups for microVMs.
 pub trait Cgroups: Send + Sync + 'static {
     /// Checks that microVMs can be metered on this host.
@@ -58,7 +61,7 @@ pub trait Cgroups: Send + Sync + 'static {
     fn create(&self, id: &str, memory_bytes_max: u64) -> Result<Box<dyn Cgroup>, CgroupError>;
 
     /// The cgroup of the microVM `id` as an earlier host agent has made it, and the processes in it; none where there is no process.
-    fn find(&self, id: &str) -> Result<Option<(Box<dyn Cgroup>, Vec<u32>)>, CgroupError>;
+    fn find(&self, id: &str) -> Result<Option<OccupiedCgroup>, CgroupError>;
 
     /// Ends every process in cgroups of ours but those of `kept` microVMs, and removes them, and their parent where nothing is kept; how many
     /// microVMs had one.

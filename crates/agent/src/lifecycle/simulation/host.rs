@@ -52,34 +52,10 @@ impl Run {
                 message: "by chance".into(),
             })),
             Action::FetchImages => self.answer(Event::ImagesFetched),
-            Action::Provision | Action::ReplaceClone if self.fails() => {
-                self.world.has_microvm = false;
-                self.answer(Event::ProvisionFailed("by chance".into()));
-            }
-            Action::Provision if self.faults && self.chance.one_in(5) => {
-                self.agent
-                    .answers
-                    .extend([Event::TemplatePending, Event::TemplateSettled]);
-            }
-            Action::Provision | Action::ReplaceClone => {
-                assert!(!self.agent.has_vmm && !self.world.has_microvm, "a task has one VMM");
-                self.agent.has_vmm = true;
-                self.world.is_clone = action == Action::Provision && self.chance.one_in(2);
-                self.answer(Event::Provisioned);
-            }
+            Action::Provision => self.provision(true),
+            Action::ReplaceClone => self.provision(false),
             Action::StartMicrovm if self.fails() => self.answer(Event::MicrovmNotStarted("by chance".into())),
-            Action::StartMicrovm => {
-                assert!(self.agent.has_vmm);
-                assert!(self.stored.has_microvm(), "nobody would find it again");
-                self.agent.has_vmm = false;
-                let (network, is_clone) = (self.world.network, self.world.is_clone);
-                self.world = World {
-                    has_microvm: true,
-                    network,
-                    is_clone,
-                    ..World::default()
-                };
-            }
+            Action::StartMicrovm => self.start_microvm(),
             Action::LimitCpu if self.fails() => self.failed(),
             Action::LimitCpu => {
                 self.world.is_limited = true;
@@ -113,5 +89,33 @@ impl Run {
             | Action::SendSignal { .. }
             | Action::ShutDownGuest => self.tell_guest(action),
         }
+    }
+
+    /// Gives the task a VMM: where there may be a template, it may be a clone's.
+    fn provision(&mut self, may_be_clone: bool) {
+        if self.fails() {
+            self.world.has_microvm = false;
+            return self.answer(Event::ProvisionFailed("by chance".into()));
+        }
+        if may_be_clone && self.faults && self.chance.one_in(5) {
+            let events = [Event::TemplatePending, Event::TemplateSettled];
+            return self.agent.answers.extend(events);
+        }
+        assert!(!self.agent.has_vmm && !self.world.has_microvm, "a task has one VMM");
+        self.agent.has_vmm = true;
+        self.world.is_clone = may_be_clone && self.chance.one_in(2);
+        self.answer(Event::Provisioned);
+    }
+
+    fn start_microvm(&mut self) {
+        assert!(self.agent.has_vmm);
+        assert!(self.stored.has_microvm(), "nobody would find it again");
+        self.agent.has_vmm = false;
+        self.world = World {
+            has_microvm: true,
+            network: self.world.network,
+            is_clone: self.world.is_clone,
+            ..World::default()
+        };
     }
 }
