@@ -28,6 +28,9 @@ const RESOLVERS: &str = "/etc/resolv.conf";
 /// How many interfaces wait for a task.
 const SPARES: usize = 8;
 
+/// Where interfaces of guests come from.
+const TUN: &str = "/dev/net/tun";
+
 /// The programs that make the network.
 const PROGRAMS: [&str; 3] = ["ip", "bridge", "nft"];
 
@@ -179,6 +182,9 @@ fn obstacle() -> Option<String> {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     if !has_capability(&status, CAP_NET_ADMIN) {
         return Some("the host agent may not make interfaces; run it as root, or with --no-network".to_owned());
+    }
+    if !Path::new(TUN).exists() {
+        return Some(format!("{TUN} is missing; load the kernel's module tun"));
     }
     let path = std::env::var("PATH").unwrap_or_default() + ":/usr/sbin:/sbin:/usr/bin:/bin";
     let is_there = |program: &&str| {
