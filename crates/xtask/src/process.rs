@@ -14,9 +14,15 @@ pub fn command(root: &Path, program: impl AsRef<OsStr>) -> Command {
     command
 }
 
-/// Cargo, as it runs this program.
+/// Cargo, as a person runs it.
 pub fn cargo(root: &Path) -> Command {
-    command(root, env!("CARGO"))
+    let mut cargo = command(root, env!("CARGO"));
+    // What cargo told this program of its own package: build scripts that look at these would run anew, and all that needs their packages be compiled anew.
+    let told = |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
+    for (name, _) in std::env::vars().filter(|(name, _)| told(name)) {
+        cargo.env_remove(name);
+    }
+    cargo
 }
 
 /// Runs to the end; a failure is an error that names the command.
