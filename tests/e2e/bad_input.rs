@@ -107,7 +107,7 @@ fn a_kernel_that_is_none() {
 
 #[test]
 fn a_host_without_kvm() {
-    let host = Host::start_by(agent_without_device("kvm"), &[]).unwrap();
+    let host = Host::start_by(agent_without_device("kvm"), &["--no-network"]).unwrap();
     check_start(&host, &["/dev/kvm"]);
 }
 

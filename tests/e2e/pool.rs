@@ -108,7 +108,7 @@ fn the_host_agents_end_leaves_nothing() {
 }
 
 #[test]
-fn a_host_agent_that_was_killed_leaves_nothing_to_its_successor() {
+fn a_host_agent_that_was_killed_leaves_only_its_tasks_to_its_successor() {
     let host = full_pool();
     let runtime = host.runtime();
     let mut task = Running::start(&host, "orphan", &[], "busybox", &["sh", "-c", "echo ready; cat"]);
@@ -116,6 +116,8 @@ fn a_host_agent_that_was_killed_leaves_nothing_to_its_successor() {
     let directory = host.kill().unwrap();
     assert_ne!(task.end().code, 0);
     let host = Host::start_in(directory, agent(), &["--pool", "0"]).unwrap();
+    assert_eq!(processes(&runtime).unwrap().len(), 1);
+    let _ = host.ran(&["stop", "-t", "0", "orphan"]).ended_with(0);
     let held = Held::now(&runtime).unwrap();
     assert_eq!(
         held,

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import botocore.exceptions
 import checked
 
 ENDPOINT, IMAGE = sys.argv[1:]
@@ -27,6 +28,13 @@ def run(family, containers, **members):
     return ran["tasks"][0]["taskArn"]
 
 
+def wait_for(status, arn):
+    try:
+        ecs.get_waiter(f"tasks_{status}").wait(tasks=[arn], WaiterConfig={"Delay": 1, "MaxAttempts": 300})
+    except botocore.exceptions.WaiterError as error:
+        raise AssertionError(described(arn)) from error
+
+
 def described(arn):
     return ecs.describe_tasks(tasks=[arn])["tasks"][0]
 
@@ -34,12 +42,12 @@ def described(arn):
 def a_task_runs_until_it_is_stopped():
     wait = "trap 'exit 7' TERM; echo hello; while :; do sleep 0.1; done"
     arn = run("stays", [container("app", wait, environment=[{"name": "A", "value": "1"}])])
-    ecs.get_waiter("tasks_running").wait(tasks=[arn], WaiterConfig={"Delay": 1, "MaxAttempts": 300})
+    wait_for("running", arn)
     task = described(arn)
     assert task["connectivity"] == "CONNECTED" and task["containers"][0]["lastStatus"] == "RUNNING", task
     assert task["createdAt"] <= task["pullStartedAt"] <= task["pullStoppedAt"] <= task["startedAt"], task
     ecs.stop_task(task=arn, reason="enough")
-    ecs.get_waiter("tasks_stopped").wait(tasks=[arn], WaiterConfig={"Delay": 1, "MaxAttempts": 300})
+    wait_for("stopped", arn)
     task = described(arn)
     assert (task["stopCode"], task["stoppedReason"]) == ("UserInitiated", "enough"), task
     assert task["containers"][0]["exitCode"] == 7, task
@@ -55,7 +63,7 @@ def a_task_ends_with_its_essential_container():
                        dependsOn=[{"containerName": "first", "condition": "SUCCESS"}])
     ecs.register_task_definition(family="ends", cpu="256", memory="64", containerDefinitions=[first, second], volumes=[{"name": "v"}])
     arn = ecs.run_task(taskDefinition="ends")["tasks"][0]["taskArn"]
-    ecs.get_waiter("tasks_stopped").wait(tasks=[arn], WaiterConfig={"Delay": 1, "MaxAttempts": 300})
+    wait_for("stopped", arn)
     task = described(arn)
     assert task["stopCode"] == "EssentialContainerExited", task
     assert [entry["exitCode"] for entry in task["containers"]] == [0, 3], task
@@ -65,7 +73,7 @@ def a_task_ends_with_its_essential_container():
 
 def what_has_no_image_fails_to_start():
     arn = run("missing", [{"name": "app", "image": "127.0.0.1:1/none:1"}])
-    ecs.get_waiter("tasks_stopped").wait(tasks=[arn], WaiterConfig={"Delay": 1, "MaxAttempts": 300})
+    wait_for("stopped", arn)
     task = described(arn)
     assert task["stopCode"] == "TaskFailedToStart" and "exitCode" not in task["containers"][0], task
     assert "CannotPullContainerError" in task["stoppedReason"], task

@@ -62,7 +62,7 @@ pub const TASK_SIGNAL: &str = "/v1/tasks/{task}/signal";
 /// [`crate::attach`] frames, the last of which is [`crate::attach::Frame::Exited`].
 pub const TASK_EXEC: &str = "/v1/tasks/{task}/exec";
 
-/// `GET`: the [`crate::task::Task`], once it has stopped.
+/// `GET` with [`crate::task::WaitQuery`]: the [`crate::task::Task`], once it is as far.
 pub const TASK_WAIT: &str = "/v1/tasks/{task}/wait";
 
 /// `GET`: [`crate::exec::ProcessList`]. `?container=` asks for one container's.

@@ -98,13 +98,13 @@ impl Core {
         Ok(entry.stopped().await)
     }
 
-    /// Waits until a task has stopped.
+    /// Waits until a task is as far as `status`, or further.
     ///
     /// # Errors
     /// [`ErrorCode::TaskNotFound`]
-    pub async fn wait(&self, query: &str) -> Result<Arc<TaskRecord>, ApiError> {
+    pub async fn wait(&self, query: &str, status: Status) -> Result<Arc<TaskRecord>, ApiError> {
         let entry = self.tasks.find(query)?;
-        Ok(entry.stopped().await)
+        Ok(entry.reached(status).await)
     }
 
     /// Sends a signal to the processes of one container, or of all that run.

@@ -209,6 +209,8 @@ impl Book {
         // The life cycle's state always has a JSON form.
         self.record.core = serde_json::to_value(&self.kept).unwrap_or_default();
         let written = self.records.put(&[&self.record]);
+        // It has the state's size several times over, and every task would keep it for as long as it lives.
+        self.record.core = serde_json::Value::Null;
         self.is_unwritten = written.is_err();
         if let Err(error) = &written {
             tracing::error!(task = self.record.id, "cannot store the task: {}", sentence(&**error));

@@ -239,8 +239,13 @@ impl Entry {
 
     /// Waits until the task has stopped, or was left to a later host agent; what became of it.
     pub async fn stopped(&self) -> Arc<TaskRecord> {
+        self.reached(Status::Stopped).await
+    }
+
+    /// Waits until the task is as far as `status`, or further, or was left to a later host agent; how it is then.
+    pub async fn reached(&self, status: Status) -> Arc<TaskRecord> {
         let mut record = self.record.clone();
-        match record.wait_for(|task| task.status == Status::Stopped).await {
+        match record.wait_for(|task| task.status >= status).await {
             Ok(task) => task.clone(),
             // The record of a task that is gone is final.
             Err(_) => self.now(),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use api::exec::{Process, ProcessList};
-use api::task::{RunRequest, SignalRequest, StopRequest, Task, TaskList};
+use api::task::{RunRequest, SignalRequest, StopRequest, Task, TaskList, WaitQuery};
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
@@ -52,8 +52,13 @@ pub async fn stop(
     Ok(Json(core::view(&task)))
 }
 
-pub async fn wait(State(core): State<Arc<Core>>, Path(task): Path<String>) -> Answer<Task> {
-    Ok(Json(core::view(&*core.wait(&task).await?)))
+pub async fn wait(
+    State(core): State<Arc<Core>>,
+    Path(task): Path<String>,
+    query: Result<Query<WaitQuery>, QueryRejection>,
+) -> Answer<Task> {
+    let Query(query) = query.map_err(|error| Refusal::invalid(error.body_text()))?;
+    Ok(Json(core::view(&*core.wait(&task, query.status).await?)))
 }
 
 pub async fn signal(

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use api::error::ApiError;
+use api::task::Status;
 use futures_util::future::{BoxFuture, FutureExt};
 
 use crate::core::Core;
@@ -26,6 +27,6 @@ impl LoggedTasks for Logged {
 
     fn stopped<'a>(&'a self, id: &'a str) -> BoxFuture<'a, ()> {
         // A task stops when all that its containers wrote is stored.
-        async { drop(self.0.wait(id).await) }.boxed()
+        async { drop(self.0.wait(id, Status::Stopped).await) }.boxed()
     }
 }

@@ -112,6 +112,15 @@ impl Client {
             .await
     }
 
+    /// Waits until a task runs, or is over; how it is then.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn wait_until_running(&self, task: &str) -> Result<Task, ClientError> {
+        let path = format!("{}?status=RUNNING", path(route::TASK_WAIT, task));
+        self.json(Method::GET, &path, Outgoing::empty()).await
+    }
+
     /// Runs a further process in a container of a task; its stream.
     ///
     /// # Errors

@@ -43,6 +43,19 @@ pub struct SignalRequest {
     pub container: Option<String>,
 }
 
+/// The query of a `GET` of [`crate::route::TASK_WAIT`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WaitQuery {
+    /// How far the task is to be, or further; where absent, it has to have stopped.
+    #[serde(default = "stopped")]
+    pub status: Status,
+}
+
+const fn stopped() -> Status {
+    Status::Stopped
+}
+
 /// Where a task is on its way, with ECS's names and meanings.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]

@@ -85,10 +85,27 @@ fn an_executed_command_gets_its_input_to_the_end() {
 fn a_task_in_the_background_is_created_started_and_named() {
     let created = task(|_| ());
     let start = format!("POST /v1/tasks/{}/start", created.id);
-    let agent = FakeAgent::start(&[("POST /v1/tasks", document(&created)), (&start, document(&created))]);
-    let output = agent.mote(&["run", "-d", "-p", "8080:80", "app", "serve"], "");
-    check(&output, 0, &format!("{}\n", created.id));
-    assert!(agent.requests()[0].body.contains(r#""host_port":8080,"port":80"#));
+    let wait = format!("GET /v1/tasks/{}/wait?status=RUNNING", created.id);
+    let running = task(|task| {
+        task.status = Status::Running;
+        task.times.started_ms = Some(1);
+    });
+    let failed = task(|task| {
+        task.status = Status::Stopped;
+        task.exit = Some(Exit::NotFound);
+        task.stopped_reason = Some("there is no such program".into());
+    });
+    for (then, code, message) in [(running, 0, ""), (failed, 127, "mote: there is no such program\n")] {
+        let agent = FakeAgent::start(&[
+            ("POST /v1/tasks", document(&created)),
+            (&start, document(&created)),
+            (&wait, document(&then)),
+        ]);
+        let output = agent.mote(&["run", "-d", "-p", "8080:80", "app", "serve"], "");
+        check(&output, code, &format!("{}\n", created.id));
+        assert_eq!(output.stderr, message.as_bytes());
+        assert!(agent.requests()[0].body.contains(r#""host_port":8080,"port":80"#));
+    }
 }
 
 #[test]

@@ -60,7 +60,7 @@ pub async fn run(host: Option<String>, arguments: Run) -> Result<u8> {
     Ok(exit_code(&task))
 }
 
-/// Starts the task and leaves it, after its id was printed.
+/// Starts the task and leaves it as soon as it runs, after its id was printed.
 async fn start_in_background(
     client: &Client,
     request: &RunRequest,
@@ -75,7 +75,9 @@ async fn start_in_background(
     }
     client.start_task(&task.id).await?;
     output::line(&task.id)?;
-    Ok(0)
+    let task = answered(client.wait_until_running(&task.id), interruptions).await??;
+    let has_run = task.times.started_ms.is_some();
+    Ok(if has_run { 0 } else { exit_code(&task) })
 }
 
 /// The new file that gets the task's id.
