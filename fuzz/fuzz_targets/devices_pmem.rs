@@ -14,7 +14,9 @@ fn check_request(bytes: &[u8]) {
 }
 
 fn check_layout(parts: &[u64], window_bytes: u64) {
-    let Ok(extents) = layout(parts, window_bytes) else { return };
+    let Ok(extents) = layout(parts, window_bytes) else {
+        return;
+    };
     assert_eq!(extents.len(), parts.len());
     let mut end = 0;
     for (extent, &bytes) in extents.iter().zip(parts) {

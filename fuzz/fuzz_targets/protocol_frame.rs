@@ -4,7 +4,9 @@
 use std::fmt::Debug;
 
 use libfuzzer_sys::fuzz_target;
-use protocol::frame::{FRAME_LEN_MAX, HEADER_LEN, Kind, encode, parse, parse_header, parse_kind, parse_piece, piece_header, read};
+use protocol::frame::{
+    FRAME_LEN_MAX, HEADER_LEN, Kind, encode, parse, parse_header, parse_kind, parse_piece, piece_header, read,
+};
 use protocol::{guest, vmm};
 use serde::Serialize;
 use serde::de::DeserializeOwned;

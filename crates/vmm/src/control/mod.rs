@@ -131,7 +131,11 @@ impl Control {
 
     /// Who starts a VMM is connected before it runs: one that has nobody was left by everybody.
     fn end_if_abandoned(&self) {
-        if let Some(reporter) = self.reporter.as_ref().filter(|_| self.awaits_shape && self.connections.is_empty()) {
+        if let Some(reporter) = self
+            .reporter
+            .as_ref()
+            .filter(|_| self.awaits_shape && self.connections.is_empty())
+        {
             reporter.report(Report::Ended(Ending::new(
                 ExitCode::Stopped,
                 "the controller went away before it said what the microVM is to be",
