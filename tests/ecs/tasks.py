@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import botocore.exceptions
@@ -39,6 +40,14 @@ def described(arn):
     return ecs.describe_tasks(tasks=[arn])["tasks"][0]
 
 
+def wrote(stream):
+    try:
+        events = logs.get_log_events(logGroupName=GROUP, logStreamName=stream, startFromHead=True)["events"]
+    except logs.exceptions.ResourceNotFoundException:
+        return []
+    return [event["message"] for event in events]
+
+
 def a_task_runs_until_it_is_stopped():
     wait = "trap 'exit 7' TERM; echo hello; while :; do sleep 0.1; done"
     arn = run("stays", [container("app", wait, environment=[{"name": "A", "value": "1"}])])
@@ -46,15 +55,17 @@ def a_task_runs_until_it_is_stopped():
     task = described(arn)
     assert task["connectivity"] == "CONNECTED" and task["containers"][0]["lastStatus"] == "RUNNING", task
     assert task["createdAt"] <= task["pullStartedAt"] <= task["pullStoppedAt"] <= task["startedAt"], task
+    stream = f"p/app/{arn.rsplit('/', 1)[1]}"
+    # Before, it does not listen to the signal.
+    while wrote(stream) != ["hello"]:
+        time.sleep(0.1)
     ecs.stop_task(task=arn, reason="enough")
     wait_for("stopped", arn)
     task = described(arn)
     assert (task["stopCode"], task["stoppedReason"]) == ("UserInitiated", "enough"), task
     assert task["containers"][0]["exitCode"] == 7, task
     assert task["startedAt"] <= task["stoppingAt"] <= task["executionStoppedAt"] <= task["stoppedAt"], task
-    stream = f"p/app/{arn.rsplit('/', 1)[1]}"
-    events = logs.get_log_events(logGroupName=GROUP, logStreamName=stream, startFromHead=True)["events"]
-    assert [event["message"] for event in events] == ["hello"], events
+    assert wrote(stream) == ["hello"], wrote(stream)
 
 
 def a_task_ends_with_its_essential_container():
