@@ -123,6 +123,9 @@ fn open_door(directory: &Path) -> Result<UnixDoor, LaunchError> {
 /// The events of a VMM, as they come.
 pub type Events = BufReader<OwnedReadHalf>;
 
+/// Room for the few events that come together, in bytes: every running task has so much.
+const EVENTS_LEN: usize = 512;
+
 /// What a VMM holds on the host beside its process.
 pub struct Held {
     /// What meters it.
@@ -195,7 +198,7 @@ impl Launcher {
             // While the VMM starts.
             door: open_door(held.path())?,
             process,
-            events: BufReader::new(events),
+            events: BufReader::with_capacity(EVENTS_LEN, events),
             requests,
             held,
         })
@@ -221,7 +224,7 @@ impl Launcher {
                 let (events, requests) = connection.into_split();
                 Ok(Some(Found {
                     process,
-                    events: BufReader::new(events),
+                    events: BufReader::with_capacity(EVENTS_LEN, events),
                     requests,
                     held: Held { cgroup, directory },
                 }))

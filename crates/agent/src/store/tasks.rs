@@ -51,11 +51,14 @@ impl Store {
     /// # Errors
     /// [`StoreError::Failed`], [`StoreError::Record`]
     pub fn task(&self, id: &str) -> Result<Option<TaskRecord>, StoreError> {
-        self.read("read a task", |connection| {
+        const WHAT: &str = "read a task";
+        let record: Option<String> = self.read(WHAT, |connection| {
             let mut statement = connection.prepare_cached("SELECT record FROM tasks WHERE id = ?1")?;
-            let record: Option<String> = statement.query_row([id], |row| row.get(0)).optional()?;
-            Ok(record.map(|record| serde_json::from_str(&record)).transpose()?)
-        })
+            Ok(statement.query_row([id], |row| row.get(0)).optional()?)
+        })?;
+        // Takes several times as long as the look-up: other readers need not wait for it.
+        let record = record.map(|record| serde_json::from_str(&record)).transpose();
+        record.map_err(|source| StoreError::Record { what: WHAT, source })
     }
 
     /// The ids of tasks, the newest first.
@@ -148,12 +151,14 @@ impl Store {
     /// [`StoreError::Failed`]
     pub fn expired_tasks(&self, now_ms: u64) -> Result<Vec<String>, StoreError> {
         self.read("look for old tasks", |connection| {
+            // The last of those that are kept is looked up first: what is older is then a range of the index, however many have stopped.
             let mut statement = connection.prepare_cached(
-                "SELECT id FROM (SELECT id, stopped_ms FROM tasks WHERE is_stopped = 1 ORDER BY stopped_ms DESC, number DESC LIMIT -1 OFFSET ?1)
-                 WHERE stopped_ms < ?2",
+                "SELECT id FROM tasks WHERE is_stopped = 1 AND stopped_ms < ?2 AND (stopped_ms, number) <
+                 (SELECT stopped_ms, number FROM tasks WHERE is_stopped = 1 ORDER BY stopped_ms DESC, number DESC LIMIT 1 OFFSET ?1)
+                 ORDER BY stopped_ms, number",
             )?;
             let before = to_integer(now_ms.saturating_sub(STOPPED_KEPT_MS));
-            let rows = statement.query_map((STOPPED_KEPT_COUNT, before), |row| row.get(0))?;
+            let rows = statement.query_map((STOPPED_KEPT_COUNT - 1, before), |row| row.get(0))?;
             Ok(rows.collect::<Result<_, _>>()?)
         })
     }

@@ -159,12 +159,20 @@ fn lists_are_filtered_and_go_on_where_they_ended() {
 fn old_tasks_expire_when_there_are_too_many() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(&directory);
-    let records: Vec<_> = (0..=STOPPED_KEPT_COUNT)
-        .map(|n| stopped(record(&n.to_string(), "web:1"), n as u64))
-        .collect();
-    store.put(&records.iter().collect::<Vec<_>>()).unwrap();
-    assert!(store.expired_tasks(STOPPED_KEPT_MS).unwrap().is_empty());
-    assert_eq!(store.expired_tasks(STOPPED_KEPT_MS + 1_000_000).unwrap(), ["0"]);
+    let put = |from: usize, to: usize| {
+        let records: Vec<_> = (from..to)
+            .map(|n| stopped(record(&n.to_string(), "web:1"), n as u64))
+            .collect();
+        store.put(&records.iter().collect::<Vec<_>>()).unwrap();
+    };
+    let expired = |now_ms| store.expired_tasks(now_ms).unwrap();
+    let later = STOPPED_KEPT_MS + 1_000_000;
+    put(0, STOPPED_KEPT_COUNT);
+    assert!(expired(later).is_empty());
+    put(STOPPED_KEPT_COUNT, STOPPED_KEPT_COUNT + 3);
+    assert!(expired(STOPPED_KEPT_MS).is_empty());
+    assert_eq!(expired(STOPPED_KEPT_MS + 2), ["0", "1"]);
+    assert_eq!(expired(later), ["0", "1", "2"]);
 }
 
 #[test]
