@@ -80,6 +80,10 @@ impl ServiceOperations for FakeCore {
     fn call<'a>(&'a self, _: &'a Caller, _: &'a str, _: Value) -> BoxFuture<'a, Result<Value, EcsError>> {
         async { Ok(json!({"serviceArns": []})) }.boxed()
     }
+
+    fn protect<'a>(&'a self, _: &'a TaskRecord, _: Option<u64>) -> BoxFuture<'a, Result<bool, EcsError>> {
+        async { Ok(true) }.boxed()
+    }
 }
 
 fn record(task: NewTask, number: u64) -> TaskRecord {

@@ -38,4 +38,7 @@ pub trait ServiceOperations: Send + Sync + 'static {
         operation: &'a str,
         request: Value,
     ) -> BoxFuture<'a, Result<Value, EcsError>>;
+
+    /// Has a service keep a task until then, where there are too many or newer ones; [`None`] ends that. Whether the task is one of the service's.
+    fn protect<'a>(&'a self, task: &'a TaskRecord, until_ms: Option<u64>) -> BoxFuture<'a, Result<bool, EcsError>>;
 }

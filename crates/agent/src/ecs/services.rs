@@ -15,12 +15,13 @@ use super::ports::{ServiceOperations, TaskCore};
 use super::tasks::{ServiceTask, new_task_for_service};
 use super::{Caller, Catalogue, tags};
 use crate::core::StopTask;
-use crate::record::{ServiceOrigin, Stop, StopCode};
+use crate::record::{ServiceOrigin, Stop, StopCode, TaskRecord};
 use crate::sentence::sentence;
-use crate::services::Services;
 use crate::services::operations::{self, Context};
 use crate::services::outside::{Tasks, WantedTask};
+use crate::services::request;
 use crate::services::service::Propagate;
+use crate::services::{ServiceError, Services};
 use crate::store::Store;
 
 /// The operations on these services, with what `catalogue` knows.
@@ -64,6 +65,24 @@ impl ServiceOperations for CatalogueServices {
         request: Value,
     ) -> BoxFuture<'a, Result<Value, EcsError>> {
         self.answer(caller, operation, request).boxed()
+    }
+
+    fn protect<'a>(&'a self, task: &'a TaskRecord, until_ms: Option<u64>) -> BoxFuture<'a, Result<bool, EcsError>> {
+        async move {
+            let Some(origin) = &task.service else { return Ok(false) };
+            let id = task.id.clone();
+            let change = self
+                .services
+                .change(&task.cluster, &origin.service, move |service, _, _| {
+                    request::protect(service, &id, until_ms)
+                });
+            match change.await {
+                Ok(_) => Ok(true),
+                Err(ServiceError::Refused(_) | ServiceError::NotFound) => Ok(false),
+                Err(error) => Err(EcsError::server(sentence(&error))),
+            }
+        }
+        .boxed()
     }
 }
 

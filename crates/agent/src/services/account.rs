@@ -92,6 +92,7 @@ pub fn adopt(service: &mut Service, task: &str, deployment: &str, now_ms: u64) {
             asked_ms: now_ms,
             was_healthy: false,
             stopping: None,
+            protected_until_ms: None,
         });
     }
 }

@@ -140,6 +140,13 @@ impl Planning<'_> {
         self.phase(task).is_healthy(self.now_ms)
     }
 
+    /// Whether a task may be stopped where nothing is wrong with it.
+    fn may_go(&mut self, task: &OpenTask) -> bool {
+        let until_ms = task.protected_until_ms.unwrap_or(0);
+        self.wake_at(until_ms);
+        until_ms <= self.now_ms
+    }
+
     fn stop(&mut self, task: &str, why: Stopping) {
         if let Some(open) = self.service.open.iter_mut().find(|open| open.id == task) {
             open.stopping = Some(why);

@@ -23,6 +23,9 @@ pub enum RequestError {
     /// No deployment before it was complete.
     #[error("there is no completed deployment to roll back to: stop the deployment with stopType ABORT")]
     NothingToReturnTo,
+    /// The service answers for no such task.
+    #[error("the task is none of the service's")]
+    NoSuchTask,
 }
 
 /// What a service is to be.
@@ -157,6 +160,16 @@ fn begin_deployment(service: &mut Service, definition: String, now_ms: u64, rand
             ending: None,
         },
     );
+}
+
+/// Protects a task from being stopped for there being too many tasks, or newer ones, until then; [`None`] ends the protection.
+///
+/// # Errors
+/// [`RequestError::NoSuchTask`]
+pub fn protect(service: &mut Service, task: &str, until_ms: Option<u64>) -> Result<(), RequestError> {
+    let open = service.open.iter_mut().find(|open| open.id == task);
+    open.ok_or(RequestError::NoSuchTask)?.protected_until_ms = until_ms;
+    Ok(())
 }
 
 /// Deletes a service: it drains.

@@ -154,6 +154,9 @@ pub struct OpenTask {
     pub was_healthy: bool,
     /// Whether the service asked it to stop, and why.
     pub stopping: Option<Stopping>,
+    /// Until then it is not stopped for there being too many tasks, or newer ones.
+    #[serde(default)]
+    pub protected_until_ms: Option<u64>,
 }
 
 /// Why a service stops a task.

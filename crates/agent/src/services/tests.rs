@@ -207,6 +207,34 @@ fn fewer_tasks_are_wanted_and_those_that_do_not_run_go_first() {
 }
 
 #[test]
+fn a_protected_task_stays_until_its_protection_ends() {
+    let mut scene = Scene::complete(2, (0, 200));
+    let until_ms = Some(scene.now_ms + 1_000);
+    request::protect(&mut scene.service, "task-0", until_ms).unwrap();
+    let unknown = request::protect(&mut scene.service, "other", until_ms);
+    assert_eq!(unknown, Err(RequestError::NoSuchTask));
+    scene.update(Update {
+        desired: Some(0),
+        ..Update::default()
+    });
+    assert_eq!(scene.step(), (0, vec!["task-1".to_owned()]));
+    assert_eq!(scene.plan().wake_at_ms, until_ms);
+    scene.now_ms += 1_000;
+    assert_eq!(scene.step(), (0, vec!["task-0".to_owned()]));
+}
+
+#[test]
+fn a_protected_task_outlives_a_deployment_but_not_its_health() {
+    let mut scene = Scene::complete(1, (0, 200));
+    let until_ms = Some(scene.now_ms + 1_000_000);
+    request::protect(&mut scene.service, "task-0", until_ms).unwrap();
+    scene.deploy("web:2");
+    assert_eq!(scene.step(), (1, vec![]));
+    scene.set("task-0", running(Some(Health::Unhealthy)));
+    assert_eq!(scene.step().1, ["task-0"]);
+}
+
+#[test]
 fn an_unhealthy_task_is_replaced_but_not_within_the_grace() {
     let mut scene = Scene::complete(1, (100, 200));
     scene.service.grace_seconds = 60;

@@ -4,9 +4,11 @@ use api::ecs::error::EcsError;
 use api::ecs::shapes::{Failure, Timestamp};
 use api::ecs::tasks::{GetTaskProtectionRequest, ProtectedTask, TaskProtectionAnswer, UpdateTaskProtectionRequest};
 use api::task::Status;
+use tokio::runtime::Handle;
 
 use crate::clock;
 use crate::ecs::{Caller, Ecs, failed};
+use crate::record::TaskRecord;
 
 /// The most tasks that one request may protect.
 const TASKS_MAX: usize = 10;
@@ -15,6 +17,13 @@ const TASKS_MAX: usize = 10;
 const MINUTES: i64 = 120;
 const MINUTES_MAX: i64 = 2880;
 
+/// What becomes of a protection.
+#[derive(Clone, Copy)]
+enum Change {
+    Nothing,
+    Until(Option<u64>),
+}
+
 impl Ecs {
     pub(in crate::ecs) fn get_task_protection(
         &self,
@@ -22,7 +31,7 @@ impl Ecs {
         request: &GetTaskProtectionRequest,
     ) -> Result<TaskProtectionAnswer, EcsError> {
         let tasks = request.tasks.as_deref().unwrap_or_default();
-        self.protections(caller, request.cluster.as_deref(), tasks, |_| Ok(()))
+        self.protections(caller, request.cluster.as_deref(), tasks, Change::Nothing)
     }
 
     pub(in crate::ecs) fn update_task_protection(
@@ -40,9 +49,8 @@ impl Ecs {
             return Err(EcsError::invalid(format!("tasks has to name 1 to {TASKS_MAX} tasks.")));
         }
         let until_ms = request.protection_enabled.then(|| clock::wall_ms() + minutes * 60_000);
-        self.protections(caller, request.cluster.as_deref(), &request.tasks, |id| {
-            self.store.protect_task(id, until_ms).map_err(failed)
-        })
+        let change = Change::Until(until_ms);
+        self.protections(caller, request.cluster.as_deref(), &request.tasks, change)
     }
 
     fn protections(
@@ -50,7 +58,7 @@ impl Ecs {
         caller: &Caller,
         cluster: Option<&str>,
         tasks: &[String],
-        change: impl Fn(&str) -> Result<(), EcsError>,
+        change: Change,
     ) -> Result<TaskProtectionAnswer, EcsError> {
         let cluster = self.catalogue.active_cluster(cluster)?;
         let mut answer = TaskProtectionAnswer::default();
@@ -60,7 +68,7 @@ impl Ecs {
                 answer.failures.push(Failure::missing(arn));
                 continue;
             };
-            if record.service.is_none() || record.status == Status::Stopped {
+            if !self.protect(&record, change)? {
                 let detail = "Only tasks of services that have not stopped are protected.".to_owned();
                 let reason = Some("TASK_NOT_VALID".to_owned());
                 answer.failures.push(Failure {
@@ -70,7 +78,6 @@ impl Ecs {
                 });
                 continue;
             }
-            change(&record.id)?;
             let until = self.store.protection(&record.id, clock::wall_ms()).map_err(failed)?;
             answer.protected_tasks.push(ProtectedTask {
                 task_arn: self.task_arn(caller, &record.id, &cluster),
@@ -79,5 +86,22 @@ impl Ecs {
             });
         }
         Ok(answer)
+    }
+
+    /// Whether the task is one that can be protected; where it is, its protection is changed.
+    fn protect(&self, record: &TaskRecord, change: Change) -> Result<bool, EcsError> {
+        if record.service.is_none() || record.status == Status::Stopped {
+            return Ok(false);
+        }
+        let Change::Until(until_ms) = change else {
+            return Ok(true);
+        };
+        // This thread may wait: operations that wait for the disk are called on it.
+        let protected = Handle::current().block_on(self.services.protect(record, until_ms))?;
+        if !protected {
+            return Ok(false);
+        }
+        self.store.protect_task(&record.id, until_ms).map_err(failed)?;
+        Ok(true)
     }
 }

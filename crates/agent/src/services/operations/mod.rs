@@ -72,9 +72,9 @@ impl From<ServiceError> for EcsError {
             ServiceError::NotIdempotent | ServiceError::StillDraining => ErrorKind::InvalidParameter,
             ServiceError::Refused(RequestError::NotActive) => ErrorKind::ServiceNotActive,
             ServiceError::Refused(RequestError::NotInProgress) => ErrorKind::Conflict,
-            ServiceError::Refused(RequestError::ScaledAboveZero | RequestError::NothingToReturnTo) => {
-                ErrorKind::InvalidParameter
-            }
+            ServiceError::Refused(
+                RequestError::ScaledAboveZero | RequestError::NothingToReturnTo | RequestError::NoSuchTask,
+            ) => ErrorKind::InvalidParameter,
             ServiceError::Store(_) => ErrorKind::Server,
         };
         Self::new(kind, message)

@@ -32,7 +32,11 @@ pub fn deploy(planning: &mut Planning<'_>) {
 fn stop_excess(planning: &mut Planning<'_>, is_meant: impl Fn(&OpenTask) -> bool) {
     let staying = planning.staying(is_meant);
     let excess = staying.len().saturating_sub(planning.service.desired as usize);
-    for task in staying.iter().take(excess) {
+    let going: Vec<_> = (staying.iter())
+        .filter(|task| planning.may_go(task))
+        .take(excess)
+        .collect();
+    for task in going {
         planning.stop(&task.id, Stopping::Scaling);
     }
 }
@@ -40,7 +44,7 @@ fn stop_excess(planning: &mut Planning<'_>, is_meant: impl Fn(&OpenTask) -> bool
 /// Of a failed deployment, only what is healthy stays.
 fn stop_failed(planning: &mut Planning<'_>, launched: &str) {
     for task in planning.staying(|task| task.deployment != launched) {
-        if !planning.is_healthy(&task) {
+        if !planning.is_healthy(&task) && planning.may_go(&task) {
             planning.stop(&task.id, Stopping::Scaling);
         }
     }
@@ -58,6 +62,9 @@ fn stop_others(planning: &mut Planning<'_>, launched: &str) {
     let mut spare = count(healthy).saturating_sub(minimum);
     // The healthy ones come last, and the oldest last of those.
     for task in planning.staying(|task| task.deployment != launched) {
+        if !planning.may_go(&task) {
+            continue;
+        }
         if !planning.is_healthy(&task) {
             planning.stop(&task.id, Stopping::Scaling);
         } else if spare > 0 {
