@@ -11,3 +11,5 @@ pub mod patience;
 pub mod registry;
 pub mod running;
 pub mod state;
+pub mod wires;
+pub mod world;
