@@ -54,7 +54,7 @@ impl RuntimeDirectory {
     /// Removes it.
     pub fn remove(mut self) -> Result<(), DirectoryError> {
         match self.path.take() {
-            Some(path) => fs::remove_dir_all(&path).map_err(|source| DirectoryError {
+            Some(path) => remove(&path).map_err(|source| DirectoryError {
                 attempted: "remove",
                 path,
                 source,
@@ -67,9 +67,17 @@ impl RuntimeDirectory {
 impl Drop for RuntimeDirectory {
     fn drop(&mut self) {
         if let Some(path) = &self.path
-            && let Err(error) = fs::remove_dir_all(path)
+            && let Err(error) = remove(path)
         {
             tracing::error!(path = %path.display(), "a microVM's directory is left over: {error}");
         }
+    }
+}
+
+/// Removes a directory, which may be gone already.
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
     }
 }

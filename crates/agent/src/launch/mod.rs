@@ -8,6 +8,8 @@ mod directory;
 mod ending;
 mod frames;
 mod process;
+#[cfg(test)]
+mod tests;
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -204,15 +206,16 @@ impl Launcher {
         })
     }
 
-    /// What an earlier host agent has left running: the microVM `id`, if it still does.
+    /// What an earlier host agent has left running: the microVM `id`, if it still does. Otherwise nothing is left of it then.
     ///
     /// # Errors
     /// [`LaunchError`]
     pub async fn find(&self, id: &str) -> Result<Option<Found>, LaunchError> {
-        let Some((mut cgroup, processes)) = self.cgroups.find(id)? else {
+        let directory = RuntimeDirectory::find(&self.directory.join(id));
+        let Some((cgroup, processes)) = self.cgroups.find(id)? else {
+            directory.remove()?;
             return Ok(None);
         };
-        let directory = RuntimeDirectory::find(&self.directory.join(id));
         let path = directory.path().join(CONTROL);
         let connected = async {
             let number = processes.first().copied().unwrap_or_default();
@@ -229,11 +232,10 @@ impl Launcher {
                     held: Held { cgroup, directory },
                 }))
             }
-            // It ends, or nobody can speak with it: then it is a leftover.
+            // It ends, or nobody can speak with it: nobody will look after it again.
             Err(error) => {
                 tracing::warn!(microvm = id, "a VMM of an earlier host agent does not answer: {error}");
-                directory.leave();
-                cgroup.leave();
+                Held { cgroup, directory }.release(id).await;
                 Ok(None)
             }
         }

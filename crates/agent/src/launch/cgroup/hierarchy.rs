@@ -139,6 +139,7 @@ impl Cgroups for CgroupV2 {
             }
         };
         if processes.is_empty() {
+            remove(&path)?;
             return Ok(None);
         }
         let cgroup = MicrovmCgroup {
@@ -272,6 +273,17 @@ mod tests {
         assert_eq!(parent_name(Path::new("/srv/a/run/")), "mote-srv-a-run");
         let long = format!("/{}", "ä".repeat(PARENT_LEN_MAX));
         assert!(parent_name(Path::new(&long)).len() <= PARENT_LEN_MAX);
+    }
+
+    #[test]
+    fn a_cgroup_whose_processes_are_gone_goes_when_it_is_looked_for() {
+        let root = tempfile::tempdir().unwrap();
+        let cgroups = CgroupV2::new(root.path().to_owned(), Path::new("/run/mote"));
+        let empty = cgroups.parent.join("1.1");
+        fs::create_dir_all(&empty).unwrap();
+        assert!(cgroups.find("1.1").unwrap().is_none());
+        assert!(!empty.exists());
+        assert!(cgroups.find("1.1").unwrap().is_none());
     }
 
     #[test]

@@ -60,7 +60,7 @@ pub trait Cgroups: Send + Sync + 'static {
     /// Makes the cgroup of the microVM `id`, whose processes may use so much memory together.
     fn create(&self, id: &str, memory_bytes_max: u64) -> Result<Box<dyn Cgroup>, CgroupError>;
 
-    /// The cgroup of the microVM `id` as an earlier host agent has made it, and the processes in it; none where there is no process.
+    /// The cgroup of the microVM `id` as an earlier host agent has made it, and the processes in it; none where there is no process: then the cgroup is gone, too.
     fn find(&self, id: &str) -> Result<Option<OccupiedCgroup>, CgroupError>;
 
     /// Ends every process in cgroups of ours but those of `kept` microVMs, and removes them, and their parent where nothing is kept; how many
