@@ -6,8 +6,11 @@ use std::os::unix::fs::{DirBuilderExt, FileTypeExt};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{FlockOperation, Mode, chmod, fcntl_lock};
+use rustix::net::sockopt::socket_peercred;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
+use rustix::process::{PidfdFlags, pidfd_open};
 use tokio::net::UnixListener;
 
 use crate::config::Config;
@@ -163,7 +166,21 @@ fn remove_stale(path: &Path) -> Result<(), ClaimError> {
         Ok(_) => {}
     }
     match UnixStream::connect(path) {
-        Ok(_) => Err(ClaimError::Answered { path: path.to_owned() }),
-        Err(_) => fs::remove_file(path).map_err(failed),
+        Ok(connection) if listener_lives(&connection) => Err(ClaimError::Answered { path: path.to_owned() }),
+        _ => fs::remove_file(path).map_err(failed),
     }
+}
+
+/// Whether the process that listens at the other end lives. What it forked may hold the socket for an instant longer, and answers nobody.
+fn listener_lives(connection: &UnixStream) -> bool {
+    let Ok(listener) = socket_peercred(connection) else {
+        return true;
+    };
+    let Ok(process) = pidfd_open(listener.pid, PidfdFlags::empty()) else {
+        return false;
+    };
+    // Readable once it has ended, also where nobody has waited for it yet (pidfd_open(2)).
+    let mut ended = [PollFd::new(&process, PollFlags::IN)];
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    !matches!(poll(&mut ended, Some(&now)), Ok(1))
 }

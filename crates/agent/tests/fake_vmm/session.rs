@@ -247,7 +247,10 @@ impl Session {
     fn welcome(&self, mut connection: UnixStream, version: u32) -> Result<UnixStream> {
         let mut line = String::new();
         BufReader::with_capacity(1, connection.try_clone()?).read_line(&mut line)?;
-        assert_eq!(line, format!("CONNECT {SESSION_PORT}\n"));
+        // Killed before it said that.
+        if line != format!("CONNECT {SESSION_PORT}\n") {
+            return Err(format!("a host agent says {line:?}").into());
+        }
         connection.write_all(b"OK 1073741824\n")?;
         frame::write(&mut connection, &ToHost::Hello { version })?;
         let Some(ToGuest::Resume { received }) = frame::read(&mut connection)? else {
