@@ -12,6 +12,7 @@ mod devices;
 mod ecs;
 mod exit;
 mod fallback;
+mod faults;
 mod fixture;
 mod guest_agent;
 mod images;

@@ -98,8 +98,12 @@ impl Host {
             .arg(at("state"))
             .arg("--runtime")
             .arg(at("run"))
-            // The machine is small, and a test leaves nothing behind.
-            .args(["--memory-overcommit", "100", "--cpu-overcommit", "1000", "--on-exit", "stop"]);
+            // The machine is small.
+            .args(["--memory-overcommit", "100", "--cpu-overcommit", "1000"]);
+        if !options.contains(&"--on-exit") {
+            // A test leaves nothing behind.
+            command.args(["--on-exit", "stop"]);
+        }
         let agent = command
             .args(options)
             .env("MOTE_LOG", "warn")
@@ -196,6 +200,19 @@ impl Host {
     pub fn stop(mut self) -> Result<Option<i32>> {
         self.agent.signal(Signal::TERM)?;
         self.agent.wait()
+    }
+
+    /// Ends the host agent in good order; its directory, with all that it left to the next one.
+    ///
+    /// # Errors
+    /// Where it cannot be told or waited for, or ends otherwise.
+    pub fn leave(self) -> Result<TempDir> {
+        let Self { mut agent, directory } = self;
+        agent.signal(Signal::TERM)?;
+        match agent.wait()? {
+            Some(0) => Ok(directory),
+            code => bail!("mote-agent did not end in good order: {code:?}"),
+        }
     }
 
     /// Kills the host agent; its directory, with all that it left behind.
