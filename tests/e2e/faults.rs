@@ -52,11 +52,14 @@ impl Disk {
         self.0.path()
     }
 
-    /// The files in it, but for images.
+    /// The files in it, but for images and what the database has beside itself while it is open.
     fn files(&self) -> Vec<String> {
         let files = listing(self.path()).unwrap().into_iter();
         let names = files.map(|(path, _)| path.display().to_string());
-        names.filter(|name| !name.contains("/images/")).collect()
+        let passing = ["/images/", "mote.db-"];
+        names
+            .filter(|name| !passing.iter().any(|part| name.contains(part)))
+            .collect()
     }
 
     /// Leaves no room in it for as long as `work` takes.
@@ -198,7 +201,7 @@ impl Site {
             };
             if goes_on && stopper_is_over {
                 asked = true;
-                let _ = self.host().ran(&["stop", "-t", "3", &name]);
+                let _ = self.host().ran(&["stop", "-t", round.stop_timeout(), &name]);
             }
             None
         });
@@ -223,7 +226,7 @@ impl Site {
         let script = round.plan.script();
         let command = ["--name", &name, "busybox", "sh", "-c", &script];
         let client = Client::start(self.host().mote(&[&options[..], &command].concat()), Duration::ZERO);
-        let stop = |delay| Client::start(self.host().mote(&["stop", "-t", "3", &name]), delay);
+        let stop = |delay| Client::start(self.host().mote(&["stop", "-t", round.stop_timeout(), &name]), delay);
         let stopper = round.stop_delay.map(stop);
         sleep(round.delay);
         self.strike(round, &client);
