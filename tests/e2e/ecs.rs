@@ -28,6 +28,7 @@ fn boto3_and_the_aws_command_line_run_tasks_and_services() {
     checks
         .arg(Path::new(ROOT).join("tests/ecs/tasks.py"))
         .args([member("endpoint").as_str(), "busybox"])
+        .arg(host.runtime())
         .env("AWS_ACCESS_KEY_ID", member("access_key_id"))
         .env("AWS_SECRET_ACCESS_KEY", member("secret_access_key"))
         .env("AWS_CONFIG_FILE", "/dev/null")

@@ -1,6 +1,11 @@
-"""Tasks that really run, as the clients of Amazon ECS see them: `tasks.py ENDPOINT IMAGE`, with a key in AWS's variables of the environment."""
+"""Tasks that really run, as the clients of Amazon ECS see them: `tasks.py ENDPOINT IMAGE RUNTIME`, with a key in AWS's variables of the environment.
+
+RUNTIME is the host agent's runtime directory, after which the cgroups of its microVMs are named.
+"""
 
 import json
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -9,7 +14,7 @@ from pathlib import Path
 import botocore.exceptions
 import checked
 
-ENDPOINT, IMAGE = sys.argv[1:]
+ENDPOINT, IMAGE, RUNTIME = sys.argv[1:]
 REGION = "us-east-1"
 ecs = checked.client("ecs", ENDPOINT, REGION)
 logs = checked.client("logs", ENDPOINT, REGION)
@@ -34,6 +39,14 @@ def wait_for(status, arn):
         ecs.get_waiter(f"tasks_{status}").wait(tasks=[arn], WaiterConfig={"Delay": 1, "MaxAttempts": 300})
     except botocore.exceptions.WaiterError as error:
         raise AssertionError(described(arn)) from error
+
+
+def kill_microvms():
+    cgroups = Path("/sys/fs/cgroup").glob(f"mote{RUNTIME.replace('/', '-')}/*/cgroup.procs")
+    processes = [int(line) for procs in cgroups for line in procs.read_text().split()]
+    assert processes
+    for process in processes:
+        os.kill(process, signal.SIGKILL)
 
 
 def described(arn):
@@ -103,14 +116,40 @@ def a_service_heals():
     ecs.create_service(serviceName="kept", taskDefinition="kept", desiredCount=1)
     ecs.get_waiter("services_stable").wait(services=["kept"], WaiterConfig={"Delay": 1, "MaxAttempts": 300})
     first = ecs.list_tasks(serviceName="kept")["taskArns"]
-    ecs.stop_task(task=first[0])
-    ecs.get_waiter("tasks_stopped").wait(tasks=first, WaiterConfig={"Delay": 1, "MaxAttempts": 300})
+    kill_microvms()
+    wait_for("stopped", first[0])
     ecs.get_waiter("services_stable").wait(services=["kept"], WaiterConfig={"Delay": 1, "MaxAttempts": 300})
     second = ecs.list_tasks(serviceName="kept")["taskArns"]
     assert len(second) == 1 and second != first, (first, second)
     ecs.update_service(service="kept", desiredCount=0)
     ecs.delete_service(service="kept", force=True)
     ecs.get_waiter("services_inactive").wait(services=["kept"], WaiterConfig={"Delay": 1, "MaxAttempts": 300})
+
+
+def a_bad_deployment_is_rolled_back():
+    def deployments():
+        return ecs.describe_services(services=["careful"])["services"][0]["deployments"]
+
+    def register(script):
+        ecs.register_task_definition(family="careful", cpu="256", memory="64", containerDefinitions=[container("app", script)])
+
+    register("exec sleep 1000")
+    breaker = {"deploymentCircuitBreaker": {"enable": True, "rollback": True}}
+    ecs.create_service(serviceName="careful", taskDefinition="careful", desiredCount=1, deploymentConfiguration=breaker)
+    # Only what was complete is rolled back to.
+    while deployments()[0]["rolloutState"] != "COMPLETED":
+        time.sleep(1)
+    register("exit 1")
+    ecs.update_service(service="careful", taskDefinition="careful")
+    assert deployments()[0]["taskDefinition"].endswith("careful:2"), deployments()
+    while not deployments()[0]["taskDefinition"].endswith("careful:1"):
+        time.sleep(1)
+    ecs.get_waiter("services_stable").wait(services=["careful"], WaiterConfig={"Delay": 1, "MaxAttempts": 300})
+    assert [entry["rolloutState"] for entry in deployments()] == ["COMPLETED"], deployments()
+    said = [event["message"] for event in ecs.describe_services(services=["careful"])["services"][0]["events"]]
+    assert any("rolling back to" in message for message in said), said
+    ecs.delete_service(service="careful", force=True)
+    ecs.get_waiter("services_inactive").wait(services=["careful"], WaiterConfig={"Delay": 1, "MaxAttempts": 300})
 
 
 def the_command_line_does_the_same():
@@ -129,6 +168,7 @@ CHECKS = [
     what_has_no_image_fails_to_start,
     what_never_fits_is_refused,
     a_service_heals,
+    a_bad_deployment_is_rolled_back,
     the_command_line_does_the_same,
 ]
 for check in CHECKS:
