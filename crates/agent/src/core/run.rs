@@ -180,7 +180,6 @@ fn network(request: &RunRequest, has_network: bool) -> Result<Option<NetworkPlan
         NetworkMode::Default if !has_network && wants_more => {
             invalid("this host agent was started without a network, so nothing can be published")
         }
-        NetworkMode::Default if !has_network => Ok(None),
         NetworkMode::Default => Ok(Some(NetworkPlan {
             ports: request
                 .ports

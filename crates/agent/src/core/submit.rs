@@ -128,7 +128,12 @@ impl Core {
     }
 
     /// The record of a task that is accepted now; its name is kept.
-    fn make(&self, task: NewTask, accepted_ns: u64) -> Result<(TaskRecord, Kept, First), ApiError> {
+    fn make(&self, mut task: NewTask, accepted_ns: u64) -> Result<(TaskRecord, Kept, First), ApiError> {
+        // Where there is no network, a task that publishes nothing runs without.
+        let has_network = self.shared.networks.is_some();
+        task.plan
+            .network
+            .take_if(|network| !has_network && network.ports.is_empty());
         let state = State::new(&Rules::of(&task.plan));
         let id = names::id(random()?);
         let containers = task

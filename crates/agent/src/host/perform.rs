@@ -116,11 +116,7 @@ impl TaskHost {
             return Event::NetworkAttached;
         };
         let Some(networks) = &self.shared.networks else {
-            if plan.ports.is_empty() {
-                return Event::NetworkAttached;
-            }
-            let message = "its ports cannot be published, since this host agent has no network";
-            return Event::NetworkFailed(message.to_owned());
+            return Event::NetworkFailed("this host agent has no network".to_owned());
         };
         match networks.attach(&record.id, plan).await {
             Ok(attached) => {
