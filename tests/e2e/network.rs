@@ -181,8 +181,9 @@ fn a_published_port_takes_datagrams() {
 fn a_container_asks_about_itself() {
     let world = World::make().unwrap();
     let host = world.host(&["--pool", "0"]).unwrap();
-    let script = "read go; for path in '' /task /stats /task/stats; do wget -q -O - $ECS_CONTAINER_METADATA_URI_V4$path; echo; done";
+    let script = "echo up; read go; for path in '' /task /stats /task/stats; do wget -q -O - $ECS_CONTAINER_METADATA_URI_V4$path; echo; done";
     let mut task = start(&host, "asker", &["-p", "8080:80"], script);
+    assert_eq!(task.line(), "up");
     let known = until("it runs", || {
         Some(host.task("asker")).filter(|task| task["status"] == "RUNNING")
     });
