@@ -10,7 +10,7 @@ use api::ecs::error::{EcsError, ErrorKind};
 use api::ecs::page;
 use api::ecs::shapes::{Failure, NameValue};
 
-use super::{Caller, Ecs, failed, page_size};
+use super::{Caller, Ecs, failed};
 use crate::store::{Store, StoreError};
 
 /// The most clusters that one request may name.
@@ -102,17 +102,10 @@ impl Ecs {
         caller: &Caller,
         request: &ListClustersRequest,
     ) -> Result<ListClustersAnswer, EcsError> {
-        let size = page_size(request.max_results, 100)?;
-        let behind = request
-            .next_token
-            .as_deref()
-            .map(|token| page::parse(LIST, token))
-            .transpose()?;
-        let behind = behind.unwrap_or_default();
-        let mut clusters: Vec<Cluster> = self.store.active_clusters(&behind, size + 1).map_err(failed)?;
-        let goes_on = clusters.len() > size;
-        clusters.truncate(size);
-        let last = clusters.last().map(|cluster| page::token(LIST, &cluster.cluster_name));
+        let size = page::size(request.max_results, 100)?;
+        let behind = page::behind(LIST, request.next_token.as_deref())?.unwrap_or_default();
+        let clusters: Vec<Cluster> = self.store.active_clusters(&behind, size + 1).map_err(failed)?;
+        let (clusters, next_token) = page::cut(LIST, clusters, size, |cluster| cluster.cluster_name.clone());
         let arn = |cluster: Cluster| {
             Resource::Cluster {
                 name: cluster.cluster_name,
@@ -121,7 +114,7 @@ impl Ecs {
         };
         Ok(ListClustersAnswer {
             cluster_arns: clusters.into_iter().map(arn).collect(),
-            next_token: last.filter(|_| goes_on),
+            next_token,
         })
     }
 

@@ -14,7 +14,7 @@ use api::ecs::shapes::{Failure, Timestamp};
 use serde_json::Value;
 
 use super::definition::{self, Options};
-use super::{Caller, Ecs, failed, page_size, tags};
+use super::{Caller, Ecs, failed, tags};
 use crate::clock;
 use crate::store::{DefinitionKey, DefinitionList, DefinitionStatus};
 
@@ -158,12 +158,8 @@ impl Ecs {
         caller: &Caller,
         request: &ListTaskDefinitionsRequest,
     ) -> Result<ListTaskDefinitionsAnswer, EcsError> {
-        let size = page_size(request.max_results, 100)?;
-        let behind = request
-            .next_token
-            .as_deref()
-            .map(|token| page::parse(DEFINITIONS, token))
-            .transpose()?;
+        let size = page::size(request.max_results, 100)?;
+        let behind = page::behind(DEFINITIONS, request.next_token.as_deref())?;
         let behind = behind.map(|name| arn::task_definition(&name)).transpose()?;
         let list = DefinitionList {
             family: request.family_prefix.as_deref().filter(|family| !family.is_empty()),
@@ -179,12 +175,9 @@ impl Ecs {
             }),
             count_max: size + 1,
         };
-        let mut keys = self.store.list_definitions(&list).map_err(failed)?;
-        let goes_on = keys.len() > size;
-        keys.truncate(size);
-        let last = keys
-            .last()
-            .map(|key| page::token(DEFINITIONS, &format!("{}:{}", key.family, key.revision)));
+        let keys = self.store.list_definitions(&list).map_err(failed)?;
+        let name = |key: &DefinitionKey| format!("{}:{}", key.family, key.revision);
+        let (keys, next_token) = page::cut(DEFINITIONS, keys, size, name);
         let arn = |key: DefinitionKey| {
             Resource::TaskDefinition {
                 family: key.family,
@@ -194,7 +187,7 @@ impl Ecs {
         };
         Ok(ListTaskDefinitionsAnswer {
             task_definition_arns: keys.into_iter().map(arn).collect(),
-            next_token: last.filter(|_| goes_on),
+            next_token,
         })
     }
 
@@ -202,29 +195,19 @@ impl Ecs {
         &self,
         request: &ListTaskDefinitionFamiliesRequest,
     ) -> Result<ListTaskDefinitionFamiliesAnswer, EcsError> {
-        let size = page_size(request.max_results, 100)?;
-        let behind = request
-            .next_token
-            .as_deref()
-            .map(|token| page::parse(FAMILIES, token))
-            .transpose()?;
-        let behind = behind.unwrap_or_default();
+        let size = page::size(request.max_results, 100)?;
+        let behind = page::behind(FAMILIES, request.next_token.as_deref())?.unwrap_or_default();
         let prefix = request.family_prefix.as_deref().unwrap_or_default();
         let is_active = match request.status.as_deref() {
             Some("ALL") => None,
             Some("INACTIVE") => Some(false),
             _ => Some(true),
         };
-        let mut families = self
+        let families = self
             .store
             .list_families(prefix, is_active, &behind, size + 1)
             .map_err(failed)?;
-        let goes_on = families.len() > size;
-        families.truncate(size);
-        let next_token = families
-            .last()
-            .map(|family| page::token(FAMILIES, family))
-            .filter(|_| goes_on);
+        let (families, next_token) = page::cut(FAMILIES, families, size, String::clone);
         Ok(ListTaskDefinitionFamiliesAnswer { families, next_token })
     }
 }

@@ -105,13 +105,3 @@ fn failed(error: StoreError) -> EcsError {
     tracing::error!(error = sentence(&error), "the store failed");
     EcsError::server(sentence(&error))
 }
-
-/// The most items in a page of a list, from what a request says.
-fn page_size(max_results: Option<i64>, default: usize) -> Result<usize, EcsError> {
-    const PAGE_MAX: usize = 100;
-    let Some(wanted) = max_results else { return Ok(default) };
-    let size = usize::try_from(wanted)
-        .ok()
-        .filter(|size| (1..=PAGE_MAX).contains(size));
-    size.ok_or_else(|| EcsError::invalid(format!("maxResults has to be 1 to {PAGE_MAX}, not {wanted}")))
-}

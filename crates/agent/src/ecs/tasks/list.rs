@@ -10,7 +10,7 @@ use api::ecs::tasks::{
 use serde_json::Value;
 
 use super::describe::describe;
-use crate::ecs::{Caller, Ecs, failed, page_size};
+use crate::ecs::{Caller, Ecs, failed};
 use crate::store::TaskFilter;
 
 impl Ecs {
@@ -62,7 +62,7 @@ impl Ecs {
         request: &ListTasksRequest,
     ) -> Result<ListTasksAnswer, EcsError> {
         let cluster = self.catalogue.active_cluster(request.cluster.as_deref())?;
-        let size = page_size(request.max_results, 100)?;
+        let size = page::size(request.max_results, 100)?;
         let has_other_filter = request.family.is_some() || request.service_name.is_some();
         if request.started_by.is_some() && has_other_filter {
             return Err(EcsError::invalid("startedBy has to be the only filter."));
@@ -85,11 +85,7 @@ impl Ecs {
             "tasks of {cluster} {:?} {:?} {:?} {:?}",
             request.family, service, request.started_by, request.desired_status
         );
-        let behind = request
-            .next_token
-            .as_deref()
-            .map(|token| page::parse(&list, token))
-            .transpose()?;
+        let behind = page::behind(&list, request.next_token.as_deref())?;
         let filter = TaskFilter {
             cluster: &cluster,
             is_wanted: request.desired_status.as_deref() != Some("STOPPED"),

@@ -13,7 +13,6 @@ use api::ecs::services::{
 use api::ecs::shapes::{Failure, Timestamp};
 
 use super::answer::{Names, digits};
-use super::list::page_len;
 use super::{Context, configuration, meant, not_found};
 use crate::services::request::{self, StopDeployment};
 use crate::services::service::{Deployment, Ending, Rollout, Service};
@@ -34,11 +33,9 @@ pub async fn list_deployments(
 ) -> Result<ListServiceDeploymentsAnswer, EcsError> {
     let (cluster, name) = meant(context, request.cluster.as_deref(), &request.service)?;
     let service = context.services.get(&cluster, &name).await?.ok_or_else(not_found)?;
-    let count = page_len(request.max_results, PAGE_LEN)?;
+    let size = page::size(request.max_results, PAGE_LEN)?;
     let list = format!("deployments/{cluster}/{name}");
-    let behind = (request.next_token.as_deref())
-        .map(|token| page::parse(&list, token))
-        .transpose()?;
+    let behind = page::behind(&list, request.next_token.as_deref())?;
     let is_meant = |deployment: &&Deployment| {
         let is_status = (request.status.as_ref())
             .is_none_or(|wanted| wanted.is_empty() || wanted.iter().any(|wanted| wanted == status(deployment)));
@@ -55,10 +52,8 @@ pub async fn list_deployments(
         let place = known.iter().position(|deployment| deployment.id == behind);
         known.drain(..place.map_or(known.len(), |place| place + 1));
     }
-    let mut meant = known.into_iter().filter(is_meant).peekable();
-    let shown: Vec<&Deployment> = meant.by_ref().take(count).collect();
-    let last = shown.last().filter(|_| meant.peek().is_some());
-    let next_token = last.map(|last| page::token(&list, &last.id));
+    let meant = known.into_iter().filter(is_meant);
+    let (shown, next_token) = page::cut(&list, meant, size, |deployment| deployment.id.clone());
     let names = Names::new(context.region, &service);
     Ok(ListServiceDeploymentsAnswer {
         service_deployments: shown.into_iter().map(|deployment| brief(&names, deployment)).collect(),
