@@ -29,8 +29,19 @@ pub fn is_kept<'a>(kept: &'a Kept, boot_id: &str) -> Option<&'a String> {
 }
 
 impl TaskHost {
-    /// Takes over what an earlier host agent has left of the task: [`Event::Found`] or [`Event::Lost`].
+    /// Takes over what an earlier host agent has left of the task: [`Event::Found`], [`Event::Untold`] or [`Event::Lost`].
     pub async fn adopt(&mut self, record: &TaskRecord, kept: &mut Kept) -> Event {
+        if let Some(id) = is_kept(kept, &self.shared.boot_id)
+            && self.shared.launcher.has_door(id)
+        {
+            // It may be on its way to the host agent that is gone, and ends when it does not find it.
+            if let Err(error) = self.shared.launcher.discard(id).await {
+                return Event::Lost(format!("the microVM cannot be ended: {}", sentence(&error)));
+            }
+            kept.microvm = None;
+            kept.timers.clear();
+            return Event::Untold;
+        }
         if let Ok((_, need)) = super::need(&record.plan)
             && kept.state.has_microvm()
         {

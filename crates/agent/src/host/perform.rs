@@ -176,6 +176,10 @@ impl TaskHost {
             volumes: plan.volumes.iter().map(|volume| volume.name.clone()).collect(),
             containers: specs.iter().map(|spec| spec.container.clone()).collect(),
         };
+        if let Some(microvm) = self.microvm() {
+            // A host agent after this one cannot know otherwise whether the guest has heard of the containers.
+            microvm.held().close_door();
+        }
         self.send(&ToGuest::Start(Box::new(start)))
     }
 

@@ -11,7 +11,7 @@ mod process;
 #[cfg(test)]
 mod tests;
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::net::{UnixListener, UnixStream as StdStream};
 use std::path::{Path, PathBuf};
@@ -118,8 +118,12 @@ pub type UnixDoor = tokio::net::UnixListener;
 
 /// Makes the door in `directory`: long before the guest is there, so that one which is quick finds somebody.
 fn open_door(directory: &Path) -> Result<UnixDoor, LaunchError> {
-    let path = directory.join(format!("{VSOCK}_{CONTROL_PORT}"));
+    let path = door(directory);
     UnixDoor::bind(&path).map_err(|source| LaunchError::Socket { path, source })
+}
+
+fn door(directory: &Path) -> PathBuf {
+    directory.join(format!("{VSOCK}_{CONTROL_PORT}"))
 }
 
 /// The events of a VMM, as they come.
@@ -204,6 +208,25 @@ impl Launcher {
             requests,
             held,
         })
+    }
+
+    /// Whether the guest of the microVM `id` still has its door: then no host agent has told it what to be.
+    #[must_use]
+    pub fn has_door(&self, id: &str) -> bool {
+        door(&self.directory.join(id)).exists()
+    }
+
+    /// Ends what an earlier host agent has left of the microVM `id`, and removes it.
+    ///
+    /// # Errors
+    /// [`LaunchError`]
+    pub async fn discard(&self, id: &str) -> Result<(), LaunchError> {
+        let directory = RuntimeDirectory::find(&self.directory.join(id));
+        match self.cgroups.find(id)? {
+            Some((cgroup, _)) => Held { cgroup, directory }.release(id).await,
+            None => directory.remove()?,
+        }
+        Ok(())
     }
 
     /// What an earlier host agent has left running: the microVM `id`, if it still does. Otherwise nothing is left of it then.
@@ -345,6 +368,14 @@ impl Held {
     #[must_use]
     pub fn vsock(&self) -> PathBuf {
         self.path().join(VSOCK)
+    }
+
+    /// Takes the guest's door away; the guest is about to be told what to be.
+    pub fn close_door(&self) {
+        let path = door(self.path());
+        if let Err(error) = fs::remove_file(&path) {
+            tracing::warn!(path = %path.display(), "cannot remove the guest's door: {error}");
+        }
     }
 
     /// What the VMM says when it fails.

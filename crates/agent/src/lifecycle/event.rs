@@ -112,6 +112,8 @@ pub enum Event {
     Found,
     /// The guest has told all that happened before the host agent was restarted.
     Resumed,
+    /// The host agent was restarted before the task's guest was told what to be, and its microVM is gone.
+    Untold,
     /// The host agent was restarted, and there is no microVM of this task; why, for a person.
     Lost(String),
 }

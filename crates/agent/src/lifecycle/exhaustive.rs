@@ -45,6 +45,7 @@ fn events(processes: u32) -> Vec<Event> {
         Event::Released,
         Event::Found,
         Event::Resumed,
+        Event::Untold,
         Event::Lost(text()),
     ];
     let timers = [
@@ -128,7 +129,7 @@ fn check_state(state: &State) {
 fn check_step(before: &State, event: &Event, state: &State, actions: &[Action]) {
     let told = || format!("{event:?} in {before:?} led to {state:?} with {actions:?}");
     // A start that is begun anew, after a restart of the host agent, is a start.
-    let began_anew = matches!(event, Event::Lost(_)) && state.phase == Phase::Reserving;
+    let began_anew = matches!(event, Event::Untold | Event::Lost(_)) && state.phase == Phase::Reserving;
     let is_resumed = matches!(event, Event::Found);
     assert!(
         state.status() >= before.status() || began_anew || is_resumed,

@@ -2,7 +2,7 @@
 //!
 //! Nothing is done here: time, the microVM and the guest come in as [`Event`]s, and what is to happen goes out as [`Action`]s
 //! for a [`crate::host::TaskHost`]. What the host promises in return is written at each action. [`State`] is stored: a host agent that was
-//! restarted goes on with it, after one [`Event::Found`] or [`Event::Lost`].
+//! restarted goes on with it, after one [`Event::Found`], [`Event::Untold`] or [`Event::Lost`].
 //!
 //! [`step`] has what each event does to a task, [`timer`] what timers do, [`ending`] how a task is ended, [`container`] what happens to one of its
 //! containers, [`settle`] what follows from where all of them are now.

@@ -71,7 +71,20 @@ impl Step<'_> {
         }
     }
 
-    /// There is no microVM of this task. One that was not told yet what to be is made anew.
+    /// Nothing of the task ran, so all of it may be made anew.
+    pub(super) fn untold(&mut self) {
+        match self.state.phase {
+            Phase::Booting(_) => self.reserve_again(),
+            _ => self.lost("the host agent was restarted"),
+        }
+    }
+
+    fn reserve_again(&mut self) {
+        self.state.phase = Phase::Reserving;
+        self.actions.push(Action::Reserve);
+    }
+
+    /// There is no microVM of this task. One that was not started yet is made anew.
     pub(super) fn lost(&mut self, message: &str) {
         match self.state.phase {
             Phase::Created | Phase::Stopped => {}
@@ -80,10 +93,7 @@ impl Step<'_> {
             | Phase::Fetching
             | Phase::Provisioning
             | Phase::AwaitingTemplate
-            | Phase::Replacing => {
-                self.state.phase = Phase::Reserving;
-                self.actions.push(Action::Reserve);
-            }
+            | Phase::Replacing => self.reserve_again(),
             Phase::Booting(_) | Phase::Activating(_) | Phase::Running | Phase::Stopping => {
                 let stop = self.notice(message);
                 self.fail_as(stop);

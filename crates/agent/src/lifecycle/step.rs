@@ -78,6 +78,7 @@ impl Step<'_> {
             Event::Released => self.released(),
             Event::Found => self.found(),
             Event::Resumed => self.resumed(),
+            Event::Untold => self.untold(),
             Event::Lost(message) => self.lost(&message),
         }
     }

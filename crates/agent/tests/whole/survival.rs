@@ -2,6 +2,8 @@
 
 use std::path::Path;
 use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use api::attach::Frame;
 use api::client::Client;
@@ -195,19 +197,18 @@ async fn a_host_agent_may_be_killed_at_every_step_of_a_start() {
         host.reach(&task.id, Status::Pending).await;
         host.kill().await;
         host.start_agent("keep").await;
-        let open = host.directory.path().join("go");
+        let path = host.directory.path().join("go");
+        let is_over = Arc::new(AtomicBool::new(false));
+        let (gate, known) = (path.clone(), is_over.clone());
         let opener = std::thread::spawn(move || {
-            // Nobody may wait there: then this ends with the reader below.
-            drop(std::fs::File::options().write(true).open(open));
+            // A microVM that was not told what to be is made anew, and waits there again. The last time it is the reader below that comes.
+            while !known.load(Ordering::SeqCst) {
+                drop(std::fs::File::options().write(true).open(&gate).unwrap());
+            }
         });
         let ended = host.reach(&task.id, Status::Stopped).await;
-        let is_true = match ended.exit {
-            Some(Exit::Code(7)) => true,
-            Some(Exit::Failed) => ended.stopped_reason.is_some(),
-            _ => false,
-        };
-        assert!(is_true, "{len}: {ended:?}");
-        let path = host.directory.path().join("go");
+        assert_eq!(ended.exit, Some(Exit::Code(7)), "{len}: {ended:?}");
+        is_over.store(true, Ordering::SeqCst);
         let flags = rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::NONBLOCK;
         let _reader = rustix::fs::open(&path, flags, rustix::fs::Mode::empty()).unwrap();
         opener.join().unwrap();

@@ -96,11 +96,16 @@ impl Run {
             self.world.has_microvm = false;
         }
         let is_kept = self.state.has_microvm() && self.world.has_microvm;
+        let is_untold = self.state.has_microvm() && !self.world.has_start;
         // Leftovers of what no record names.
         if !is_kept {
             self.world.has_microvm = false;
         }
         self.world.network &= self.state.is_attached;
+        if is_untold {
+            self.agent.timers.clear();
+            return self.feed(Event::Untold);
+        }
         if !is_kept {
             return self.feed(Event::Lost("the host agent was restarted".into()));
         }

@@ -73,6 +73,18 @@ fn what_may_not_have_reached_the_guest_is_said_again() {
 }
 
 #[test]
+fn a_guest_that_was_not_told_what_to_be_is_made_anew() {
+    let (booting, _) = tell(&one(), &booted()[..4]);
+    let (state, actions) = next(&one(), booting, Event::Untold);
+    assert_eq!((state.phase, actions), (Phase::Reserving, vec![Action::Reserve]));
+    let (state, actions) = next(&one(), state, Event::Reserved);
+    assert_eq!((state.phase, actions), (Phase::Fetching, vec![Action::FetchImages]));
+    let stop = Event::KillRequested(by_user());
+    let (state, _) = tell(&one(), &with(booted()[..4].to_vec(), &[stop, Event::Untold]));
+    assert_eq!(state.phase, Phase::Releasing);
+}
+
+#[test]
 fn a_microvm_that_is_lost_ends_its_task_and_one_that_never_was_is_made() {
     let lost = Event::Lost("the host was restarted".into());
     for len in 1..4 {
