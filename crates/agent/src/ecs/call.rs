@@ -23,6 +23,8 @@ impl Ecs {
         match operation {
             "RunTask" => answer(&self.run_task(&caller, &read(request)?).await?),
             "StopTask" => answer(&self.stop_task(&caller, &read(request)?).await?),
+            "GetTaskProtection" => answer(&self.get_task_protection(&caller, &read(request)?).await?),
+            "UpdateTaskProtection" => answer(&self.update_task_protection(&caller, &read(request)?).await?),
             "ExecuteCommand" => answer(&self.execute_command(&caller, &read(request)?).await?),
             _ if is_of_services(operation) => {
                 let mut answer = self.services.call(&caller, operation, request).await?;
@@ -51,7 +53,6 @@ impl Ecs {
             "DescribeClusters" => answer(&self.describe_clusters(caller, &read(request)?)?),
             "DescribeTaskDefinition" => answer(&self.describe_task_definition(caller, &read(request)?)?),
             "DescribeTasks" => answer(&self.describe_tasks(caller, &read(request)?)?),
-            "GetTaskProtection" => answer(&self.get_task_protection(caller, &read(request)?)?),
             "ListAccountSettings" => answer(&self.list_account_settings(&read(request)?)?),
             "ListClusters" => answer(&self.list_clusters(caller, &read(request)?)?),
             "ListTagsForResource" => answer(&self.list_tags_for_resource(&read(request)?)?),
@@ -64,7 +65,6 @@ impl Ecs {
             "TagResource" => answer(&self.tag_resource(&read(request)?)?),
             "UntagResource" => answer(&self.untag_resource(&read(request)?)?),
             "UpdateCluster" | "UpdateClusterSettings" => answer(&self.update_cluster(caller, read(request)?)?),
-            "UpdateTaskProtection" => answer(&self.update_task_protection(caller, &read(request)?)?),
             _ => Err(unknown(operation)),
         }
     }

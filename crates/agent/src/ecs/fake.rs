@@ -10,7 +10,7 @@ use futures_util::future::{BoxFuture, FutureExt};
 use serde_json::{Value, json};
 
 use super::definition::HostPaths;
-use super::ports::{CommandSessions, ServiceOperations, TaskCore};
+use super::ports::{CommandSessions, Protection, ServiceOperations, TaskCore};
 use super::{Caller, Ecs};
 use crate::core::{CoreError, NewTask, Resource, StopTask};
 use crate::ports::Records;
@@ -81,8 +81,16 @@ impl ServiceOperations for FakeCore {
         async { Ok(json!({"serviceArns": []})) }.boxed()
     }
 
-    fn protect<'a>(&'a self, _: &'a TaskRecord, _: Option<u64>) -> BoxFuture<'a, Result<bool, EcsError>> {
-        async { Ok(true) }.boxed()
+    fn protection<'a>(&'a self, _: &'a TaskRecord) -> BoxFuture<'a, Result<Option<Protection>, EcsError>> {
+        async { Ok(Some(Protection { until_ms: None })) }.boxed()
+    }
+
+    fn protect<'a>(
+        &'a self,
+        _: &'a TaskRecord,
+        until_ms: Option<u64>,
+    ) -> BoxFuture<'a, Result<Option<Protection>, EcsError>> {
+        async move { Ok(Some(Protection { until_ms })) }.boxed()
     }
 }
 

@@ -39,6 +39,20 @@ pub trait ServiceOperations: Send + Sync + 'static {
         request: Value,
     ) -> BoxFuture<'a, Result<Value, EcsError>>;
 
-    /// Has a service keep a task until then, where there are too many or newer ones; [`None`] ends that. Whether the task is one of the service's.
-    fn protect<'a>(&'a self, task: &'a TaskRecord, until_ms: Option<u64>) -> BoxFuture<'a, Result<bool, EcsError>>;
+    /// A task's protection; none where the task is not one of a service's.
+    fn protection<'a>(&'a self, task: &'a TaskRecord) -> BoxFuture<'a, Result<Option<Protection>, EcsError>>;
+
+    /// As [`Self::protection`], after the task is protected until then; [`None`] ends that.
+    fn protect<'a>(
+        &'a self,
+        task: &'a TaskRecord,
+        until_ms: Option<u64>,
+    ) -> BoxFuture<'a, Result<Option<Protection>, EcsError>>;
+}
+
+/// Whether a service keeps one of its tasks, where there are too many or newer ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Protection {
+    /// Until when it does, where it was asked to.
+    pub until_ms: Option<u64>,
 }

@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::definition::HostPaths;
-use super::ports::{ServiceOperations, TaskCore};
+use super::ports::{Protection, ServiceOperations, TaskCore};
 use super::tasks::{ServiceTask, new_task_for_service};
 use super::{Caller, Catalogue, tags};
 use crate::core::StopTask;
@@ -20,7 +20,7 @@ use crate::sentence::sentence;
 use crate::services::operations::{self, Context};
 use crate::services::outside::{Tasks, WantedTask};
 use crate::services::request;
-use crate::services::service::Propagate;
+use crate::services::service::{Propagate, Service};
 use crate::services::{ServiceError, Services};
 use crate::store::Store;
 
@@ -67,9 +67,26 @@ impl ServiceOperations for CatalogueServices {
         self.answer(caller, operation, request).boxed()
     }
 
-    fn protect<'a>(&'a self, task: &'a TaskRecord, until_ms: Option<u64>) -> BoxFuture<'a, Result<bool, EcsError>> {
+    fn protection<'a>(&'a self, task: &'a TaskRecord) -> BoxFuture<'a, Result<Option<Protection>, EcsError>> {
         async move {
-            let Some(origin) = &task.service else { return Ok(false) };
+            let Some(origin) = &task.service else { return Ok(None) };
+            let service = self.services.get(&task.cluster, &origin.service).await;
+            let service = service.map_err(|error| EcsError::server(sentence(&error)))?;
+            let open = |service: Arc<Service>| service.open.iter().find(|open| open.id == task.id).cloned();
+            Ok(service.and_then(open).map(|open| Protection {
+                until_ms: open.protected_until_ms,
+            }))
+        }
+        .boxed()
+    }
+
+    fn protect<'a>(
+        &'a self,
+        task: &'a TaskRecord,
+        until_ms: Option<u64>,
+    ) -> BoxFuture<'a, Result<Option<Protection>, EcsError>> {
+        async move {
+            let Some(origin) = &task.service else { return Ok(None) };
             let id = task.id.clone();
             let change = self
                 .services
@@ -77,8 +94,8 @@ impl ServiceOperations for CatalogueServices {
                     request::protect(service, &id, until_ms)
                 });
             match change.await {
-                Ok(_) => Ok(true),
-                Err(ServiceError::Refused(_) | ServiceError::NotFound) => Ok(false),
+                Ok(_) => Ok(Some(Protection { until_ms })),
+                Err(ServiceError::Refused(_) | ServiceError::NotFound) => Ok(None),
                 Err(error) => Err(EcsError::server(sentence(&error))),
             }
         }

@@ -162,35 +162,6 @@ impl Store {
             Ok(rows.collect::<Result<_, _>>()?)
         })
     }
-
-    /// Protects tasks of services against being stopped when there are too many, until then; [`None`] ends the protection.
-    ///
-    /// # Errors
-    /// [`StoreError::Failed`]
-    pub fn protect_task(&self, id: &str, until_ms: Option<u64>) -> Result<(), StoreError> {
-        self.write(Durability::Durable, "protect a task", |connection| {
-            match until_ms {
-                Some(until_ms) => connection.execute(
-                    "INSERT INTO protections (task, until_ms) VALUES (?1, ?2) ON CONFLICT (task) DO UPDATE SET until_ms = excluded.until_ms",
-                    (id, to_integer(until_ms)),
-                )?,
-                None => connection.execute("DELETE FROM protections WHERE task = ?1", [id])?,
-            };
-            Ok(())
-        })
-    }
-
-    /// Until when a task is protected, where it is at `now_ms`.
-    ///
-    /// # Errors
-    /// [`StoreError::Failed`]
-    pub fn protection(&self, id: &str, now_ms: u64) -> Result<Option<u64>, StoreError> {
-        self.read("read a task's protection", |connection| {
-            let mut statement = connection.prepare_cached("SELECT until_ms FROM protections WHERE task = ?1")?;
-            let until: Option<i64> = statement.query_row([id], |row| row.get(0)).optional()?;
-            Ok(until.map(from_integer).filter(|until| *until > now_ms))
-        })
-    }
 }
 
 fn put(connection: &Transaction<'_>, record: &TaskRecord) -> Result<(), Cause> {
@@ -231,7 +202,6 @@ impl Records for Store {
                     row.get(0)
                 })
                 .optional()?;
-            connection.execute("DELETE FROM protections WHERE task = ?1", [id])?;
             if let Some(cluster) = cluster {
                 connection.execute("DELETE FROM tags WHERE resource = ?1", [format!("task/{cluster}/{id}")])?;
             }

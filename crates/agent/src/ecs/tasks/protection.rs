@@ -4,10 +4,10 @@ use api::ecs::error::EcsError;
 use api::ecs::shapes::{Failure, Timestamp};
 use api::ecs::tasks::{GetTaskProtectionRequest, ProtectedTask, TaskProtectionAnswer, UpdateTaskProtectionRequest};
 use api::task::Status;
-use tokio::runtime::Handle;
 
 use crate::clock;
-use crate::ecs::{Caller, Ecs, failed};
+use crate::ecs::ports::Protection;
+use crate::ecs::{Caller, Ecs};
 use crate::record::TaskRecord;
 
 /// The most tasks that one request may protect.
@@ -25,16 +25,17 @@ enum Change {
 }
 
 impl Ecs {
-    pub(in crate::ecs) fn get_task_protection(
+    pub(in crate::ecs) async fn get_task_protection(
         &self,
         caller: &Caller,
         request: &GetTaskProtectionRequest,
     ) -> Result<TaskProtectionAnswer, EcsError> {
         let tasks = request.tasks.as_deref().unwrap_or_default();
         self.protections(caller, request.cluster.as_deref(), tasks, Change::Nothing)
+            .await
     }
 
-    pub(in crate::ecs) fn update_task_protection(
+    pub(in crate::ecs) async fn update_task_protection(
         &self,
         caller: &Caller,
         request: &UpdateTaskProtectionRequest,
@@ -51,9 +52,10 @@ impl Ecs {
         let until_ms = request.protection_enabled.then(|| clock::wall_ms() + minutes * 60_000);
         let change = Change::Until(until_ms);
         self.protections(caller, request.cluster.as_deref(), &request.tasks, change)
+            .await
     }
 
-    fn protections(
+    async fn protections(
         &self,
         caller: &Caller,
         cluster: Option<&str>,
@@ -68,7 +70,7 @@ impl Ecs {
                 answer.failures.push(Failure::missing(arn));
                 continue;
             };
-            if !self.protect(&record, change)? {
+            let Some(protection) = self.protect(&record, change).await? else {
                 let detail = "Only tasks of services that have not stopped are protected.".to_owned();
                 let reason = Some("TASK_NOT_VALID".to_owned());
                 answer.failures.push(Failure {
@@ -77,8 +79,8 @@ impl Ecs {
                     detail: Some(detail),
                 });
                 continue;
-            }
-            let until = self.store.protection(&record.id, clock::wall_ms()).map_err(failed)?;
+            };
+            let until = protection.until_ms.filter(|until_ms| *until_ms > clock::wall_ms());
             answer.protected_tasks.push(ProtectedTask {
                 task_arn: self.task_arn(caller, &record.id, &cluster),
                 protection_enabled: until.is_some(),
@@ -88,20 +90,14 @@ impl Ecs {
         Ok(answer)
     }
 
-    /// Whether the task is one that can be protected; where it is, its protection is changed.
-    fn protect(&self, record: &TaskRecord, change: Change) -> Result<bool, EcsError> {
+    /// The task's protection, after the change; none where it is not one that can be protected.
+    async fn protect(&self, record: &TaskRecord, change: Change) -> Result<Option<Protection>, EcsError> {
         if record.service.is_none() || record.status == Status::Stopped {
-            return Ok(false);
+            return Ok(None);
         }
-        let Change::Until(until_ms) = change else {
-            return Ok(true);
-        };
-        // This thread may wait: operations that wait for the disk are called on it.
-        let protected = Handle::current().block_on(self.services.protect(record, until_ms))?;
-        if !protected {
-            return Ok(false);
+        match change {
+            Change::Nothing => self.services.protection(record).await,
+            Change::Until(until_ms) => self.services.protect(record, until_ms).await,
         }
-        self.store.protect_task(&record.id, until_ms).map_err(failed)?;
-        Ok(true)
     }
 }

@@ -90,12 +90,6 @@ CREATE TABLE tags (
     PRIMARY KEY (resource, key)
 ) STRICT, WITHOUT ROWID;
 
--- Tasks that services do not stop when they have too many.
-CREATE TABLE protections (
-    task TEXT PRIMARY KEY,
-    until_ms INTEGER NOT NULL
-) STRICT, WITHOUT ROWID;
-
 CREATE TABLE account_settings (
     name TEXT PRIMARY KEY,
     value TEXT NOT NULL

@@ -174,14 +174,3 @@ fn old_tasks_expire_when_there_are_too_many() {
     assert_eq!(expired(STOPPED_KEPT_MS + 2), ["0", "1"]);
     assert_eq!(expired(later), ["0", "1", "2"]);
 }
-
-#[test]
-fn a_protection_ends() {
-    let directory = tempfile::tempdir().unwrap();
-    let store = open(&directory);
-    store.protect_task("a", Some(10)).unwrap();
-    assert_eq!(store.protection("a", 9).unwrap(), Some(10));
-    assert_eq!(store.protection("a", 10).unwrap(), None);
-    store.protect_task("a", None).unwrap();
-    assert_eq!(store.protection("a", 9).unwrap(), None);
-}
