@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use api::error::{ApiError, ErrorCode};
+use serde_json::Value;
 
 use super::{Core, CoreError, First, NewTask, Newborn, Resource};
 use crate::capacity::Shortage;
@@ -10,7 +11,7 @@ use crate::clock;
 use crate::host::{self, Kept};
 use crate::images::RunnableImage;
 use crate::launch::CgroupError;
-use crate::lifecycle::{Event, Rules, State};
+use crate::lifecycle::{self, Event, Rules, State};
 use crate::names;
 use crate::record::{ContainerRecord, ContainerStatus, Health, TaskRecord, Times};
 use crate::sentence::sentence;
@@ -134,7 +135,8 @@ impl Core {
         task.plan
             .network
             .take_if(|network| !has_network && network.ports.is_empty());
-        let state = State::new(&Rules::of(&task.plan));
+        let rules = Rules::of(&task.plan);
+        let state = State::new(&rules);
         let id = names::id(random()?);
         let containers = task
             .plan
@@ -183,10 +185,20 @@ impl Core {
             origin: None,
             network: None,
             containers,
-            core: serde_json::to_value(&kept).unwrap_or_default(),
+            core: as_stored(&rules, &kept, &first),
         };
         Ok((record, kept, first))
     }
+}
+
+/// What is stored of a task before it is acknowledged: where it is after its first event. Nothing of that is done yet, but it was promised.
+fn as_stored(rules: &Rules, kept: &Kept, first: &First) -> Value {
+    let mut kept = kept.clone();
+    if let First::Event(event) = first {
+        kept.state = lifecycle::next(rules, kept.state, event.clone()).0;
+    }
+    // The life cycle's state always has a JSON form.
+    serde_json::to_value(&kept).unwrap_or_default()
 }
 
 fn container(task: &str) -> Result<ContainerRecord, ApiError> {

@@ -49,7 +49,7 @@ impl Step<'_> {
     }
 
     /// A stop of a task none of whose processes runs.
-    fn stop_before_running(&mut self, stop: Stop) {
+    pub(super) fn stop_before_running(&mut self, stop: Stop) {
         match self.state.phase {
             Phase::Created => {
                 self.state.stop = Some(stop);

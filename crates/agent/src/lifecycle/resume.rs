@@ -87,7 +87,12 @@ impl Step<'_> {
     /// There is no microVM of this task. One that was not started yet is made anew.
     pub(super) fn lost(&mut self, message: &str) {
         match self.state.phase {
-            Phase::Created | Phase::Stopped => {}
+            Phase::Stopped => {}
+            // Who was about to start it has lost the connection, and may make another.
+            Phase::Created => {
+                let stop = self.notice(&format!("{message} before the task was started"));
+                self.stop_before_running(stop);
+            }
             Phase::Reserving
             | Phase::Attaching
             | Phase::Fetching

@@ -97,6 +97,10 @@ fn a_microvm_that_is_lost_ends_its_task_and_one_that_never_was_is_made() {
             "{len}"
         );
     }
+    let (state, actions) = next(&one(), State::new(&one()), lost.clone());
+    assert_eq!((state.phase, actions), (Phase::Stopped, vec![]));
+    let reason = "the host was restarted before the task was started";
+    assert_eq!(state.stop.unwrap().reason, reason);
     let (state, actions) = tell(&one(), &with(running(), std::slice::from_ref(&lost)));
     assert_eq!(
         state.stop,
