@@ -28,6 +28,8 @@ pub enum Shortage {
 pub struct Capacity {
     total: Room,
     taken: HashMap<String, Room>,
+    /// All of `taken` together.
+    sum: Room,
     waiting: VecDeque<(String, Room)>,
 }
 
@@ -38,14 +40,15 @@ impl Capacity {
         Self {
             total,
             taken: HashMap::new(),
+            sum: Room::default(),
             waiting: VecDeque::new(),
         }
     }
 
     /// What there is, and what of that is taken.
     #[must_use]
-    pub fn status(&self) -> (Room, Room) {
-        (self.total, self.taken())
+    pub const fn status(&self) -> (Room, Room) {
+        (self.total, self.sum)
     }
 
     /// Whether the host could hold a task that needs this, if it held no other.
@@ -68,7 +71,7 @@ impl Capacity {
             return true;
         }
         if self.waiting.is_empty() && self.fits(need) {
-            self.taken.insert(task.to_owned(), need);
+            self.note(task, need);
             return true;
         }
         self.waiting.push_back((task.to_owned(), need));
@@ -77,12 +80,23 @@ impl Capacity {
 
     /// Notes that `task` has this, whether it fits or not: it was given by an earlier host agent.
     pub fn note(&mut self, task: &str, need: Room) {
-        self.taken.insert(task.to_owned(), need);
+        let before = self.taken.insert(task.to_owned(), need);
+        self.free(before);
+        self.sum.vcpu_milli += need.vcpu_milli;
+        self.sum.memory_mib += need.memory_mib;
+    }
+
+    const fn free(&mut self, room: Option<Room>) {
+        if let Some(room) = room {
+            self.sum.vcpu_milli -= room.vcpu_milli;
+            self.sum.memory_mib -= room.memory_mib;
+        }
     }
 
     /// Takes back what `task` has or waits for; who gets what it waited for.
     pub fn give_back(&mut self, task: &str) -> Vec<String> {
-        self.taken.remove(task);
+        let before = self.taken.remove(task);
+        self.free(before);
         self.waiting.retain(|(waiting, _)| waiting != task);
         let mut served = vec![];
         while let Some((next, need)) = self.waiting.front().cloned() {
@@ -90,25 +104,17 @@ impl Capacity {
                 break;
             }
             self.waiting.pop_front();
-            self.taken.insert(next.clone(), need);
+            self.note(&next, need);
             served.push(next);
         }
         served
     }
 
-    fn taken(&self) -> Room {
-        self.taken.values().fold(Room::default(), |sum, room| Room {
-            vcpu_milli: sum.vcpu_milli + room.vcpu_milli,
-            memory_mib: sum.memory_mib + room.memory_mib,
-        })
-    }
-
     /// What fits into an empty host fits once that is empty, also where its total was larger before.
     fn fits(&self, need: Room) -> bool {
-        let taken = self.taken();
         self.taken.is_empty()
-            || (taken.memory_mib + need.memory_mib <= self.total.memory_mib
-                && taken.vcpu_milli + need.vcpu_milli <= self.total.vcpu_milli)
+            || (self.sum.memory_mib + need.memory_mib <= self.total.memory_mib
+                && self.sum.vcpu_milli + need.vcpu_milli <= self.total.vcpu_milli)
     }
 }
 
@@ -160,11 +166,14 @@ mod tests {
                 }
                 let (total, taken) = capacity.status();
                 prop_assert!(taken.memory_mib <= total.memory_mib && taken.vcpu_milli <= total.vcpu_milli);
+                let sum = |part: fn(&Room) -> u64| capacity.taken.values().map(part).sum::<u64>();
+                prop_assert_eq!((sum(|room| room.vcpu_milli), sum(|room| room.memory_mib)), (taken.vcpu_milli, taken.memory_mib));
             }
             for task in 0..8_u8 {
                 capacity.give_back(&task.to_string());
             }
             prop_assert!(capacity.waiting.is_empty() && capacity.taken.is_empty());
+            prop_assert_eq!(capacity.sum, Room::default());
         }
     }
 }

@@ -11,6 +11,7 @@ use axum::Router;
 use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio::sync::broadcast::error::RecvError;
+use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 
 use crate::aws::{Aws, ChannelSessions, NoSessions, Parts};
@@ -135,7 +136,9 @@ impl Outside {
                         see(&record);
                         if record.status == Status::Stopped && looked_at.elapsed() >= FORGETTING_PERIOD {
                             looked_at = Instant::now();
-                            housekeeping::forget_old(&core, &store);
+                            let (core, store) = (core.clone(), store.clone());
+                            // Nobody waits for it.
+                            drop(spawn_blocking(move || housekeeping::forget_old(&core, &store)));
                         }
                     }
                     // Too slow: what was missed is seen as it is now.
