@@ -138,7 +138,8 @@ pub fn judge(round: &Round, task: &Value, logs: &str, asked: bool, said: &Ran) -
         // Who heeds a signal may not have come to that.
         asked && (round.plan != Plan::Heeds || lines.is_empty())
     } else if exit.is_null() {
-        asked && logs.is_empty()
+        // Who was about to start it was told that the host agent is gone.
+        (asked || reason.ends_with("before the task was started")) && logs.is_empty()
     } else {
         // The task's reason is who ended it, even where its end came about otherwise.
         let of_container = task["containers"][0]["reason"].as_str().unwrap_or_default();
@@ -154,7 +155,8 @@ pub fn judge(round: &Round, task: &Value, logs: &str, asked: bool, said: &Ran) -
 /// Whether a reason names what happened.
 fn names_the(fault: Fault, reason: &str) -> bool {
     let words: &[&str] = match fault {
-        Fault::KillAgent | Fault::EndAgent => &["while no host agent ran"],
+        // A task does not end by that.
+        Fault::KillAgent | Fault::EndAgent => &[],
         Fault::KillVmm => &["ended by signal 9", "ResourceInitializationError"],
         Fault::PanicGuest => &["panic"],
         Fault::FillDisk => &["No space left", "cannot be stored"],
