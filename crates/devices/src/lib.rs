@@ -11,11 +11,13 @@
 pub mod device;
 pub mod discard;
 pub mod interrupt;
+pub mod own_thread;
 pub mod ring;
 pub mod slots;
 
 pub mod balloon;
 pub mod block;
+pub mod fs;
 pub mod memory;
 pub mod net;
 pub mod pmem;
