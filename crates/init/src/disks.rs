@@ -4,8 +4,8 @@ use std::ffi::CStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use protocol::vmm::SLOTS;
 use protocol::vmm::standing::{PMEM, SCRATCH};
+use protocol::vmm::{SLOTS, directory_tag};
 use rustix::mount::{MountFlags, mount};
 
 use crate::failure::{Attempt, StepError};
@@ -119,6 +119,23 @@ impl Disks {
             SCRATCH_OPTIONS
         };
         self.mount("ext4", slot, MountFlags::NOATIME, Some(options))
+    }
+
+    /// Mounts the host's directory in `slot`, unless it is mounted.
+    ///
+    /// # Errors
+    /// The kernel's: that there is no such device, or that the host does not answer.
+    pub fn mount_directory(&mut self, slot: u8) -> Result<(), SlotError> {
+        let mounted = &mut self.mounted[usize::from(slot) % SLOTS];
+        if !*mounted {
+            let (tag, place) = (directory_tag(slot), place(slot));
+            mount(&*tag, &place, "virtiofs", MountFlags::NODEV, None)
+                .attempting(|| format!("mount the host's directory {tag} at {}", place.display()))?;
+            *mounted = true;
+            // What a program has written to a file that it has mapped is on its way until the mapping ends.
+            self.keeps = true;
+        }
+        Ok(())
     }
 
     /// Makes a place in memory for the writable layer of the container with this number.

@@ -186,6 +186,19 @@ pub enum Device {
     },
     /// virtio-rng, fed from the host's entropy.
     Rng,
+    /// virtio-fs: a directory of the host, under the name that [`directory_tag`] gives it.
+    Directory {
+        /// The directory, without a symbolic link in its path.
+        path: PathBuf,
+        /// Whether the guest cannot change anything in it.
+        read_only: bool,
+    },
+}
+
+/// The name by which a guest mounts the [`Device::Directory`] in `slot`.
+#[must_use]
+pub fn directory_tag(slot: u8) -> String {
+    format!("slot-{slot}")
 }
 
 /// From the host agent to a VMM.

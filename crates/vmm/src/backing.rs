@@ -2,18 +2,24 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use devices::block::Block;
 use devices::block::backend::{
     Backend, Concatenation, ConcatenationError, CopyOnWrite, CopyOnWriteError, Part, RawFile, RawFileError,
 };
+use devices::fs::{Fs, Shown};
 use devices::net::Net;
+use devices::own_thread::OwnThread;
 use devices::rng::Rng;
 use devices::serial::Serial;
 use devices::vsock::Vsock;
+use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat2};
 use nix::sys::memfd::{MFdFlags, memfd_create};
+use protocol::vmm::directory_tag;
 
 use crate::host_side::NeighbouringSockets;
 use crate::socket::{self, BoundPath, SocketError};
@@ -24,6 +30,9 @@ pub const SERIAL_BYTES_MAX: u64 = 64 << 20;
 
 /// The length of a disk that stands for one to come, in bytes: the guest agent knows by it that nothing is there yet.
 const PLACEHOLDER_BYTES: u64 = 4096;
+
+/// Where the kernel shows this process's descriptors.
+const DESCRIPTORS: &str = "/proc/self/fd";
 
 /// The host's entropy.
 const ENTROPY: &str = "/dev/urandom";
@@ -186,6 +195,27 @@ pub fn rng() -> Result<Rng, BackingError> {
     Ok(Rng::new(open_read("entropy source", Path::new(ENTROPY))?))
 }
 
+/// The directory at `path`, which a guest finds by its `slot`. A file system can be slow, so a thread of its own serves it.
+///
+/// # Errors
+/// Where there is no directory, or a symbolic link in its path.
+pub fn directory(slot: u8, path: &Path, is_read_only: bool) -> Result<OwnThread<Fs>, BackingError> {
+    let shown = Shown {
+        // What was allowed is this path: whoever could put a link into it would show the guest something else.
+        root: Arc::new(open_directory(path, ResolveFlag::RESOLVE_NO_SYMLINKS)?),
+        descriptors: open_directory(Path::new(DESCRIPTORS), ResolveFlag::empty())?,
+        is_read_only,
+    };
+    Ok(OwnThread::of(Fs::new(&directory_tag(slot), shown)))
+}
+
+/// Opens a directory for looking up what is in it.
+fn open_directory(path: &Path, resolve: ResolveFlag) -> Result<OwnedFd, BackingError> {
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    let how = OpenHow::new().flags(flags).resolve(resolve);
+    openat2(AT_FDCWD, path, how).map_err(|errno| unopened("directory", path, errno.into()))
+}
+
 /// Opens the parts of a rootfs snapshot.
 ///
 /// # Errors
@@ -296,6 +326,16 @@ mod tests {
         copy_on_write(&base, folder.path()).unwrap();
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
         check(copy_on_write(&base, &base), "directory for a nameless file");
+    }
+
+    #[test]
+    fn a_directory_is_none_behind_a_link() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path().canonicalize().unwrap();
+        directory(7, &folder, false).unwrap();
+        std::os::unix::fs::symlink(&folder, folder.join("link")).unwrap();
+        check(directory(7, &folder.join("link"), false), "cannot open the directory");
+        check(directory(7, &folder.join("none"), false), "none: No such file");
     }
 
     #[test]

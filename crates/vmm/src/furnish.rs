@@ -176,6 +176,7 @@ fn open(number: u8, device: &Device, space: &mut Space<'_>) -> Result<Made, Furn
         Device::Balloon => Box::new(Balloon::new(space.pages())),
         Device::Network { tap, mac } => Box::new(backing::network(tap, *mac)?),
         Device::Rng => Box::new(backing::rng()?),
+        Device::Directory { path, read_only } => Box::new(backing::directory(number, path, *read_only)?),
     };
     Ok(Made::new(number, device))
 }

@@ -59,7 +59,7 @@ pub fn open(mounts: &[Mount], volumes: &[(String, String)]) -> Result<Vec<Option
                     .attempting(|| format!("find the volume {name}"))?;
                 path.into()
             }
-            MountSource::Disk(slot) => disks::place(*slot),
+            MountSource::Disk(slot) | MountSource::Directory(slot) => disks::place(*slot),
             MountSource::Tmpfs { .. } => return Ok(None),
         };
         let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;

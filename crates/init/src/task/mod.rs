@@ -145,8 +145,10 @@ impl<'a> Task<'a> {
             disks.mount_scratch(slot)?;
         }
         for mount in &description.mounts {
-            if let guest::MountSource::Disk(slot) = mount.source {
-                disks.mount_image(slot, Some(&self.ready.uevents))?;
+            match mount.source {
+                guest::MountSource::Disk(slot) => disks.mount_image(slot, Some(&self.ready.uevents))?,
+                guest::MountSource::Directory(slot) => disks.mount_directory(slot)?,
+                guest::MountSource::Volume(_) | guest::MountSource::Tmpfs { .. } => {}
             }
         }
         Ok(())

@@ -140,6 +140,8 @@ pub enum MountSource {
     Volume(String),
     /// The read-only EROFS file system in this slot.
     Disk(u8),
+    /// The directory of the host in this slot.
+    Directory(u8),
     /// A file system in memory, which counts towards the container's limit.
     Tmpfs {
         /// Its size, in bytes.
