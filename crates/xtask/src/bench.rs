@@ -7,7 +7,8 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 use crate::build::{Tree, build, target_directory};
-use crate::e2e::{Machine, image_variables};
+use crate::e2e::image_variables;
+use crate::machine::Machine;
 use crate::process::{cargo, command, output, run};
 
 /// Where reports and plots are kept for readers, below the root of the checkout.

@@ -12,6 +12,7 @@ mod build;
 mod demo;
 mod e2e;
 mod fuzz;
+mod machine;
 mod process;
 mod test;
 mod tidy;
@@ -39,14 +40,8 @@ enum Task {
     Tidy,
     /// Run every test
     Test,
-    /// Run the end-to-end tests in a machine, all or those whose name holds NAME
-    E2e {
-        /// Part of the names
-        name: Option<String>,
-        /// Let the machine's clock count instructions
-        #[arg(long)]
-        icount: bool,
-    },
+    /// Run the end-to-end tests in machines, all or those whose name holds NAME
+    E2e(e2e::E2e),
     /// Run a benchmark in a machine
     Bench(bench::Bench),
     /// Feed the parsers of hostile bytes with what libFuzzer finds
@@ -70,7 +65,7 @@ fn run(task: Task) -> Result<()> {
         Task::Demo => demo::demo(&root),
         Task::Tidy => tidy::tidy(&root),
         Task::Test => test::test(&root),
-        Task::E2e { name, icount } => e2e::e2e(&root, name.as_deref(), icount).map(drop),
+        Task::E2e(e2e) => e2e::e2e(&root, &e2e).map(drop),
         Task::Bench(bench) => bench::bench(&root, &bench),
         Task::Fuzz(fuzz) => fuzz::fuzz(&root, &fuzz),
     }

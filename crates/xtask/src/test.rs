@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 
 use crate::build::build;
-use crate::e2e::{Tally, e2e};
+use crate::e2e::{E2e, Tally, e2e};
 use crate::process::{cargo, run};
 
 /// Runs everything; the last line counts all tests in the way of `N passed, N failed`.
@@ -23,7 +23,7 @@ pub fn test(root: &Path) -> Result<()> {
     // Some tests run programs of ours; nothing is compiled while tests are timed for hanging.
     build(root)?;
     let unit = unit_tests(root)?;
-    let end_to_end = e2e(root, None, false)?;
+    let end_to_end = e2e(root, &E2e::all())?;
     println!(
         "{} passed, {} failed",
         unit.passed + end_to_end.passed,
