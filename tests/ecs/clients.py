@@ -41,8 +41,9 @@ def refused(name, call, **arguments):
         call(**arguments)
     except botocore.exceptions.ClientError as error:
         assert error.response["Error"]["Code"] == name, error
-        if name in dir(ecs.exceptions):
-            assert isinstance(error, getattr(ecs.exceptions, name)), type(error)
+        known = call.__self__.exceptions
+        if name in dir(known):
+            assert isinstance(error, getattr(known, name)), type(error)
         return error.response["Error"]["Message"]
     raise AssertionError(f"{name} was due")
 
@@ -52,11 +53,13 @@ def clusters():
     described = ecs.describe_clusters(clusters=["dev", "none"], include=["TAGS", "STATISTICS", "SETTINGS", "CONFIGURATIONS"])
     assert [cluster["clusterName"] for cluster in described["clusters"]] == ["dev"]
     assert described["failures"][0]["reason"] == "MISSING"
-    pages = ecs.get_paginator("list_clusters").paginate(PaginationConfig={"PageSize": 1})
-    assert len([arn for page in pages for arn in page["clusterArns"]]) == 2
+    assert len(checked.paged(ecs, "list_clusters", "clusterArns")) == 2
     ecs.update_cluster_settings(cluster="dev", settings=[{"name": "containerInsights", "value": "enabled"}])
+    ecs.update_cluster(cluster="dev", settings=[{"name": "containerInsights", "value": "disabled"}])
     ecs.put_cluster_capacity_providers(cluster="dev", capacityProviders=["FARGATE"], defaultCapacityProviderStrategy=[])
     ecs.describe_capacity_providers(capacityProviders=["FARGATE", "other"])
+    providers = ecs.describe_capacity_providers()["capacityProviders"]
+    assert {provider["name"] for provider in providers} == {"FARGATE", "FARGATE_SPOT"}, providers
     ecs.delete_cluster(cluster="dev")
     refused("ClusterNotFoundException", ecs.list_tasks, cluster="dev")
 
@@ -72,9 +75,10 @@ def definitions():
     assert definition["taskDefinitionArn"] == f"arn:aws:ecs:{REGION}:000000000000:task-definition/web:3"
     described = ecs.describe_task_definition(taskDefinition="web", include=["TAGS"])
     assert described["tags"] == [{"key": "from", "value": "definition"}]
-    pages = ecs.get_paginator("list_task_definitions").paginate(familyPrefix="web", sort="DESC", PaginationConfig={"PageSize": 2})
-    assert [arn.rsplit(":", 1)[1] for page in pages for arn in page["taskDefinitionArns"]] == ["3", "2", "1"]
-    assert ecs.list_task_definition_families()["families"] == ["web"]
+    arns = checked.paged(ecs, "list_task_definitions", "taskDefinitionArns", 2, familyPrefix="web", sort="DESC")
+    assert [arn.rsplit(":", 1)[1] for arn in arns] == ["3", "2", "1"]
+    ecs.register_task_definition(family="other", containerDefinitions=[dict(CONTAINER, memory=64)])
+    assert checked.paged(ecs, "list_task_definition_families", "families") == ["other", "web"]
     ecs.deregister_task_definition(taskDefinition="web:1")
     ecs.delete_task_definitions(taskDefinitions=["web:1", "web:2"])
     refused("ClientException", ecs.describe_task_definition, taskDefinition="web:1")
@@ -94,8 +98,7 @@ def tasks():
     arns = [task["taskArn"] for task in ecs.run_task(**run)["tasks"]]
     assert [task["taskArn"] for task in ecs.run_task(**run)["tasks"]] == arns
     refused("ConflictException", ecs.run_task, **dict(run, count=1))
-    pages = ecs.get_paginator("list_tasks").paginate(family="web", PaginationConfig={"PageSize": 2})
-    assert sorted(arn for page in pages for arn in page["taskArns"]) == sorted(arns)
+    assert sorted(checked.paged(ecs, "list_tasks", "taskArns", 2, family="web")) == sorted(arns)
     described = ecs.describe_tasks(tasks=arns[:2] + ["0" * 32], include=["TAGS"])
     assert [task["cpu"] for task in described["tasks"]] == ["512", "512"]
     assert {tag["key"] for tag in described["tasks"][0]["tags"]} == {"own", "from"}
@@ -104,6 +107,7 @@ def tasks():
     ecs.untag_resource(resourceArn=arns[0], tagKeys=["own"])
     assert {tag["key"] for tag in ecs.list_tags_for_resource(resourceArn=arns[0])["tags"]} == {"later", "from"}
     ecs.get_task_protection(cluster="default", tasks=arns[:1])
+    ecs.update_task_protection(cluster="default", tasks=arns[:1], protectionEnabled=False)
     for arn in arns:
         ecs.stop_task(task=arn, reason="enough")
     ecs.get_waiter("tasks_stopped").wait(tasks=arns)
@@ -116,10 +120,35 @@ def tasks():
 def the_rest():
     ecs.put_account_setting(name="containerInsights", value="enabled")
     assert ecs.list_account_settings(name="containerInsights")["settings"][0]["value"] == "enabled"
-    assert len(ecs.list_account_settings(effectiveSettings=True)["settings"]) == 11
+    ecs.put_account_setting_default(name="taskLongArnFormat", value="enabled")
+    pages = ecs.get_paginator("list_account_settings").paginate(effectiveSettings=True)
+    assert len([setting for page in pages for setting in page["settings"]]) == 11
     ecs.delete_account_setting(name="containerInsights")
     refused("UnsupportedFeatureException", ecs.list_container_instances)
-    client("logs").describe_log_groups()
+
+
+def log_groups():
+    logs = client("logs")
+    for group in ["/a", "/b"]:
+        logs.create_log_group(logGroupName=group, tags={"k": "v"})
+    groups = checked.paged(logs, "describe_log_groups", "logGroups")
+    assert [group["logGroupName"] for group in groups] == ["/a", "/b", "/mote"], groups
+    refused("InvalidParameterException", logs.create_log_stream, logGroupName="/a", logStreamName="one")
+    refused("ResourceNotFoundException", logs.get_log_events, logGroupName="/a", logStreamName="one")
+    assert logs.describe_log_streams(logGroupName="/a")["logStreams"] == []
+    logs.put_retention_policy(logGroupName="/a", retentionInDays=7)
+    assert logs.describe_log_groups(logGroupNamePrefix="/a")["logGroups"][0]["retentionInDays"] == 7
+    logs.delete_retention_policy(logGroupName="/a")
+    arn = groups[0]["arn"].removesuffix(":*")
+    logs.tag_resource(resourceArn=arn, tags={"later": "1"})
+    logs.untag_resource(resourceArn=arn, tagKeys=["k"])
+    assert logs.list_tags_for_resource(resourceArn=arn)["tags"] == {"later": "1"}
+    logs.tag_log_group(logGroupName="/a", tags={"old": "2"})
+    logs.untag_log_group(logGroupName="/a", tags=["later"])
+    assert logs.list_tags_log_group(logGroupName="/a")["tags"] == {"old": "2"}
+    assert logs.filter_log_events(logGroupName="/a")["events"] == []
+    for group in ["/a", "/b"]:
+        logs.delete_log_group(logGroupName=group)
 
 
 def strangers():
@@ -143,6 +172,15 @@ def command_line():
     assert missing.returncode != 0 and "The referenced task was not found." in missing.stderr, missing
 
 
-for check in [clusters, definitions, tasks, the_rest, strangers, command_line]:
+def unsupported():
+    """What mote has no answer to is refused as such; of all else, an answer was checked."""
+    answered = {operation for service, operation in checked.CHECKED if service == "ecs"}
+    elsewhere = checked.OPERATIONS_OF_SERVICES | {"ExecuteCommand"}
+    names = {ecs.meta.method_to_api_mapping[method]: method for method in ecs.meta.method_to_api_mapping}
+    blind = client("ecs", parameter_validation=False)
+    for operation in sorted(set(names) - answered - elsewhere):
+        refused("UnsupportedFeatureException", getattr(blind, names[operation]))
+
+
+for check in [clusters, definitions, tasks, the_rest, log_groups, strangers, command_line, unsupported]:
     check()
-print("checked", *sorted(checked.CHECKED))
