@@ -19,6 +19,7 @@ pub mod credentials;
 pub mod ecs;
 pub mod events;
 pub mod host;
+pub mod host_paths;
 pub mod http;
 pub mod images;
 pub mod launch;

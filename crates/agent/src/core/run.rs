@@ -1,5 +1,6 @@
 //! A task of one container, as the API of our own asks for it.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use api::error::{ApiError, ErrorCode};
@@ -7,6 +8,7 @@ use api::task::{self, NetworkMode, RunRequest, TransportProtocol};
 
 use super::{Core, NewTask};
 use crate::host::SCRATCH_MIB;
+use crate::host_paths;
 use crate::record::{
     ContainerPlan, HealthCheck, Logging, MountPlan, NetworkPlan, Plan, PortPlan, PullPolicy, RestartPolicy, Secret,
     SecretSource, TaskRecord, VolumePlan,
@@ -33,13 +35,14 @@ impl Core {
     /// # Errors
     /// Everything that can be known now to keep it from running.
     pub async fn create(self: &Arc<Self>, request: &RunRequest) -> Result<Arc<TaskRecord>, ApiError> {
-        let mut task = new_task(request, self.shared.networks.is_some())?;
+        let allowed = &self.shared.config.host_paths;
+        let mut task = new_task(request, self.shared.networks.is_some(), allowed)?;
         let mut found = None;
         if request.pull == task::PullPolicy::Never {
             let image = self.images().find(&request.image).await?;
             task.plan.containers[0].image.clone_from(&image.name);
             crate::spec::check_resolved(&task.plan, &image)?;
-            if request.secrets.is_empty() {
+            if request.secrets.is_empty() && request.host_volumes.is_empty() {
                 found = Some(vec![image]);
             }
         }
@@ -51,15 +54,12 @@ impl Core {
     }
 }
 
-/// The task that `request` means, on a host that has a network or has none.
+/// The task that `request` means, on a host that has a network or has none, and of which tasks may see the directories `allowed`.
 ///
 /// # Errors
 /// [`ErrorCode::InvalidParameter`] for what contradicts itself.
-pub fn new_task(request: &RunRequest, has_network: bool) -> Result<NewTask, ApiError> {
-    let volumes = (0..)
-        .zip(&request.volumes)
-        .map(|(index, path)| (format!("volume-{index}"), path));
-    let volumes: Vec<(String, &String)> = volumes.collect();
+pub fn new_task(request: &RunRequest, has_network: bool, allowed: &[PathBuf]) -> Result<NewTask, ApiError> {
+    let volumes = volumes(request, allowed)?;
     let plan = Plan {
         vcpu_milli: request.vcpu_milli,
         memory_mib: request.memory_mib,
@@ -70,13 +70,7 @@ pub fn new_task(request: &RunRequest, has_network: bool) -> Result<NewTask, ApiE
         can_execute: true,
         network: network(request, has_network)?,
         sysctls: request.sysctls.clone().into_iter().collect(),
-        volumes: volumes
-            .iter()
-            .map(|(name, _)| VolumePlan {
-                name: name.clone(),
-                host_path: None,
-            })
-            .collect(),
+        volumes: volumes.iter().map(|(volume, _)| volume.clone()).collect(),
         containers: vec![container(request, &volumes)?],
     };
     Ok(NewTask {
@@ -94,7 +88,7 @@ pub fn new_task(request: &RunRequest, has_network: bool) -> Result<NewTask, ApiE
     })
 }
 
-fn container(request: &RunRequest, volumes: &[(String, &String)]) -> Result<ContainerPlan, ApiError> {
+fn container(request: &RunRequest, volumes: &[(VolumePlan, MountPlan)]) -> Result<ContainerPlan, ApiError> {
     Ok(ContainerPlan {
         name: CONTAINER.to_owned(),
         image: request.image.clone(),
@@ -158,12 +152,30 @@ fn secret(variable: &task::SecretVariable) -> Secret {
     }
 }
 
-fn mounts(request: &RunRequest, volumes: &[(String, &String)]) -> Vec<MountPlan> {
-    let volumes = volumes.iter().map(|(name, path)| MountPlan::Volume {
-        volume: name.clone(),
-        path: (*path).clone(),
-        is_read_only: false,
-    });
+/// The volumes, empty ones and directories of the host, and where they are mounted.
+fn volumes(request: &RunRequest, allowed: &[PathBuf]) -> Result<Vec<(VolumePlan, MountPlan)>, ApiError> {
+    let empty = request.volumes.iter().map(|path| (None, path, false));
+    let directories = request.host_volumes.iter();
+    let directories = directories.map(|volume| (Some(&volume.host_path), &volume.path, volume.read_only));
+    let volumes = empty.chain(directories).enumerate();
+    let volume = |(index, (host_path, path, is_read_only)): (usize, (Option<&String>, &String, bool))| {
+        if let Some(Err(error)) = host_path.map(|path| host_paths::allowing(allowed, path)) {
+            return invalid(&format!("the volume {error}"));
+        }
+        let name = format!("volume-{index}");
+        let mount = MountPlan::Volume {
+            volume: name.clone(),
+            path: path.clone(),
+            is_read_only,
+        };
+        let host_path = host_path.cloned();
+        Ok((VolumePlan { name, host_path }, mount))
+    };
+    volumes.map(volume).collect()
+}
+
+fn mounts(request: &RunRequest, volumes: &[(VolumePlan, MountPlan)]) -> Vec<MountPlan> {
+    let volumes = volumes.iter().map(|(_, mount)| mount.clone());
     let tmpfs = request.tmpfs.iter().map(|tmpfs| MountPlan::Tmpfs {
         path: tmpfs.path.clone(),
         size_mib: tmpfs.size_mib.unwrap_or(request.memory_mib / 2),

@@ -7,6 +7,7 @@ use api::error::{ApiError, ErrorCode};
 use api::image::PullRequest;
 use tokio::sync::mpsc;
 
+use super::volumes::{self, Directory, Found, has_directories};
 use super::{Notice, Shared, TaskHost};
 use crate::clock;
 use crate::images::{Hold, RunnableImage};
@@ -27,14 +28,19 @@ pub struct Fetched {
     pub images: Vec<RunnableImage>,
     /// `NAME=value`, for each container.
     pub secrets: Vec<Vec<String>>,
+    /// The directories of the host that volumes are.
+    pub directories: Vec<Found>,
 }
 
 /// What a task's containers are made from.
+#[derive(Default)]
 pub struct Made {
     /// What runs.
     pub specs: Vec<Spec>,
     /// The rootfs snapshots.
     pub rootfs: Vec<Rootfs>,
+    /// The directories of the host.
+    pub directories: Vec<Directory>,
 }
 
 /// The files of a rootfs snapshot, and where the guest finds them.
@@ -53,12 +59,16 @@ impl TaskHost {
     pub(super) async fn fetch(&mut self, record: &mut TaskRecord) -> Option<Event> {
         record.times.pull_started_ms.get_or_insert_with(clock::wall_ms);
         if let Some(images) = self.found.take() {
-            let secrets = vec![vec![]; images.len()];
-            return Some(self.make(Fetched { images, secrets }, record));
+            let fetched = Fetched {
+                secrets: vec![vec![]; images.len()],
+                directories: vec![],
+                images,
+            };
+            return Some(self.make(fetched, record));
         }
         let containers = &record.plan.containers;
         let is_slow = |plan: &ContainerPlan| plan.pull != PullPolicy::Never || !plan.secrets.is_empty();
-        if containers.iter().any(is_slow) {
+        if containers.iter().any(is_slow) || has_directories(&record.plan) {
             let (shared, notices, plan) = (self.shared.clone(), self.links.notices.clone(), record.plan.clone());
             self.work.spawn(async move {
                 let fetched = fetch(&shared, &plan).await;
@@ -89,9 +99,12 @@ impl TaskHost {
         let sizes: Vec<u64> = fetched.images.iter().map(|image| image.rootfs_bytes).collect();
         let slots = spec::rootfs_slots(&sizes).map_err(|error| Trouble::Resource { message: error.message })?;
         let hostname = spec::hostname(&record.plan, &record.id);
+        let given = volumes::given(fetched.directories, &slots, &record.plan)?;
+        let volumes = given.volumes;
         let mut made = Made {
             specs: Vec::with_capacity(slots.len()),
             rootfs: Vec::with_capacity(slots.len()),
+            directories: given.directories,
         };
         let all = fetched.images.into_iter().zip(&fetched.secrets).zip(slots);
         for (container, ((image, secrets), slot)) in all.enumerate() {
@@ -105,6 +118,7 @@ impl TaskHost {
                 process: u32::try_from(container).unwrap_or(u32::MAX),
                 hostname: &hostname,
                 secrets: &added,
+                directories: &volumes,
                 sizing: &self.sizing,
                 containers: sizes.len(),
             };
@@ -131,6 +145,7 @@ async fn fetch(shared: &Arc<Shared>, plan: &Plan) -> Result<Fetched, Trouble> {
     let mut fetched = Fetched {
         images: vec![],
         secrets: vec![],
+        directories: volumes::find(&shared.config.host_paths, plan).await?,
     };
     for (container, plan) in plan.containers.iter().enumerate() {
         let image = image(shared, plan).await.map_err(|error| Trouble::Image {

@@ -17,6 +17,7 @@ mod perform;
 mod provision;
 mod rooms;
 mod shape;
+mod volumes;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};

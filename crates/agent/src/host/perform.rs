@@ -173,7 +173,10 @@ impl TaskHost {
                 .iter()
                 .map(|(name, value)| (name.replace('.', "/"), value.clone()))
                 .collect(),
-            volumes: plan.volumes.iter().map(|volume| volume.name.clone()).collect(),
+            volumes: (plan.volumes.iter())
+                .filter(|volume| volume.host_path.is_none())
+                .map(|volume| volume.name.clone())
+                .collect(),
             containers: specs.iter().map(|spec| spec.container.clone()).collect(),
         };
         if let Some(microvm) = self.microvm() {

@@ -157,11 +157,10 @@ impl TaskHost {
             scratch_base,
             scratch_directory: self.shared.scratch.directory().to_owned(),
         };
-        let rootfs = self.made.as_ref().map_or(&[][..], |made| &made.rootfs);
-        if let Err(error) = vmm
-            .run(shape(&self.sizing, rootfs, record.network.as_ref(), files))
-            .await
-        {
+        let nothing = super::Made::default();
+        let made = self.made.as_ref().unwrap_or(&nothing);
+        let shape = shape(&self.sizing, made, record.network.as_ref(), files);
+        if let Err(error) = vmm.run(shape).await {
             // It has ended, and that is told by its end.
             tracing::debug!(microvm = vmm.id, "the VMM takes no request: {error}");
         }

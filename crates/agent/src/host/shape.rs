@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use protocol::vmm::{Device, GUEST_CID, Shape, standing};
 
-use super::images::Rootfs;
+use super::images::{Made, Rootfs};
 use crate::record::NetworkRecord;
 use crate::sizing::Sizing;
 
@@ -19,8 +19,8 @@ pub struct Files {
     pub scratch_directory: PathBuf,
 }
 
-/// The shape of a microVM of this size, with these rootfs snapshots and this network.
-pub fn shape(sizing: &Sizing, rootfs: &[Rootfs], network: Option<&NetworkRecord>, files: Files) -> Shape {
+/// The shape of a microVM of this size, with these rootfs snapshots and directories of the host, and this network.
+pub fn shape(sizing: &Sizing, made: &Made, network: Option<&NetworkRecord>, files: Files) -> Shape {
     let vsock = Device::Vsock {
         guest_cid: GUEST_CID,
         socket: files.vsock,
@@ -30,7 +30,14 @@ pub fn shape(sizing: &Sizing, rootfs: &[Rootfs], network: Option<&NetworkRecord>
         directory: files.scratch_directory,
     };
     let mut slots = BTreeMap::from([(standing::VSOCK, vsock), (standing::SCRATCH, scratch)]);
-    for Rootfs { slot, parts, .. } in rootfs {
+    for directory in &made.directories {
+        let device = Device::Directory {
+            path: directory.path.clone(),
+            read_only: directory.is_read_only,
+        };
+        slots.insert(directory.slot, device);
+    }
+    for Rootfs { slot, parts, .. } in &made.rootfs {
         let parts = parts.clone();
         let device = if *slot == standing::PMEM {
             Device::Pmem { parts }

@@ -58,7 +58,7 @@ pub struct PortPlan {
 pub struct VolumePlan {
     /// Its name.
     pub name: String,
-    /// The host's directory that it shows, read-only, as it is when the task starts; an empty volume where absent.
+    /// The host's directory that it is; an empty one of the task's own where absent.
     pub host_path: Option<String>,
 }
 

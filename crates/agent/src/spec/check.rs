@@ -4,12 +4,16 @@ use std::collections::HashSet;
 
 use api::error::ApiError;
 use protocol::guest::CONTAINERS_MAX;
+use protocol::vmm::{SLOTS, standing};
 
 use super::{invalid, limits};
 use crate::record::{ContainerPlan, MountPlan, Plan};
 
 /// The longest host name (Linux's `__NEW_UTS_LEN`).
 const HOSTNAME_LEN_MAX: usize = 64;
+
+/// The most directories of the host that a task's volumes can be.
+const DIRECTORIES_MAX: usize = SLOTS - standing::FIRST_FREE as usize;
 
 /// Checks what can be checked of a plan without its images.
 ///
@@ -29,10 +33,15 @@ pub fn check(plan: &Plan) -> Result<(), ApiError> {
     if let Some(twice) = plan.containers.iter().find(|container| !names.insert(&container.name)) {
         return invalid(format!("two containers have the name {:?}", twice.name));
     }
-    if let Some(volume) = plan.volumes.iter().find(|volume| volume.host_path.is_some()) {
+    let directories: HashSet<_> = plan
+        .volumes
+        .iter()
+        .filter_map(|volume| volume.host_path.as_ref())
+        .collect();
+    if directories.len() > DIRECTORIES_MAX {
         return invalid(format!(
-            "the volume {:?} shows a directory of the host, which this host agent does not do: use a volume without a host path",
-            volume.name
+            "the task's volumes are {} directories of the host: it can have {DIRECTORIES_MAX}, less those slots that further containers take",
+            directories.len()
         ));
     }
     plan.containers

@@ -51,6 +51,8 @@ pub struct Given<'a> {
     pub hostname: &'a str,
     /// `NAME=value` of what is kept apart, and of what the host adds.
     pub secrets: &'a [String],
+    /// The volumes that are directories of the host, and their slots.
+    pub directories: &'a [(String, u8)],
     /// How big the task is.
     pub sizing: &'a Sizing,
     /// How many containers it has.
@@ -91,7 +93,7 @@ pub fn resolve(plan: &ContainerPlan, given: &Given<'_>) -> Result<Spec, ApiError
         read_only: plan.is_read_only,
         has_init_process: plan.has_init_process,
         shared_memory_bytes: plan.shared_memory_mib.map(|mib| u64::from(mib) << 20),
-        mounts: plan.mounts.iter().map(mount).collect(),
+        mounts: plan.mounts.iter().map(|plan| mount(plan, given.directories)).collect(),
         ulimits: plan.ulimits.iter().map(ulimit).collect(),
         hosts: plan.hosts.clone(),
     };
@@ -118,6 +120,7 @@ pub fn check_resolved(plan: &Plan, image: &RunnableImage) -> Result<(), ApiError
         process: 0,
         hostname: "",
         secrets: &[],
+        directories: &[],
         sizing: &size,
         containers: 1,
     };
@@ -152,6 +155,22 @@ pub fn rootfs_slots(rootfs_bytes: &[u64]) -> Result<Vec<u8>, ApiError> {
     slots.ok_or_else(|| refusal("a task has more containers than a microVM has slots for disks".to_owned()))
 }
 
+/// The slots of `count` directories of the host, beside those of the rootfs snapshots.
+///
+/// # Errors
+/// [`ErrorCode::InvalidParameter`] where there are more than slots.
+pub fn directory_slots(rootfs: &[u8], count: usize) -> Result<Vec<u8>, ApiError> {
+    let slots = u8::try_from(SLOTS).unwrap_or(u8::MAX);
+    let free = (standing::FIRST_FREE..slots).filter(|slot| !rootfs.contains(slot));
+    let taken: Vec<u8> = free.take(count).collect();
+    if taken.len() < count {
+        return Err(refusal(
+            "a task has more containers and directories of the host than a microVM has slots for".to_owned(),
+        ));
+    }
+    Ok(taken)
+}
+
 /// The entrypoint, then the command; another entrypoint takes the image's command away with it.
 fn argv(plan: &ContainerPlan, config: &ImageConfig) -> Result<Vec<String>, ApiError> {
     let (entrypoint, default_command) = match &plan.entrypoint {
@@ -179,14 +198,17 @@ fn working_directory(plan: &ContainerPlan, config: &ImageConfig) -> Result<Strin
     }
 }
 
-fn mount(plan: &MountPlan) -> Mount {
+fn mount(plan: &MountPlan, directories: &[(String, u8)]) -> Mount {
     match plan {
         MountPlan::Volume {
             volume,
             path,
             is_read_only,
         } => Mount {
-            source: MountSource::Volume(volume.clone()),
+            source: match directories.iter().find(|(name, _)| name == volume) {
+                Some((_, slot)) => MountSource::Directory(*slot),
+                None => MountSource::Volume(volume.clone()),
+            },
             target: path.clone(),
             read_only: *is_read_only,
         },

@@ -1,10 +1,10 @@
 //! Image and request, merged.
 
 use api::error::{ApiError, ErrorCode};
-use protocol::guest::Container;
+use protocol::guest::{Container, MountSource};
 use protocol::vmm::{PMEM_WINDOW_BYTES, standing};
 
-use super::{Given, Spec, check as check_plan, hostname, resolve, rootfs_slots};
+use super::{Given, Spec, check as check_plan, directory_slots, hostname, resolve, rootfs_slots};
 use crate::images::ImageConfig;
 use crate::record::{Condition, ContainerPlan, Dependency, Logging, MountPlan, Plan, PullPolicy, VolumePlan};
 use crate::sizing;
@@ -95,6 +95,7 @@ fn resolve_as(
         process: 0,
         hostname: &hostname(&plan(vec![]), "0123456789abcdef"),
         secrets: &words("SECRET=1"),
+        directories: &[("shared".to_owned(), 9)],
         sizing: &sizing::size(250, 64).unwrap(),
         containers,
     };
@@ -169,6 +170,38 @@ fn a_plan_that_no_image_can_make_right_is_refused() {
         named.hostname = Some(hostname.into());
         assert!(refused(&named).contains("host name"));
     }
+}
+
+#[test]
+fn directories_of_the_host_are_few_and_have_slots() {
+    let mut with_directories = plan(vec![container("a")]);
+    for number in 0..10 {
+        with_directories.volumes.push(VolumePlan {
+            name: format!("volume-{number}"),
+            host_path: Some(format!("/srv/{}", number.min(8))),
+        });
+    }
+    assert_eq!(check_plan(&with_directories), Ok(()));
+    with_directories.volumes[9].host_path = Some("/srv/9".into());
+    assert!(refused(&with_directories).contains("10 directories"));
+    assert_eq!(
+        directory_slots(&[standing::PMEM, standing::DISK], 9),
+        Ok((7..16).collect())
+    );
+    assert_eq!(directory_slots(&[standing::PMEM, standing::DISK, 7], 2), Ok(vec![8, 9]));
+    assert!(directory_slots(&[standing::PMEM, 7], 9).is_err());
+}
+
+#[test]
+fn a_volume_is_the_tasks_or_the_hosts() {
+    let mount = |volume: &str| MountPlan::Volume {
+        volume: volume.into(),
+        path: "/data".into(),
+        is_read_only: true,
+    };
+    let mounted = resolve_as(&image(), 1, |plan| plan.mounts = vec![mount("shared"), mount("own")]).unwrap();
+    let sources: Vec<_> = mounted.container.mounts.into_iter().map(|mount| mount.source).collect();
+    assert_eq!(sources, [MountSource::Directory(9), MountSource::Volume("own".into())]);
 }
 
 #[test]

@@ -187,7 +187,12 @@ fn files(device: &Device) -> Vec<&Path> {
         Device::BlockConcatenation { parts } | Device::Pmem { parts } => parts.iter().map(PathBuf::as_path).collect(),
         Device::BlockFile { path } => vec![path],
         Device::BlockCopyOnWrite { base, directory } => vec![base, directory],
-        Device::Vsock { .. } | Device::Memory { .. } | Device::Balloon | Device::Network { .. } | Device::Rng => vec![],
+        Device::Vsock { .. }
+        | Device::Memory { .. }
+        | Device::Balloon
+        | Device::Network { .. }
+        | Device::Rng
+        | Device::Directory { .. } => vec![],
     }
 }
 

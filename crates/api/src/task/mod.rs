@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 pub use detail::{Container, ContainerStatus, Health, PublishedPort, TaskNetwork, TaskService, Times};
 pub use request::{
-    HealthCheck, HostEntry, NetworkMode, PortMapping, PullPolicy, RestartPolicy, RunRequest, SecretVariable, Tmpfs,
-    TransportProtocol, Ulimit, stop_timeout_seconds, waits_for_vcpus,
+    HealthCheck, HostEntry, HostVolume, NetworkMode, PortMapping, PullPolicy, RestartPolicy, RunRequest,
+    SecretVariable, Tmpfs, TransportProtocol, Ulimit, stop_timeout_seconds, waits_for_vcpus,
 };
 
 /// The size of a terminal's window, in characters.

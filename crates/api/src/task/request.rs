@@ -79,6 +79,9 @@ pub struct RunRequest {
     /// Paths of the container at which empty volumes of the task's are mounted; they are gone with the task.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub volumes: Vec<String>,
+    /// Directories of the host that are mounted: what the task and the host write there, both see.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub host_volumes: Vec<HostVolume>,
     /// Whether the container cannot write to its root file system.
     #[serde(default, skip_serializing_if = "is_false")]
     pub read_only: bool,
@@ -224,6 +227,19 @@ pub struct Tmpfs {
     /// Options of mount(8) and tmpfs: `ro`, `noexec`, `mode=1777`.
     #[serde(default)]
     pub options: Vec<String>,
+}
+
+/// A directory of the host in a container.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HostVolume {
+    /// The host's directory, an absolute path in a directory that the host agent was allowed to use; made where it is missing.
+    pub host_path: String,
+    /// Where, in the container.
+    pub path: String,
+    /// Whether the container cannot write to it.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub read_only: bool,
 }
 
 /// A resource limit (getrlimit(2)).

@@ -6,7 +6,7 @@ use api::task::{HostEntry, PortMapping, Tmpfs, Ulimit};
 use clap::{Args, ValueEnum};
 
 use crate::value::{
-    MemoryMib, Seconds, VcpuMilli, parse_host_entry, parse_port, parse_tmpfs, parse_ulimit, parse_volume,
+    MemoryMib, Seconds, VcpuMilli, Volume, parse_host_entry, parse_port, parse_tmpfs, parse_ulimit, parse_volume,
 };
 
 /// `mote run`.
@@ -149,9 +149,9 @@ pub struct ResourceOptions {
     /// Mount a file system in memory
     #[arg(long, value_name = "PATH[:OPTION,...]", value_parser = parse_tmpfs)]
     pub tmpfs: Vec<Tmpfs>,
-    /// Mount an empty volume, which is gone with the task
-    #[arg(short, long, value_name = "PATH", value_parser = parse_volume)]
-    pub volume: Vec<String>,
+    /// Mount an empty volume, which is gone with the task, or a directory of the host that the host agent may use (--allow-host-path)
+    #[arg(short, long, value_name = "[HOST-PATH:]PATH[:ro]", value_parser = parse_volume)]
+    pub volume: Vec<Volume>,
     /// The size of /dev/shm, in MiB, or with a unit
     #[arg(long, value_name = "MIB")]
     pub shm_size: Option<MemoryMib>,

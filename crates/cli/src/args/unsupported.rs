@@ -26,13 +26,16 @@ const UNSUPPORTED: &[(&str, &str)] = &[
     ("--gpus", "a task sees no devices of its host"),
     (
         "--mount",
-        "use --tmpfs, or --volume for an empty volume; a task sees no directories of its host",
+        "use --volume for an empty volume or a directory of the host, or --tmpfs",
     ),
     (
         "--volumes-from",
         "a volume is gone with its task; define several containers in a task definition to share one",
     ),
-    ("--volume-driver", "a volume is empty at first and gone with its task"),
+    (
+        "--volume-driver",
+        "a volume is empty at first and gone with its task, or a directory of the host",
+    ),
     (
         "--link",
         "define several containers in a task definition, or publish a port with --publish",

@@ -17,7 +17,7 @@ pub use environment::{environment, labels};
 pub use filter::{Filter, matches};
 pub use format::Format;
 pub use limit::parse_ulimit;
-pub use mount::{parse_tmpfs, parse_volume};
+pub use mount::{Volume, parse_tmpfs, parse_volume};
 pub use network::{host_end, parse_host_entry, parse_port, port_text};
 pub use signal::Signal;
 pub use time::{Moment, Seconds};

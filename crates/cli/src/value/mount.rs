@@ -1,6 +1,6 @@
-//! What is mounted: file systems in memory and empty volumes.
+//! What is mounted: file systems in memory, empty volumes and directories of the host.
 
-use api::task::Tmpfs;
+use api::task::{HostVolume, Tmpfs};
 
 use super::MemoryMib;
 
@@ -36,19 +36,47 @@ fn size_mib(text: &str) -> Option<u32> {
     }
 }
 
-/// The path of an empty volume.
+/// What is mounted at a path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Volume {
+    /// An empty volume, at this path.
+    Empty(String),
+    /// A directory of the host.
+    Host(HostVolume),
+}
+
+/// `PATH`, or `HOST-PATH:PATH[:ro]`.
 ///
 /// # Errors
-/// One sentence; in particular for a directory of the host, of which a task sees none.
-pub fn parse_volume(text: &str) -> Result<String, String> {
-    if text.contains(':') {
-        return Err(
-            "a task sees no directories of its host and keeps no volumes: give the path of an empty volume alone, and copy files with `mote cp`"
-                .to_owned(),
-        );
+/// One sentence; in particular for a volume with a name, of which none is kept.
+pub fn parse_volume(text: &str) -> Result<Volume, String> {
+    let mut parts = text.split(':');
+    let first = parts.next().unwrap_or_default();
+    let Some(path) = parts.next() else {
+        check_path(first)?;
+        return Ok(Volume::Empty(first.to_owned()));
+    };
+    if !first.starts_with('/') {
+        return Err(format!(
+            "'{first}' is no path on the host: begin it with /; no volume is kept under a name"
+        ));
     }
-    check_path(text)?;
-    Ok(text.to_owned())
+    check_path(path)?;
+    let read_only = match parts.next() {
+        None | Some("rw") => false,
+        Some("ro") => true,
+        Some(option) => return Err(format!("'{option}' is no option of a volume: there are ro and rw")),
+    };
+    if parts.next().is_some() {
+        return Err(format!(
+            "'{text}' is no volume: write HOST-PATH:PATH or HOST-PATH:PATH:ro"
+        ));
+    }
+    Ok(Volume::Host(HostVolume {
+        host_path: first.to_owned(),
+        path: path.to_owned(),
+        read_only,
+    }))
 }
 
 fn check_path(path: &str) -> Result<(), String> {
@@ -76,9 +104,25 @@ mod tests {
     }
 
     #[test]
-    fn only_an_empty_volume_can_be_had() {
-        assert_eq!(parse_volume("/data").unwrap(), "/data");
-        for text in ["/srv:/data", "name:/data:ro", "data", ""] {
+    fn a_volume_is_empty_or_the_hosts() {
+        assert_eq!(parse_volume("/data").unwrap(), Volume::Empty("/data".to_owned()));
+        for (text, read_only) in [("/srv:/data", false), ("/srv:/data:rw", false), ("/srv:/data:ro", true)] {
+            let volume = HostVolume {
+                host_path: "/srv".to_owned(),
+                path: "/data".to_owned(),
+                read_only,
+            };
+            assert_eq!(parse_volume(text).unwrap(), Volume::Host(volume));
+        }
+        for text in [
+            "name:/data:ro",
+            "data",
+            "",
+            "/srv:data",
+            "/srv:/data:z",
+            "/srv:/data:ro:x",
+            "/srv:",
+        ] {
             assert!(parse_volume(text).is_err(), "{text}");
         }
     }

@@ -1,9 +1,10 @@
 //! Where secrets and files of the environment are.
 
-use std::path::{Component, Path, PathBuf};
+use std::path::PathBuf;
 
 use api::ecs::error::EcsError;
 
+use crate::host_paths;
 use crate::record::SecretSource;
 
 /// What says that a value is in a file.
@@ -28,24 +29,10 @@ impl HostPaths {
     /// # Errors
     /// Where they may not.
     pub fn check(&self, member: &str, path: &str) -> Result<String, EcsError> {
-        let is_plain = Path::new(path)
-            .components()
-            .all(|component| !matches!(component, Component::ParentDir));
-        if !path.starts_with('/') || !is_plain || path.contains('\0') {
-            return Err(EcsError::client(format!(
-                "{member} has to be an absolute path without '..', not {path:?}"
-            )));
+        match host_paths::allowing(&self.allowed, path) {
+            Ok(_) => Ok(path.to_owned()),
+            Err(error) => Err(EcsError::client(format!("{member} {error}"))),
         }
-        if self
-            .allowed
-            .iter()
-            .any(|directory| Path::new(path).starts_with(directory))
-        {
-            return Ok(path.to_owned());
-        }
-        Err(EcsError::client(format!(
-            "{member} names {path}, which is in no directory that this host agent was allowed to use: start it with --allow-host-path"
-        )))
     }
 
     /// The file that `value` names: a path, with or without a scheme.

@@ -6,6 +6,7 @@ use anyhow::{Context, Result, bail};
 use api::task::{HealthCheck, NetworkMode, RestartPolicy, RunRequest, SecretVariable, TerminalSize};
 
 use crate::args::{HealthOptions, Network, Restart, Run, SecurityOption};
+use crate::value::Volume;
 use crate::{terminal, value};
 
 /// The size of a terminal that nobody looks at.
@@ -51,7 +52,14 @@ pub fn request(arguments: &Run) -> Result<RunRequest> {
         name_servers: network.dns.clone(),
         hosts: network.add_host.clone(),
         tmpfs: resources.tmpfs.clone(),
-        volumes: resources.volume.clone(),
+        volumes: volumes(&resources.volume, |volume| match volume {
+            Volume::Empty(path) => Some(path.clone()),
+            Volume::Host(_) => None,
+        }),
+        host_volumes: volumes(&resources.volume, |volume| match volume {
+            Volume::Empty(_) => None,
+            Volume::Host(volume) => Some(volume.clone()),
+        }),
         read_only: resources.read_only,
         shared_memory_mib: resources.shm_size.map(|size| size.0),
         ephemeral_storage_mib: resources.storage.map(|size| size.0),
@@ -68,6 +76,11 @@ pub fn request(arguments: &Run) -> Result<RunRequest> {
         log_stream_prefix: life.log_stream_prefix.clone(),
         ..RunRequest::default()
     })
+}
+
+/// The volumes of one kind.
+fn volumes<T>(all: &[Volume], kind: impl Fn(&Volume) -> Option<T>) -> Vec<T> {
+    all.iter().filter_map(kind).collect()
 }
 
 fn pairs(texts: &[String]) -> Result<BTreeMap<String, String>> {
