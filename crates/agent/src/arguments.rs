@@ -74,7 +74,7 @@ pub struct Arguments {
     #[arg(long, value_name = "ADDRESS|none")]
     pub listen: Option<Listen>,
 
-    /// A directory of the host that task definitions may name files in; can be given several times.
+    /// A directory of the host that task definitions may name files in, and whose directories can be volumes; can be given several times.
     #[arg(long = "allow-host-path", value_name = "DIR")]
     pub host_paths: Vec<PathBuf>,
 

@@ -34,7 +34,7 @@ pub struct Config {
     pub insecure_registries: Vec<String>,
     /// Where it listens for signed requests over TCP.
     pub listen: Listen,
-    /// Directories of the host that task definitions may name files in.
+    /// Directories of the host that task definitions may name files in, and whose directories can be volumes.
     pub host_paths: Vec<PathBuf>,
     /// How long it stays without tasks and requests; for ever where absent.
     pub idle_exit: Option<Duration>,

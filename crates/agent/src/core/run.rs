@@ -235,3 +235,36 @@ fn invalid<T>(message: &str) -> Result<T, ApiError> {
         message: message.to_owned(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use api::task::HostVolume;
+
+    #[test]
+    fn a_directory_of_the_host_is_a_volume_where_that_is_allowed() {
+        let request = RunRequest {
+            volumes: vec!["/empty".to_owned()],
+            host_volumes: vec![HostVolume {
+                host_path: "/srv/data".to_owned(),
+                path: "/data".to_owned(),
+                read_only: true,
+            }],
+            ..RunRequest::default()
+        };
+        let plan = new_task(&request, false, &[PathBuf::from("/srv")]).unwrap().plan;
+        let paths: Vec<_> = plan.volumes.iter().map(|volume| volume.host_path.as_deref()).collect();
+        assert_eq!(paths, [None, Some("/srv/data")]);
+        let mount = MountPlan::Volume {
+            volume: plan.volumes[1].name.clone(),
+            path: "/data".to_owned(),
+            is_read_only: true,
+        };
+        assert_eq!(plan.containers[0].mounts[1], mount);
+        let message = new_task(&request, false, &[]).map(drop).unwrap_err().message;
+        assert_eq!(
+            message,
+            "the volume names /srv/data, which is in no directory that this host agent was allowed to use: start it with --allow-host-path"
+        );
+    }
+}

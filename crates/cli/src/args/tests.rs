@@ -126,9 +126,9 @@ fn an_option_of_dockers_that_is_not_there_says_what_to_do_instead() {
         ),
         (
             "mote run --mount type=bind,src=/a,dst=/b app",
-            "a task sees no directories of its host",
+            "a directory of the host",
         ),
-        ("mote run -v /srv:/data app", "copy files with `mote cp`"),
+        ("mote run -v srv:/data app", "no volume is kept under a name"),
         ("mote run --gpus all app", "a task sees no devices of its host"),
     ] {
         let text = refused(line);

@@ -72,6 +72,20 @@ fn what_is_not_said_is_filled_in_as_ecs_does() {
 }
 
 #[test]
+fn volumes_of_the_host_are_those_that_are_allowed() {
+    let volume = |path: &str| json!({"volumes": [{"name": "data", "host": {"sourcePath": path}}]});
+    let container =
+        json!({"memory": 64, "mountPoints": [{"sourceVolume": "data", "containerPath": "/d", "readOnly": true}]});
+    let planned = planned(volume("/etc/app/data"), container.clone(), json!({})).unwrap();
+    assert_eq!(planned.volumes[0].host_path.as_deref(), Some("/etc/app/data"));
+    assert_eq!(crate::spec::check(&planned), Ok(()));
+    for path in ["/etc", "/etc/app/../shadow", "etc/app"] {
+        let message = refusal(volume(path), container.clone());
+        assert!(message.contains("volumes.host.sourcePath"), "{message}");
+    }
+}
+
+#[test]
 fn a_plan_has_what_the_definition_says() {
     let container = json!({
         "command": ["serve"], "environment": [{"name": "A", "value": "1"}, {"name": "B", "value": "2"}], "stopTimeout": 600,
