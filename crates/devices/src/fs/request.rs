@@ -93,8 +93,8 @@ pub enum Request<'a> {
     Find(&'a CStr),
     /// Nodes, and how often each is found less.
     Forget(Vec<(u64, u64)>),
-    /// Attributes.
-    Look,
+    /// Attributes, of an open file where there is one: it may have no name any more.
+    Look { handle: Option<u64> },
     /// Other attributes.
     Change(Change),
     /// Where a symbolic link leads.
@@ -200,7 +200,14 @@ pub fn parse<'a>(header: &Header, body: &'a [u8]) -> Result<Request<'a>, Errno> 
         opcodes::LOOKUP => Request::Find(f.name()?),
         opcodes::FORGET => Request::Forget(vec![(header.node, f.u64()?)]),
         opcodes::BATCH_FORGET => forget(f)?,
-        opcodes::GETATTR => Request::Look,
+        opcodes::GETATTR => {
+            let has_handle = f.u32()? & 1 != 0;
+            f.skip(4)?;
+            let handle = f.u64()?;
+            Request::Look {
+                handle: has_handle.then_some(handle),
+            }
+        }
         opcodes::SETATTR => Request::Change(change(f)?),
         opcodes::READLINK => Request::ReadLink,
         opcodes::UNLINK => Request::Remove(f.name()?),

@@ -97,7 +97,7 @@ impl Server {
                 }
                 Ok(Reply::empty())
             }
-            Request::Look => self.look(node),
+            Request::Look { handle } => self.look(node, handle),
             Request::ReadLink => self.read_link(node),
             Request::Room => Ok(Reply::room(&rustix::fs::fstatvfs(self.node(node)?)?)),
             Request::GetAttribute { name, room } => self.get_attribute(node, name, room),

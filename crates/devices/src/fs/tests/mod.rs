@@ -1,10 +1,11 @@
-//! The directory behind the device, by a driver that speaks FUSE, and by one that does not.
+//! The directory behind the device, by a driver that speaks FUSE, and by one that does not ([`hostile`]).
+
+mod hostile;
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 
-use proptest::prelude::*;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::process::{getegid, geteuid};
@@ -301,6 +302,26 @@ fn devices_and_the_hosts_own_attributes_are_refused() {
 }
 
 #[test]
+fn a_file_without_a_name_is_looked_at_by_its_handle() {
+    let mut mounted = Mounted::new(false);
+    let (file, handle) = mounted.create("file", OFlags::RDWR).unwrap();
+    mounted.write(handle, 0, b"text").unwrap();
+    mounted.ask(opcodes::UNLINK, ROOT, &text("file")).unwrap();
+    let look = [numbers(&[1, 0]), handle.to_le_bytes().to_vec()].concat();
+    let attributes = mounted.ask(opcodes::GETATTR, file, &look).unwrap();
+    assert_eq!(number(&attributes[24..]), 4);
+}
+
+#[test]
+fn a_pipe_has_no_access_control_list() {
+    let mut mounted = Mounted::new(false);
+    let body = [numbers(&[0o010_600, 0, 0, 0]), text("pipe")].concat();
+    let pipe = number(&mounted.ask(opcodes::MKNOD, ROOT, &body).unwrap());
+    let body = [numbers(&[64, 0]), text("system.posix_acl_access")].concat();
+    assert_eq!(mounted.ask(opcodes::GETXATTR, pipe, &body), Err(Errno::NODATA));
+}
+
+#[test]
 fn what_was_open_is_closed_when_the_driver_begins_anew() {
     let mut mounted = Mounted::new(false);
     let (file, handle) = mounted.create("file", OFlags::RDWR).unwrap();
@@ -314,38 +335,6 @@ fn what_was_open_is_closed_when_the_driver_begins_anew() {
 }
 
 #[test]
-fn requests_that_lie_are_refused_and_the_next_one_is_served() {
-    let mut mounted = Mounted::new(false);
-    assert_eq!(mounted.ask(4711, ROOT, &[]), Err(Errno::NOSYS));
-    assert_eq!(mounted.ask(opcodes::LOOKUP, 99, &text("a")), Err(Errno::STALE));
-    assert_eq!(
-        mounted.ask_with(opcodes::GETATTR, ROOT, &[0; 16], 103),
-        Err(Errno::INVAL)
-    );
-    let endless = [pair(1, 0), numbers(&[u32::MAX, 0, 0, 0, 0, 0])].concat();
-    assert_eq!(mounted.ask(opcodes::READ, ROOT, &endless), Err(Errno::INVAL));
-    let (_, handle) = mounted.create("file", OFlags::RDWR).unwrap();
-    let lie = [pair(handle, 0), numbers(&[100, 0, 0, 0, 0, 0]), vec![0; 99]].concat();
-    assert_eq!(mounted.ask(opcodes::WRITE, ROOT, &lie), Err(Errno::INVAL));
-    // No room for a header, no request, and a length that is not the chain's.
-    for buffers in [
-        vec![out(BUFFERS, 40), into(ANSWERS, 15)],
-        vec![out(BUFFERS, 39), into(ANSWERS, 64)],
-        vec![into(ANSWERS, 64)],
-        vec![out(u64::MAX - 7, 40), into(ANSWERS, 64)],
-    ] {
-        mounted.queues[1].add(&buffers);
-        mounted.guest.kick(1);
-        assert_eq!(mounted.queues[1].take_used().unwrap().1, 0, "{buffers:?}");
-    }
-    mounted.queues[1].add(&[out(BUFFERS, 64), into(ANSWERS, 64)]);
-    mounted.guest.kick(1);
-    assert_eq!(mounted.queues[1].take_used().unwrap().1, 16);
-    assert_eq!(mounted.ask(opcodes::GETATTR, ROOT, &[0; 16]).unwrap().len(), 104);
-    assert!(!mounted.guest.needs_reset());
-}
-
-#[test]
 fn what_nobody_waits_for_gets_no_answer() {
     let mut mounted = Mounted::new(false);
     let (file, _) = mounted.create("file", OFlags::RDWR).unwrap();
@@ -355,33 +344,4 @@ fn what_nobody_waits_for_gets_no_answer() {
     mounted.guest.kick(0);
     assert_eq!(mounted.queues[0].take_used().unwrap().1, 0);
     assert_eq!(mounted.ask(opcodes::GETATTR, file, &[0; 16]), Err(Errno::STALE));
-}
-
-#[test]
-fn a_broken_ring_asks_for_a_reset_and_brings_nobody_down() {
-    let mut mounted = Mounted::new(false);
-    mounted.queues[1].set_avail_index(1000);
-    mounted.guest.kick(1);
-    assert!(mounted.guest.needs_reset());
-    mounted.guest.kick(1);
-    mounted.guest.kick(0);
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
-
-    #[test]
-    fn arbitrary_requests_never_panic(
-        requests in prop::collection::vec((0u32..60, 0u64..4, prop::collection::vec(any::<u8>(), 0..96)), 1..24),
-    ) {
-        let mut mounted = Mounted::new(false);
-        mounted.create("file", OFlags::RDWR).unwrap();
-        for (opcode, node, body) in requests {
-            if request::is_silent(opcode) {
-                continue;
-            }
-            let _ = mounted.ask_with(opcode, node, &body, 4096);
-        }
-        prop_assert!(!mounted.guest.needs_reset());
-    }
 }
