@@ -109,3 +109,16 @@ pub const OPENAPI: &str = "/v1/openapi.json";
 
 /// `POST` with `X-Amz-Target`: the calls of Amazon ECS and `CloudWatch` Logs.
 pub const AWS: &str = "/";
+
+/// The service that requests to mote's own routes are signed for.
+const OWN_SERVICE: &str = "mote";
+
+/// The service that a request to `path` is signed for, over TCP; `target` is what its [`crate::ecs::TARGET_HEADER`] says, if anything.
+#[must_use]
+pub fn service(path: &str, target: &str) -> &'static str {
+    match path {
+        AWS if target.starts_with(crate::ecs::TARGET_PREFIX) => "ecs",
+        AWS if target.starts_with(crate::ecs::LOGS_TARGET_PREFIX) => "logs",
+        _ => OWN_SERVICE,
+    }
+}

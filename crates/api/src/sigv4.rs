@@ -11,6 +11,9 @@ pub const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 /// In place of a body's hash, where the body is not signed.
 pub const UNSIGNED_PAYLOAD: &str = "UNSIGNED-PAYLOAD";
 
+/// The header that says what was signed of the body: its [`hash`], or [`UNSIGNED_PAYLOAD`].
+pub const BODY_HASH_HEADER: &str = "x-amz-content-sha256";
+
 /// Bytes of a block of SHA-256.
 const BLOCK_LEN: usize = 64;
 

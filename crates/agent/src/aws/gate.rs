@@ -3,26 +3,24 @@
 use std::sync::Arc;
 
 use api::ecs::error::{EcsError, ErrorKind};
-use api::ecs::{REQUEST_LEN_MAX, TARGET_HEADER, TARGET_PREFIX};
+use api::ecs::{REQUEST_LEN_MAX, TARGET_HEADER};
 use api::error::{ApiError, ErrorCode};
 use api::identity::Role;
 use api::route;
+use api::sigv4::{BODY_HASH_HEADER, UNSIGNED_PAYLOAD};
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, Method, StatusCode};
+use axum::http::{Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-use super::{LOGS_PREFIX, refused, respond};
+use super::{refused, respond};
 use crate::clock;
 use crate::credentials::Credentials;
 use crate::ecs::{Caller, access};
 use crate::sentence::sentence;
 use crate::sigv4::{self, Signed};
-
-/// The service that requests to mote's own routes are signed for.
-const OWN_SERVICE: &str = "mote";
 
 /// Routes that are answered on the unix socket alone: keys and secrets.
 const LOCAL_ROUTES: [&str; 2] = [route::CREDENTIALS, route::SECRETS];
@@ -53,7 +51,8 @@ impl Gate {
             .find(&signature.key)
             .map_err(|error| EcsError::server(sentence(&error)))?;
         let key = key.ok_or_else(sigv4::unrecognized)?;
-        let service = service(request.headers, request.uri.path());
+        let target = request.headers.get(TARGET_HEADER).and_then(|value| value.to_str().ok());
+        let service = route::service(request.uri.path(), target.unwrap_or_default());
         sigv4::verify(request, &signature, &key.secret_access_key, service, clock::wall_ms())?;
         Ok(Caller {
             region: signature.region,
@@ -66,6 +65,12 @@ impl Gate {
 pub async fn guard(State(gate): State<Gate>, request: Request, next: Next) -> Response {
     let (mut parts, body) = request.into_parts();
     let is_own = parts.uri.path() != route::AWS;
+    let body_hash = parts.headers.get(BODY_HASH_HEADER);
+    if body_hash.is_some_and(|hash| hash.as_bytes() == UNSIGNED_PAYLOAD.as_bytes()) {
+        let message =
+            "the body of this request is not signed: send it to the unix socket, or load the image from a registry";
+        return say(is_own, &EcsError::new(ErrorKind::InvalidSignature, message));
+    }
     let Ok(body) = axum::body::to_bytes(body, REQUEST_LEN_MAX).await else {
         let message = format!(
             "a request over TCP can have a body of {REQUEST_LEN_MAX} bytes: send longer ones to the unix socket"
@@ -113,19 +118,6 @@ fn check_route(role: Role, method: &Method, path: &str) -> Result<(), EcsError> 
         role.name(),
         needed.name()
     ))
-}
-
-/// The service that a request has to be signed for.
-fn service(headers: &HeaderMap, path: &str) -> &'static str {
-    let target = headers
-        .get(TARGET_HEADER)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
-    match path {
-        route::AWS if target.starts_with(TARGET_PREFIX) => "ecs",
-        route::AWS if target.starts_with(LOGS_PREFIX) => "logs",
-        _ => OWN_SERVICE,
-    }
 }
 
 /// A refusal in the words of the route that it is for.

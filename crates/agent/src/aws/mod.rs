@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use api::ecs::error::{EcsError, ErrorKind};
 use api::ecs::members;
-use api::ecs::{MEDIA_TYPE, REQUEST_LEN_MAX, TARGET_HEADER, TARGET_PREFIX};
+use api::ecs::{LOGS_TARGET_PREFIX, MEDIA_TYPE, REQUEST_LEN_MAX, TARGET_HEADER, TARGET_PREFIX};
 use api::route;
 use axum::Router;
 use axum::body::Bytes;
@@ -30,9 +30,6 @@ use crate::secrets::seal;
 pub use gate::{Gate, guard};
 pub use parts::{NoSessions, Parts};
 pub use sessions::ChannelSessions;
-
-/// What comes before the name of an operation of `CloudWatch` Logs.
-const LOGS_PREFIX: &str = "Logs_20140328.";
 
 /// Names a request for whoever looks for it in the log.
 const REQUEST_ID_HEADER: &str = "x-amzn-requestid";
@@ -66,7 +63,7 @@ impl Aws {
                 Err(error) => refused(&error),
             };
         }
-        let Some(operation) = target.strip_prefix(LOGS_PREFIX) else {
+        let Some(operation) = target.strip_prefix(LOGS_TARGET_PREFIX) else {
             return refused(&EcsError::new(ErrorKind::UnknownOperation, ""));
         };
         match access::check(caller.role, "logs", operation) {

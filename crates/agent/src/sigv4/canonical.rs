@@ -3,8 +3,9 @@
 use std::fmt::Write;
 
 use api::ecs::error::EcsError;
+use api::sigv4::BODY_HASH_HEADER;
 
-use super::{BODY_HEADER, DATE_HEADER, Signature, Signed, incomplete, invalid};
+use super::{DATE_HEADER, Signature, Signed, incomplete, invalid};
 
 /// The canonical form of a request whose body has this digest.
 ///
@@ -41,7 +42,7 @@ pub fn request(request: Signed<'_>, signature: &Signature, body: &str) -> Result
 fn check_signed(request: Signed<'_>, signature: &Signature) -> Result<(), EcsError> {
     let is_signed = |name: &str| signature.signed_headers.iter().any(|signed| signed == name);
     let there = request.headers.keys().map(axum::http::HeaderName::as_str);
-    let amazons = there.filter(|name| name.starts_with("x-amz-") && *name != BODY_HEADER);
+    let amazons = there.filter(|name| name.starts_with("x-amz-") && *name != BODY_HASH_HEADER);
     let mut needed = ["host", DATE_HEADER].into_iter().chain(amazons);
     match needed.find(|name| !is_signed(name)) {
         Some(name) => Err(invalid(format!("'{name}' has to be among the SignedHeaders."))),

@@ -9,6 +9,7 @@ mod parse;
 mod tests;
 
 use api::ecs::error::{EcsError, ErrorKind};
+use api::sigv4::BODY_HASH_HEADER;
 use axum::http::{HeaderMap, Method, Uri};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
@@ -27,9 +28,6 @@ const SKEW_MAX_MS: u64 = 5 * 60 * 1000;
 
 /// When the request was signed, in UTC: `20261122T074327Z`.
 const DATE_HEADER: &str = "x-amz-date";
-
-/// The body's digest, where the client says it.
-const BODY_HEADER: &str = "x-amz-content-sha256";
 
 /// A token of a session, which this host has none of.
 const SESSION_HEADER: &str = "x-amz-security-token";
@@ -117,7 +115,7 @@ fn check_date<'a>(headers: &'a HeaderMap, signature: &Signature, now_ms: u64) ->
 }
 
 fn check_body(headers: &HeaderMap, digest: &str) -> Result<(), EcsError> {
-    match headers.get(BODY_HEADER) {
+    match headers.get(BODY_HASH_HEADER) {
         Some(said) if said.as_bytes() != digest.as_bytes() => Err(invalid(
             "The provided x-amz-content-sha256 header does not match what was computed.",
         )),

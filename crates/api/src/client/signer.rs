@@ -6,13 +6,8 @@ use hyper::HeaderMap;
 use hyper::header::{AUTHORIZATION, HOST, HeaderValue, InvalidHeaderValue};
 
 use super::body::Outgoing;
-use crate::sigv4::{self, Request, Scope, UNSIGNED_PAYLOAD};
-
-/// The service that requests are signed for.
-const SERVICE: &str = "ecs";
-
-/// The header that says what was signed of the body.
-const BODY_HASH_HEADER: &str = "x-amz-content-sha256";
+use crate::route;
+use crate::sigv4::{self, BODY_HASH_HEADER, Request, Scope, UNSIGNED_PAYLOAD};
 
 /// The header that says when.
 const TIME_HEADER: &str = "x-amz-date";
@@ -65,7 +60,7 @@ impl Signer {
         let scope = Scope {
             time: &time,
             region: &self.region,
-            service: SERVICE,
+            service: route::service(path, body.target.as_deref().unwrap_or_default()),
         };
         let header = sigv4::authorization(&request, &scope, &self.id, &self.secret);
         headers.insert(AUTHORIZATION, HeaderValue::from_str(&header)?);
@@ -82,11 +77,13 @@ mod tests {
         let signer = Signer::new("AKID".into(), "secret".into(), "eu-west-1".into());
         let mut headers = HeaderMap::new();
         headers.insert(HOST, HeaderValue::from_static("127.0.0.1:7711"));
-        headers.insert("x-amz-target", HeaderValue::from_static("A.B"));
+        let target = "Logs_20140328.FilterLogEvents";
+        headers.insert("x-amz-target", HeaderValue::from_static(target));
         headers.insert("connection", HeaderValue::from_static("upgrade"));
-        signer.sign(&mut headers, "POST", "/", &Outgoing::json(&1)).unwrap();
+        let body = Outgoing::aws(target.to_owned(), &1);
+        signer.sign(&mut headers, "POST", "/", &body).unwrap();
         let header = headers[AUTHORIZATION].to_str().unwrap();
-        assert!(header.contains("/eu-west-1/ecs/aws4_request"), "{header}");
+        assert!(header.contains("/eu-west-1/logs/aws4_request"), "{header}");
         assert!(
             header.contains("SignedHeaders=host;x-amz-content-sha256;x-amz-date;x-amz-target,"),
             "{header}"

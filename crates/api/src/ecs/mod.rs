@@ -26,6 +26,9 @@ pub const TARGET_HEADER: &str = "x-amz-target";
 /// What comes before the operation's name in [`TARGET_HEADER`], for ECS.
 pub const TARGET_PREFIX: &str = "AmazonEC2ContainerServiceV20141113.";
 
+/// What comes there for CloudWatch Logs.
+pub const LOGS_TARGET_PREFIX: &str = "Logs_20140328.";
+
 /// The media type of requests and answers.
 pub const MEDIA_TYPE: &str = "application/x-amz-json-1.1";
 
