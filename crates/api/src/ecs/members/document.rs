@@ -62,6 +62,8 @@ Answers have only members of ECS's own model.
 - `environmentFiles` are files of the host (`file:///etc/app.env`), and so are `secrets` whose `valueFrom` begins with `file://`; both, and volumes with a
   `host.sourcePath`, only below the directories that the host agent was started with (`--allow-host-path`). Any other `valueFrom` is the name, or an ARN
   that ends with the name, of a secret in the host agent's own encrypted store.
+- A volume with a `host.sourcePath` is that directory of the host, made where it is missing; changes are seen on both sides at once, and symbolic links lead to places
+  in the container. A volume without is empty at first and gone with its task.
 - Account `000000000000`; any region is accepted, and ARNs are of the one that the request was signed for.
 ";
 
