@@ -173,7 +173,7 @@ fn shape(directory: &Path) -> Shape {
 }
 
 impl Clone {
-    fn start() -> Self {
+    fn start(shape: impl FnOnce(&Path) -> Shape) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let initramfs = initramfs(directory.path(), &installed("bin/kernel-check"));
         let template = template(directory.path(), boot(initramfs, "-- late-devices"));
@@ -241,7 +241,7 @@ fn check_disks(facts: &Facts, directory: &Path) {
 #[test]
 fn every_kind_of_device_works_in_a_slot_that_was_empty_in_the_template() {
     let taps = [standing::NETWORK, late::NETWORK].map(Tap::make);
-    let mut clone = Clone::start();
+    let mut clone = Clone::start(shape);
     let facts = clone.facts_up_to("filled");
     check(&facts, late::VSOCK, "driver", "vmw_vsock_virtio_transport");
     let random = &facts[&(late::RNG, "bytes".to_owned())];
@@ -265,6 +265,45 @@ fn every_kind_of_device_works_in_a_slot_that_was_empty_in_the_template() {
     until("freed memory comes back", || {
         (clone.vmm.private_kib() < FILLED_KIB / 2).then_some(())
     });
+    clone.go_on();
+    let status = clone.vmm.wait();
+    assert_eq!(status.code(), Some(ExitCode::GuestShutdown.into()));
+}
+
+/// The slot of the host's directory. With one of each other kind, a guest has no slot left.
+const DIRECTORY: u8 = standing::FIRST_FREE;
+
+#[test]
+fn a_directory_of_the_host_works_in_a_slot_that_was_empty_in_the_template() {
+    let mut clone = Clone::start(|directory| {
+        let shown = directory.canonicalize().unwrap().join("shown");
+        std::fs::create_dir(&shown).unwrap();
+        file(&shown, "file", "of the host", 11);
+        let vsock = |guest_cid, name| Device::Vsock {
+            guest_cid,
+            socket: directory.join(name),
+        };
+        let shared = Device::Directory {
+            path: shown,
+            read_only: false,
+        };
+        let slots = [
+            (standing::VSOCK, vsock(GUEST_CID, "standing")),
+            (late::VSOCK, vsock(LATE_CID, "late")),
+            (DIRECTORY, shared),
+        ];
+        Shape {
+            vcpus: 1,
+            growth_mib: 0,
+            slots: slots.into(),
+        }
+    });
+    let facts = clone.facts_up_to("written");
+    check(&facts, DIRECTORY, "driver", "virtiofs");
+    check(&facts, DIRECTORY, "read", "of the host");
+    check(&facts, DIRECTORY, "written", "from the guest!");
+    let written = std::fs::read(clone.directory.path().join("shown/file")).unwrap();
+    assert_eq!(written, b"from the guest!\n");
     clone.go_on();
     let status = clone.vmm.wait();
     assert_eq!(status.code(), Some(ExitCode::GuestShutdown.into()));

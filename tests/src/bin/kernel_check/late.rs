@@ -3,6 +3,7 @@
 //! A fact is a line `SLOT NAME VALUE`. They go over the vsock device that was plugged late, so that hearing of anything is the test of that one.
 //! Where memory is freed, the host is waited for: it looks how much the microVM takes before and after.
 
+use std::ffi::{CStr, CString};
 use std::fs::{self, File};
 use std::hint::black_box;
 use std::io::{self, Read, Write};
@@ -13,7 +14,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use protocol::guest::{CONTROL_PORT, DOORBELL_BOOTED, DOORBELL_SHUTDOWN};
-use protocol::vmm::{SLOTS, standing};
+use protocol::vmm::{SLOTS, directory_tag, standing};
 
 use crate::netlink;
 use crate::system::{self, Doorbell};
@@ -32,6 +33,10 @@ const TALK_PORT: u16 = 7777;
 
 /// Where the second part of a disk or window of two parts begins.
 const SECOND_PART: u64 = 4096;
+
+/// Where a directory of the host is mounted.
+const SHOWN: &str = "/shown";
+const SHOWN_TEXT: &CStr = c"/shown";
 
 /// A device and its slot.
 struct Plugged {
@@ -146,6 +151,16 @@ fn use_device(device: &Plugged, memory_before: usize, host: &mut File) -> io::Re
             let disk = child(&namespace.join("block"), "pmem")?;
             let node = Path::new("/dev").join(disk.file_name().unwrap_or_default());
             tell_contents(&node, &mut tell)
+        }
+        "virtiofs" => {
+            let slot = u8::try_from(device.slot).map_err(io::Error::other)?;
+            let tag = CString::new(directory_tag(slot))?;
+            fs::create_dir_all(SHOWN)?;
+            system::mount(&tag, SHOWN_TEXT, c"virtiofs", c"")?;
+            let file = Path::new(SHOWN).join("file");
+            tell("read", fs::read_to_string(&file)?.trim())?;
+            fs::write(&file, WRITTEN.0)?;
+            tell("written", fs::read_to_string(&file)?.trim())
         }
         "virtio_mem" => {
             tell("grown", &grown_mib(memory_before)?.to_string())?;
