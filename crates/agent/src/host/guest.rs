@@ -12,6 +12,7 @@ use super::link::GuestLink;
 use super::output::{Arrival, Outputs};
 use crate::clock::{self, Point};
 use crate::lifecycle::Event;
+use crate::pool::Start;
 use crate::sentence::sentence;
 use crate::session::{self, Known, Session, SessionError, SessionEvent};
 
@@ -28,6 +29,8 @@ pub struct Guest<'a> {
     pub notices: &'a mpsc::Sender<Notice>,
     /// Told when a container's program has begun.
     pub started: &'a Notify,
+    /// Kept until then: what fills the pool again would be in its way.
+    pub start: &'a mut Option<Start>,
 }
 
 /// Serves the first session of a guest, until it ends; whether the guest agent answered.
@@ -126,6 +129,7 @@ impl Guest<'_> {
             SessionEvent::Started { process } => {
                 self.reached(Point::ProcessStarted).await;
                 self.started.notify_one();
+                *self.start = None;
                 self.tell(Event::Started { process }).await;
             }
             SessionEvent::StartFailed {
