@@ -126,12 +126,7 @@ impl Guest<'_> {
                 self.tell(Event::Resumed).await;
             }
             SessionEvent::Prepared { process } => self.tell(Event::Prepared { process }).await,
-            SessionEvent::Started { process } => {
-                self.reached(Point::ProcessStarted).await;
-                self.started.notify_one();
-                *self.start = None;
-                self.tell(Event::Started { process }).await;
-            }
+            SessionEvent::Started { process } => self.has_started(process).await,
             SessionEvent::StartFailed {
                 process,
                 reason,
@@ -188,6 +183,13 @@ impl Guest<'_> {
             // Heard before.
             SessionEvent::Hello { .. } | SessionEvent::Measured { .. } | SessionEvent::Listed { .. } => {}
         }
+    }
+
+    async fn has_started(&mut self, process: u32) {
+        self.reached(Point::ProcessStarted).await;
+        self.started.notify_one();
+        *self.start = None;
+        self.tell(Event::Started { process }).await;
     }
 
     async fn tell(&self, event: Event) {

@@ -99,7 +99,6 @@ impl TaskHost {
         self.shared.launcher.launch(Launch {
             origin,
             shape: None,
-            is_spare: false,
             memory_bytes_max,
         })
     }
