@@ -2,7 +2,7 @@
 //! segmentation left to whoever comes last.
 //!
 //! There is no feature that tells the MTU: a driver reads it once, in the template, where the network of the clone is not known.
-//! The guest agent sets it, and the hardware address, when it knows them.
+//! The guest agent sets it, and the hardware address, before it brings the interface up.
 
 pub mod backend;
 pub mod header;
