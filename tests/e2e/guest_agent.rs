@@ -68,7 +68,6 @@ impl Microvm {
                 growth_mib: 0,
                 slots,
             }),
-            is_spare: false,
             control: Control::Path(at("control.sock")),
         };
         let vmm = Vmm::start(&config);

@@ -24,7 +24,6 @@ fn config(directory: &TempDir, program: &str) -> Config {
     Config {
         origin: Origin::Boot(boot),
         shape: Some(shape),
-        is_spare: false,
         control: Control::Path(directory.path().join("control.sock")),
     }
 }

@@ -54,7 +54,7 @@ fn tasks_have_an_address_each_a_route_and_name_servers() {
     let world = World::make().unwrap();
     let host = world.host(&["--pool", "0"]).unwrap();
     let script = "ip -4 -o address show dev eth0 | awk '{ print $4 }'; cat /sys/class/net/eth0/address; \
-         ip route | grep default; hostname -i; cat /etc/resolv.conf; ip -6 address show dev eth0 | grep inet6 | grep -v fe80; echo ready";
+         ip route | grep default; hostname -i; cat /etc/resolv.conf; ip -6 -o address | grep -v ' ::1/128 '; echo ready";
     let mut tasks = ["one", "two"].map(|name| start(&host, name, &[], script));
     let bridge = world.bridge();
     for task in &mut tasks {

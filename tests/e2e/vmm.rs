@@ -53,7 +53,6 @@ pub fn template(directory: &Path, boot: Boot) -> PathBuf {
     let config = Config {
         origin: Origin::Boot(boot),
         shape: Some(shape),
-        is_spare: false,
         control: Control::Path(directory.join("template.sock")),
     };
     let _ = run_vmm(&config).ended_with(ExitCode::Saved.into());
@@ -69,7 +68,6 @@ impl Vmm {
         let config = Config {
             origin: Origin::Template(template),
             shape: Some(shape),
-            is_spare: false,
             control: Control::Path(directory.join("control.sock")),
         };
         Self::start(&config)

@@ -125,7 +125,6 @@ impl Vmm {
         let config = Config {
             origin: self.origin.clone(),
             shape: Some(self.shape(name)),
-            is_spare: false,
             control: Control::Descriptor(listener.as_raw_fd()),
         };
         let path = self.directory.join(format!("{name}.json"));

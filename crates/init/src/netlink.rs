@@ -104,18 +104,6 @@ impl Batch {
         }
     }
 
-    /// Appends an attribute inside others: `outer` from the outside in.
-    pub fn nested(&mut self, outer: &[u16], kind: u16, value: &[u8]) -> &mut Self {
-        match outer {
-            [] => self.attribute(kind, value),
-            [first, rest @ ..] => {
-                let mut inner = Self::default();
-                inner.nested(rest, kind, value);
-                self.attribute(*first, &inner.bytes)
-            }
-        }
-    }
-
     /// How many messages there are.
     pub fn count(&self) -> usize {
         self.begins.len()

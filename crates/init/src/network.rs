@@ -13,22 +13,23 @@ use crate::netlink::{Batch, Routing};
 use crate::slots::PLATFORM;
 
 /// What the messages of [`batch`] do, in order.
-const STEPS: [&str; 5] = [
+const STEPS: [&str; 3] = [
     "bring the network interface up",
     "give the network interface its address",
     "set the default route",
+];
+
+/// What the messages of [`batch_ipv6`] do, in order.
+const STEPS_IPV6: [&str; 2] = [
     "give the network interface its IPv6 address",
     "set the default IPv6 route",
 ];
 
-/// Attributes that the C library does not name (linux/if_link.h).
-const IFLA_INET6_ADDR_GEN_MODE: u16 = 8;
+/// Whether interfaces are without IPv6: the ones there are, and those to come.
+const DISABLE_IPV6: &str = "/proc/sys/net/ipv6/conf/all/disable_ipv6";
 
-/// The interface gets a link-local address made of its hardware address.
-const IN6_ADDR_GEN_MODE_EUI64: u8 = 0;
-
-/// It gets none.
-const IN6_ADDR_GEN_MODE_NONE: u8 = 1;
+/// The same of the loopback interface.
+const DISABLE_LOOPBACK_IPV6: &str = "/proc/sys/net/ipv6/conf/lo/disable_ipv6";
 
 /// The interface of the standing network device.
 #[derive(Debug)]
@@ -40,13 +41,17 @@ pub struct Interface {
 impl Interface {
     /// Finds the interface, which stays down.
     ///
+    /// Without IPv6, as containers have it elsewhere where the network has none: the interface would send what nobody answers, and programs would
+    /// try addresses that lead nowhere. The loopback interface keeps its address.
+    ///
     /// # Errors
     /// The kernel's, and where there is none.
     pub fn find() -> Result<Self, StepError> {
         let (name, index) = find(Path::new(PLATFORM)).attempting(|| "find the network interface")?;
+        set(DISABLE_IPV6, "1")?;
+        set(DISABLE_LOOPBACK_IPV6, "0")?;
         // Nobody else on the wire can have the same address, and to ask for that would take longer than the whole start.
-        let setting = format!("/proc/sys/net/ipv6/conf/{name}/accept_dad");
-        fs::write(&setting, "0").attempting(|| format!("write {setting}"))?;
+        set(&format!("/proc/sys/net/ipv6/conf/{name}/accept_dad"), "0")?;
         Ok(Self {
             index,
             routing: Routing::open().attempting(|| "open a socket to the kernel's routing")?,
@@ -58,11 +63,28 @@ impl Interface {
     /// # Errors
     /// The first step that the kernel refused.
     pub fn set_up(&self, network: &Network) -> Result<(), StepError> {
-        match self.routing.perform(&batch(self.index, network)) {
-            Ok(()) => Ok(()),
-            Err((step, error)) => Err(error).attempting(|| STEPS.get(step).copied().unwrap_or("set the network up")),
+        self.perform(&batch(self.index, network), &STEPS)?;
+        match network.ipv6 {
+            Some((address, prefix, gateway)) => {
+                // Behind the hardware address, of which the interface's own address is made.
+                set(DISABLE_IPV6, "0")?;
+                let batch = batch_ipv6(self.index, (address.into(), prefix, gateway.into()));
+                self.perform(&batch, &STEPS_IPV6)
+            }
+            None => Ok(()),
         }
     }
+
+    fn perform(&self, batch: &Batch, steps: &[&'static str]) -> Result<(), StepError> {
+        match self.routing.perform(batch) {
+            Ok(()) => Ok(()),
+            Err((step, error)) => Err(error).attempting(|| steps.get(step).copied().unwrap_or("set the network up")),
+        }
+    }
+}
+
+fn set(setting: &str, value: &str) -> Result<(), StepError> {
+    fs::write(setting, value).attempting(|| format!("write {setting}"))
 }
 
 /// The name and the index of the interface of the standing device; `platform` is [`PLATFORM`] but in tests.
@@ -89,34 +111,33 @@ fn child(directory: &Path, fits: impl Fn(&str) -> bool) -> io::Result<PathBuf> {
     Err(io::ErrorKind::NotFound.into())
 }
 
+/// `struct ifinfomsg` for the interface `index`: it is up.
+fn link(index: u32) -> Vec<u8> {
+    let up = u32::try_from(libc::IFF_UP).unwrap_or(1).to_ne_bytes();
+    // Family and type, index, flags and which of them change.
+    [[0; 4], index.to_ne_bytes(), up, up].concat()
+}
+
 /// All that is asked of the kernel for the interface `index`, in the order of [`STEPS`].
 fn batch(index: u32, network: &Network) -> Batch {
     let mut batch = Batch::default();
-    let up = u32::try_from(libc::IFF_UP).unwrap_or(1).to_ne_bytes();
-    // struct ifinfomsg: family and type, index, flags and which of them change.
-    let link = [[0; 4], index.to_ne_bytes(), up, up].concat();
-    let generated = if network.ipv6.is_some() {
-        IN6_ADDR_GEN_MODE_EUI64
-    } else {
-        IN6_ADDR_GEN_MODE_NONE
-    };
     batch
-        .message(libc::RTM_NEWLINK, 0, &link)
+        .message(libc::RTM_NEWLINK, 0, &link(index))
         .attribute(libc::IFLA_ADDRESS, &network.mac)
-        .attribute(libc::IFLA_MTU, &u32::from(network.mtu).to_ne_bytes())
-        .nested(&[libc::IFLA_AF_SPEC, AF_INET6], IFLA_INET6_ADDR_GEN_MODE, &[generated]);
-    add_addresses(
-        &mut batch,
-        index,
-        (network.address.into(), network.prefix, network.gateway.into()),
-    );
-    if let Some((address, prefix, gateway)) = network.ipv6 {
-        add_addresses(&mut batch, index, (address.into(), prefix, gateway.into()));
-    }
+        .attribute(libc::IFLA_MTU, &u32::from(network.mtu).to_ne_bytes());
+    let address = (network.address.into(), network.prefix, network.gateway.into());
+    add_addresses(&mut batch, index, address);
     batch
 }
 
-/// `AF_INET` and `AF_INET6`, as attributes and messages have them.
+/// The same for IPv6, in the order of [`STEPS_IPV6`].
+fn batch_ipv6(index: u32, address: (IpAddr, u8, IpAddr)) -> Batch {
+    let mut batch = Batch::default();
+    add_addresses(&mut batch, index, address);
+    batch
+}
+
+/// `AF_INET` and `AF_INET6`, as messages have them.
 const AF_INET: u16 = 2;
 const AF_INET6: u16 = 10;
 
@@ -164,7 +185,7 @@ mod tests {
 
     #[test]
     fn every_message_has_a_name() {
-        let mut network = Network {
+        let network = Network {
             mac: [2, 0, 0, 0, 0, 1],
             address: [172, 31, 224, 9].into(),
             prefix: 20,
@@ -175,8 +196,8 @@ mod tests {
             search_domains: Vec::new(),
             resolver_options: Vec::new(),
         };
-        assert_eq!(batch(3, &network).count(), 3);
-        network.ipv6 = Some(("fd00::9".parse().unwrap(), 64, "fd00::1".parse().unwrap()));
         assert_eq!(batch(3, &network).count(), STEPS.len());
+        let address = [9, 1].map(|last| IpAddr::from([0xfd00, 0, 0, 0, 0, 0, 0, last]));
+        assert_eq!(batch_ipv6(3, (address[0], 64, address[1])).count(), STEPS_IPV6.len());
     }
 }

@@ -61,9 +61,6 @@ pub struct Config {
     /// What the microVM is to be. Without it, the VMM prepares all that needs no shape, and waits for one [`Request::Run`].
     #[serde(default)]
     pub shape: Option<Shape>,
-    /// Whether this VMM is to wait for its shape for a while: then it does in advance what costs a clone time later, and memory now.
-    #[serde(default)]
-    pub is_spare: bool,
     /// The socket on which the VMM takes control connections.
     pub control: Control,
 }
@@ -104,7 +101,8 @@ pub struct Boot {
 /// that would copy them one by one.
 pub const TOUCHED_FILE: &str = "touched";
 
-/// The file beside [`TOUCHED_FILE`], in the same form, that names the pages which every start of a clone reads or writes. A spare clone has them mapped at once.
+/// The file beside [`TOUCHED_FILE`], in the same form, that names the pages which every start of a clone reads or writes. A clone that
+/// has them mapped at once saves a VM exit for each.
 pub const MAPPED_FILE: &str = "mapped";
 
 /// The size of the pages that [`TOUCHED_FILE`] and [`MAPPED_FILE`] count, in bytes.

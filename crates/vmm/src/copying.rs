@@ -25,6 +25,10 @@ const API: u64 = 0xaa;
 const USER_MODE_ONLY: i32 = 1;
 /// Pages that are missing are what it is about.
 const MISSING: u64 = 1;
+/// Pages that may not be written are what it is about.
+const WRITE_PROTECTED: u64 = 2;
+/// That this is known, of files in memory as well.
+const WRITE_PROTECTION: u64 = 1 | 1 << 12;
 /// Nobody waits for a page.
 const WAKE_NOBODY: u64 = 1;
 
@@ -125,29 +129,8 @@ enum Filled {
 impl Filling {
     /// From `template` to `region`.
     fn of(template: &File, region: &GuestRegionMmap) -> io::Result<Self> {
-        // SAFETY: the call touches no memory.
-        let descriptor = unsafe { libc::syscall(libc::SYS_userfaultfd, O_CLOEXEC | USER_MODE_ONLY) };
-        let descriptor = RawFd::try_from(descriptor).map_err(io::Error::other)?;
-        if descriptor < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        // SAFETY: the descriptor was just made, and has no other owner.
-        let descriptor = unsafe { OwnedFd::from_raw_fd(descriptor) };
-        let mut handshake = Handshake {
-            api: API,
-            features: 0,
-            calls: 0,
-        };
-        // SAFETY: the structure is the call's, and outlives it.
-        succeeded(unsafe { ioctl_with_mut_ref(&descriptor, UFFDIO_API(), &mut handshake) })?;
-        let mut registration = Registration {
-            start: region.get_mmap().as_ptr() as u64,
-            bytes: region.len(),
-            mode: MISSING,
-            calls: 0,
-        };
-        // SAFETY: as before. While the descriptor is open, a page that is missing in the region cannot be had by touching it; nobody does.
-        succeeded(unsafe { ioctl_with_mut_ref(&descriptor, UFFDIO_REGISTER(), &mut registration) })?;
+        // While the descriptor is open, a page that is missing in the region cannot be had by touching it; nobody does.
+        let descriptor = register(region, 0, MISSING)?;
         let range = Range {
             start: 0,
             bytes: region.len(),
@@ -187,6 +170,50 @@ impl Drop for Filling {
         // SAFETY: the mapping was made by this value, which alone refers to it.
         let _ = unsafe { libc::munmap(self.template.cast(), self.len) };
     }
+}
+
+/// As long as this exists, the system maps a region's pages one by one, each when it is touched, and none beside it: what is mapped is what was
+/// touched. Nothing else is different: no page is write-protected.
+#[derive(Debug)]
+pub struct SinglePages(#[expect(dead_code, reason = "what counts is that it is open")] OwnedFd);
+
+impl SinglePages {
+    /// From now on, in `region`.
+    ///
+    /// # Errors
+    /// Where the system has it not, or not for us.
+    pub fn of(region: &GuestRegionMmap) -> io::Result<Self> {
+        // Files' pages are not mapped around one another where somebody may wait for a write to each (Linux, `should_fault_around`).
+        register(region, WRITE_PROTECTION, WRITE_PROTECTED).map(Self)
+    }
+}
+
+/// A descriptor for faults of this `mode` in `region`.
+fn register(region: &GuestRegionMmap, features: u64, mode: u64) -> io::Result<OwnedFd> {
+    // SAFETY: the call touches no memory.
+    let descriptor = unsafe { libc::syscall(libc::SYS_userfaultfd, O_CLOEXEC | USER_MODE_ONLY) };
+    let descriptor = RawFd::try_from(descriptor).map_err(io::Error::other)?;
+    if descriptor < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the descriptor was just made, and has no other owner.
+    let descriptor = unsafe { OwnedFd::from_raw_fd(descriptor) };
+    let mut handshake = Handshake {
+        api: API,
+        features,
+        calls: 0,
+    };
+    // SAFETY: the structure is the call's, and outlives it.
+    succeeded(unsafe { ioctl_with_mut_ref(&descriptor, UFFDIO_API(), &mut handshake) })?;
+    let mut registration = Registration {
+        start: region.get_mmap().as_ptr() as u64,
+        bytes: region.len(),
+        mode,
+        calls: 0,
+    };
+    // SAFETY: as before.
+    succeeded(unsafe { ioctl_with_mut_ref(&descriptor, UFFDIO_REGISTER(), &mut registration) })?;
+    Ok(descriptor)
 }
 
 fn succeeded(answer: c_int) -> io::Result<()> {

@@ -115,7 +115,7 @@ fn run_in(
     let is_observed = match (&config.origin, begun.microvm.template.take()) {
         (Origin::Template(directory), Some(template)) => {
             let is_observed = touched::copy_in_advance(directory, &template, &begun.microvm.base) == 0;
-            touched::map_in_advance(directory, config.is_spare, &begun.microvm.first);
+            touched::map_in_advance(directory, &begun.microvm.first);
             is_observed
         }
         _ => false,
@@ -143,7 +143,7 @@ fn run_in(
         Origin::Boot(boot) => boot.save.as_deref(),
         Origin::Template(_) => None,
     };
-    let observed = Arc::new(Start::of(begun.microvm.base.clone()));
+    let observed = Arc::new(Start::of(begun.microvm.base.clone(), is_observed));
     let purpose = Purpose {
         save,
         observed: observed.clone(),

@@ -7,13 +7,14 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use devices::discard::Discard;
 use kvm_ioctls::VcpuFd;
 use protocol::vmm::{MAPPED_FILE, PAGE_BYTES, TOUCHED_FILE, TOUCHED_RANGES_MAX};
 use vm_memory::{GuestMemoryRegion, GuestRegionMmap};
 
-use crate::copying::Copier;
+use crate::copying::{Copier, SinglePages};
 use crate::memory;
 
 /// The bytes of one range in the file.
@@ -34,6 +35,8 @@ pub struct Start {
     base: Arc<GuestRegionMmap>,
     // Set by a vCPU, read by the main thread.
     pages: OnceLock<Pages>,
+    // Taken by whoever sets these.
+    watching: Mutex<Option<SinglePages>>,
 }
 
 /// Pages of base memory.
@@ -46,11 +49,17 @@ pub struct Pages {
 }
 
 impl Start {
-    /// The start of the guest with this base memory.
-    pub fn of(base: Arc<GuestRegionMmap>) -> Self {
+    /// The start of the guest with this base memory. Where it `is_observed`, what is mapped until its first program begins is what was touched.
+    pub fn of(base: Arc<GuestRegionMmap>, is_observed: bool) -> Self {
+        // A system that cannot do it teaches of pages beside those as well.
+        let watching = is_observed.then(|| SinglePages::of(&base).ok()).flatten();
+        if watching.is_some() {
+            forget_unwritten(&base);
+        }
         Self {
             base,
             pages: OnceLock::new(),
+            watching: Mutex::new(watching),
         }
     }
 
@@ -61,8 +70,12 @@ impl Start {
 
     /// The pages that were touched until the program began, or until now.
     pub fn pages(&self) -> &Pages {
-        // A system that does not tell teaches nothing.
-        self.pages.get_or_init(|| look_at(&self.base).unwrap_or_default())
+        self.pages.get_or_init(|| {
+            // A system that does not tell teaches nothing.
+            let pages = look_at(&self.base).unwrap_or_default();
+            self.watching.lock().unwrap_or_else(PoisonError::into_inner).take();
+            pages
+        })
     }
 }
 
@@ -80,11 +93,10 @@ pub fn copy_in_advance(directory: &Path, template: &File, base: &GuestRegionMmap
     ranges.len()
 }
 
-/// Shows pages that clones of the template at `directory` touch to the guest of `vcpu`, which does not run: those that were copied, which are shown
-/// for less than a VM exit takes; and of a clone that has time, all.
-pub fn map_in_advance(directory: &Path, has_time: bool, vcpu: &VcpuFd) {
-    let file = if has_time { MAPPED_FILE } else { TOUCHED_FILE };
-    for (first, count) in read(&directory.join(file)) {
+/// Shows the pages that clones of the template at `directory` read or write to the guest of `vcpu`, which does not run: for less than a VM exit
+/// takes that asks for one of them.
+pub fn map_in_advance(directory: &Path, vcpu: &VcpuFd) {
+    for (first, count) in read(&directory.join(MAPPED_FILE)) {
         memory::map_pages(vcpu, u64::from(first) * PAGE_BYTES, u64::from(count) * PAGE_BYTES);
     }
 }
@@ -106,6 +118,23 @@ fn parse(bytes: &[u8]) -> Vec<Range> {
             )
         })
         .collect()
+}
+
+/// Lets what is mapped of `base` without being its own be mapped anew when it is touched.
+fn forget_unwritten(base: &Arc<GuestRegionMmap>) {
+    let (Ok(Pages { written, mapped }), Ok(memory)) = (look_at(base), memory::guest(vec![base.clone()])) else {
+        return;
+    };
+    let pages = memory::Pages(memory);
+    let is_written = |page: u32| {
+        written
+            .iter()
+            .any(|(first, count)| (*first..*first + *count).contains(&page))
+    };
+    let unwritten = mapped.iter().flat_map(|(first, count)| *first..*first + *count);
+    for page in unwritten.filter(|page| !is_written(*page)) {
+        pages.discard(u64::from(page) * PAGE_BYTES, PAGE_BYTES);
+    }
 }
 
 /// The pages of `base` that were touched by now.
@@ -175,7 +204,7 @@ mod tests {
         let Pages { written, mapped } = look_at(&first).unwrap();
         assert_eq!(written, [(2, 2)]);
         assert!(mapped.iter().any(|(page, count)| (*page..page + count).contains(&3)));
-        let start = Start::of(first);
+        let start = Start::of(first, true);
         start.note();
         guest.write_obj(1_u8, GuestAddress(0)).unwrap();
         assert_eq!(start.pages().written, [(2, 2)]);

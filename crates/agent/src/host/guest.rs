@@ -12,6 +12,7 @@ use super::link::GuestLink;
 use super::output::{Arrival, Outputs};
 use crate::clock::{self, Point};
 use crate::lifecycle::Event;
+use crate::pool::Start;
 use crate::sentence::sentence;
 use crate::session::{self, Known, Session, SessionError, SessionEvent};
 
@@ -28,6 +29,8 @@ pub struct Guest<'a> {
     pub notices: &'a mpsc::Sender<Notice>,
     /// Told when a container's program has begun.
     pub started: &'a Notify,
+    /// Kept until then: what fills the pool again would be in its way.
+    pub start: &'a mut Option<Start>,
 }
 
 /// Serves the first session of a guest, until it ends; whether the guest agent answered.
@@ -123,11 +126,7 @@ impl Guest<'_> {
                 self.tell(Event::Resumed).await;
             }
             SessionEvent::Prepared { process } => self.tell(Event::Prepared { process }).await,
-            SessionEvent::Started { process } => {
-                self.reached(Point::ProcessStarted).await;
-                self.started.notify_one();
-                self.tell(Event::Started { process }).await;
-            }
+            SessionEvent::Started { process } => self.has_started(process).await,
             SessionEvent::StartFailed {
                 process,
                 reason,
@@ -184,6 +183,13 @@ impl Guest<'_> {
             // Heard before.
             SessionEvent::Hello { .. } | SessionEvent::Measured { .. } | SessionEvent::Listed { .. } => {}
         }
+    }
+
+    async fn has_started(&mut self, process: u32) {
+        self.reached(Point::ProcessStarted).await;
+        self.started.notify_one();
+        *self.start = None;
+        self.tell(Event::Started { process }).await;
     }
 
     async fn tell(&self, event: Event) {

@@ -18,6 +18,7 @@ use super::output::Outputs;
 use crate::clock::Point;
 use crate::launch::{Events, Found, Held, Vmm, VmmProcess, ending, last_lines, read_frame, write_frame};
 use crate::lifecycle::Event;
+use crate::pool::Start;
 use crate::session::Known;
 use crate::template::Template;
 
@@ -33,6 +34,8 @@ pub struct Watch {
     /// Where events go: from a successful start on, exactly one [`Event::MicrovmEnded`] and then one [`Event::OutputOver`], or else one
     /// [`Event::CloneFailed`].
     pub notices: mpsc::Sender<Notice>,
+    /// The start of its task, which is over with the first program's beginning, or with the microVM.
+    pub start: Option<Start>,
 }
 
 /// A microVM. Dropping it ends it without a word.
@@ -233,6 +236,7 @@ impl Supervision {
             link: &watch.link,
             notices: &notices,
             started: &signals.started,
+            start: &mut watch.start,
         };
         let session = async {
             let has_answered = match std::mem::replace(way, Way::Gone) {

@@ -34,8 +34,6 @@ impl TaskHost {
             Action::SendStart => self.send_start(record, kept),
             Action::LimitCpu => Some(self.limit_cpu()),
             Action::ReleaseContainer { process } => {
-                // From here on it is the guest's.
-                self.start = None;
                 self.pump_input(record);
                 self.send(&ToGuest::Release { process })
             }

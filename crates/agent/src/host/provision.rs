@@ -99,7 +99,6 @@ impl TaskHost {
         self.shared.launcher.launch(Launch {
             origin,
             shape: None,
-            is_spare: false,
             memory_bytes_max,
         })
     }
@@ -171,11 +170,12 @@ impl TaskHost {
         None
     }
 
-    pub(super) fn watch(&self, outputs: Outputs) -> Watch {
+    pub(super) fn watch(&mut self, outputs: Outputs) -> Watch {
         Watch {
             outputs,
             link: self.links.guest.clone(),
             notices: self.links.notices.clone(),
+            start: self.start.take(),
         }
     }
 
@@ -212,6 +212,7 @@ impl TaskHost {
         }
         let reason = microvm.release().await;
         tracing::warn!(task = record.id, reason, "a clone failed, so its task boots in full");
+        self.start.get_or_insert_with(|| self.shared.pool.begin_start());
         self.provision_boot(record, kept).await
     }
 }

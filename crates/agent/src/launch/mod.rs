@@ -51,8 +51,6 @@ pub struct Launch {
     pub origin: Origin,
     /// What it is to be, where it is not told later.
     pub shape: Option<Shape>,
-    /// Whether it is to wait until somebody needs it.
-    pub is_spare: bool,
     /// What it may use of the host's memory.
     pub memory_bytes_max: u64,
 }
@@ -169,7 +167,6 @@ impl Launcher {
         let Launch {
             origin,
             shape,
-            is_spare,
             memory_bytes_max,
         } = launch;
         let id = format!("{:x}.{}", self.era, self.next.fetch_add(1, Ordering::Relaxed));
@@ -192,7 +189,6 @@ impl Launcher {
         let config = Config {
             origin,
             shape,
-            is_spare,
             control: Control::Descriptor(CONTROL_DESCRIPTOR),
         };
         let document = serde_json::to_vec(&config).map_err(|error| failed(error.into()))?;

@@ -207,7 +207,6 @@ impl Pool {
             let mut vmm = self.shared.launcher.launch(Launch {
                 origin,
                 shape: None,
-                is_spare: true,
                 memory_bytes_max: sizing::vmm_memory_bytes(0),
             })?;
             vmm.waiting().await?;

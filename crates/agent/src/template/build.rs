@@ -222,7 +222,6 @@ impl Workshop {
         let mut vmm = self.launcher.launch(Launch {
             origin: Origin::Boot(boot),
             shape: Some(shape),
-            is_spare: false,
             memory_bytes_max,
         })?;
         let mut closing = self.closing.clone();

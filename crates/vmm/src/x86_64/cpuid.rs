@@ -92,6 +92,8 @@ pub fn adjust(supported: &[kvm_cpuid_entry2], identity: Identity) -> Vec<kvm_cpu
             leaves.extend(topology(function, identity));
         }
     }
+    // A leaf that is not there reads as zeros, and KVM goes through all that are there some hundred times for each vCPU.
+    leaves.retain(|leaf| [leaf.eax, leaf.ebx, leaf.ecx, leaf.edx] != [0; 4]);
     leaves
 }
 
@@ -255,7 +257,8 @@ mod tests {
 
         #[test]
         fn no_leaf_of_a_host_is_too_strange(function in any::<u32>(), registers in any::<[u32; 4]>(), vcpus in 1..=32_u8) {
-            prop_assert!(!adjust(&[leaf(function, 0, registers)], identity(vcpus - 1, vcpus)).is_empty() || function == TOPOLOGY_AMD);
+            let leaves = adjust(&[leaf(function, 0, registers)], identity(vcpus - 1, vcpus));
+            prop_assert!(leaves.iter().all(|leaf| [leaf.eax, leaf.ebx, leaf.ecx, leaf.edx] != [0; 4]));
         }
     }
 }
