@@ -5,7 +5,7 @@ use std::process::Command;
 use tests::command::ran;
 use tests::host::{Host, image_archive, listing};
 
-use crate::fixture::{agent_without_device, host, installed};
+use crate::fixture::{IDLE, agent_without_device, host, installed};
 
 /// A refusal of `mote` with these arguments that holds every one of `words`.
 #[track_caller]
@@ -76,7 +76,7 @@ fn a_corrupt_layer_in_an_archive() {
     let middle = bytes.len() / 2;
     bytes[middle] ^= 0xff;
     std::fs::write(&path, bytes).unwrap();
-    let host = Host::start(&[]).unwrap();
+    let host = Host::start(&IDLE).unwrap();
     check(&host, &["load", path.to_str().unwrap()], &["sha256:"]);
 }
 
@@ -118,7 +118,7 @@ fn a_full_disk() {
     agent
         .args(["--mount", "--propagation", "private", "sh", "-c", script])
         .arg(installed("bin/mote-agent"));
-    let host = Host::start_by(agent, &[]).unwrap();
+    let host = Host::start_by(agent, &IDLE).unwrap();
     let images = |host: &Host| host.ran(&["images"]).ended_with(0).text();
     let before = images(&host);
     let archive = image_archive("python").unwrap();

@@ -1,19 +1,27 @@
 //! Nothing of a task is left when it is over, however it ended.
 
 use std::process::Command;
+use std::sync::LazyLock;
 
 use tests::host::Host;
 use tests::leftovers::{Held, processes};
 
-/// Runs `work` against a host agent of its own; what is held before and after must be the same.
-fn check(work: impl Fn(&Host)) {
-    let host = Host::start(&["--pool", "0"]).unwrap();
+use crate::fixture::IDLE;
+
+/// The host agent of the tests that do not end theirs: it has run a task, and holds what lasts.
+static HOST: LazyLock<Host> = LazyLock::new(|| {
+    let host = Host::start(&IDLE).unwrap();
     host.load("busybox").unwrap();
     let _ = host.run(&[], "busybox", &["true"]).ended_with(0);
-    let before = Held::now(&host.runtime()).unwrap();
+    host
+});
+
+/// What is held before and after `work` must be the same.
+fn check(work: impl Fn(&Host)) {
+    let before = Held::now(&HOST.runtime()).unwrap();
     assert!(before.processes.is_empty() && before.files.is_empty(), "{before:?}");
-    work(&host);
-    assert_eq!(Held::now(&host.runtime()).unwrap(), before);
+    work(&HOST);
+    assert_eq!(Held::now(&HOST.runtime()).unwrap(), before);
 }
 
 #[test]
@@ -65,10 +73,11 @@ fn after_a_task_that_ended_well() {
 
 #[test]
 fn after_the_host_agent_ended() {
-    let host = Host::start(&[]).unwrap();
+    let script = "echo ready; exec sleep 1000";
+    let host = Host::start(&IDLE).unwrap();
     host.load("busybox").unwrap();
     let runtime = host.runtime();
-    let mut command = host.mote(&["run", "busybox", "sh", "-c", "echo ready; exec sleep 1000"]);
+    let mut command = host.mote(&["run", "--stop-timeout", "1", "busybox", "sh", "-c", script]);
     let mut child = command
         .stdout(std::process::Stdio::piped())
         .stderr(std::process::Stdio::null())

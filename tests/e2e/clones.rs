@@ -11,9 +11,15 @@ use crate::fixture::host;
 /// How far a clone's clock may be from the host's.
 const CLOCK_ERROR_MAX: Duration = Duration::from_millis(10);
 
-/// Prints what must be different in every clone, a line each.
+/// Prints what must be different in every clone, a line each: what is random, its name, and where things are in its memory.
 const IDENTITY: &str = "\
-import os, uuid
+head -c 32 /dev/urandom | hexdump -v -e '32/1 \"%02x\"'; echo
+cat /proc/sys/kernel/random/boot_id /proc/sys/kernel/random/uuid /etc/hostname
+hexdump -v -e '1/1 \"%02x\"' /proc/self/auxv; echo";
+
+/// The same, by Python, whose own generators are seeded when it starts.
+const PYTHON_IDENTITY: &str = "\
+import os, random, uuid
 print(open('/dev/urandom', 'rb').read(32).hex())
 print(os.getrandom(32).hex())
 print(uuid.uuid4())
@@ -21,6 +27,7 @@ print(open('/proc/sys/kernel/random/boot_id').read().strip())
 print(open('/proc/sys/kernel/random/uuid').read().strip())
 print(os.uname().nodename)
 print(open('/proc/self/auxv', 'rb').read().hex())
+print(random.random())
 print(hex(id(object())))";
 
 /// Answers each line with the wall clock and the monotonic clock, in nanoseconds.
@@ -44,7 +51,12 @@ fn check_differ(count: usize, image: &str, command: &[&str], lines: usize) {
 
 #[test]
 fn a_hundred_clones_draw_different_random_numbers() {
-    check_differ(100, "python", &["python3", "-I", "-S", "-c", IDENTITY], 8);
+    check_differ(100, "busybox", &["sh", "-c", IDENTITY], 5);
+}
+
+#[test]
+fn the_random_numbers_of_programs_differ() {
+    check_differ(10, "python", &["python3", "-I", "-S", "-c", PYTHON_IDENTITY], 9);
 }
 
 #[test]

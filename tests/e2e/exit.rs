@@ -1,7 +1,7 @@
 //! How a container's end becomes `mote run`'s.
 
-use std::process::Command;
-use std::time::Duration;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
 
 use crate::fixture::{host, sh, sh_with};
 
@@ -56,37 +56,28 @@ fn the_stop_signal_comes_first() {
     let _ = sh_with(&["--timeout", "1"], "trap 'exit 7' TERM; while :; do sleep 0.1; done").ended_with(7);
 }
 
-/// Starts `script` in the foreground, waits for its first line, sends `signals` to `mote run`, and gives the exit code.
-fn interrupted(script: &str, signals: usize) -> Option<i32> {
-    use std::io::{BufRead, BufReader};
+/// Starts `script` in the foreground, and interrupts `mote run` after each of the lines that it is to write; the exit code.
+fn interrupted(script: &str, lines: &[&str]) -> Option<i32> {
     let mut command = host().mote(&["run", "--rm", "busybox", "sh", "-c", script]);
-    let mut child = command.stdout(std::process::Stdio::piped()).spawn().unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    assert_eq!(lines.next().unwrap().unwrap(), "ready");
-    for _ in 0..signals {
-        let killed = Command::new("kill")
-            .args(["-INT", &child.id().to_string()])
-            .status()
-            .unwrap();
-        assert!(killed.success());
-        // The second interruption must be seen as a second one.
-        std::thread::sleep(Duration::from_millis(200));
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut output = BufReader::new(child.stdout.take().unwrap()).lines();
+    for line in lines {
+        assert_eq!(output.next().unwrap().unwrap(), *line);
+        let killed = Command::new("kill").args(["-INT", &child.id().to_string()]).status();
+        assert!(killed.unwrap().success());
     }
     child.wait().unwrap().code()
 }
 
 #[test]
 fn an_interruption_stops_the_container() {
-    assert_eq!(
-        interrupted("trap 'exit 9' TERM; echo ready; while :; do sleep 0.1; done", 1),
-        Some(9)
-    );
+    let script = "trap 'exit 9' TERM; echo ready; while :; do sleep 0.1; done";
+    assert_eq!(interrupted(script, &["ready"]), Some(9));
 }
 
 #[test]
 fn a_second_interruption_kills_the_container() {
-    assert_eq!(
-        interrupted("trap '' TERM; echo ready; while :; do sleep 0.1; done", 2),
-        Some(137)
-    );
+    // The first one has been heard when the second one comes: two at once are one.
+    let script = "trap 'echo told' TERM; echo ready; while :; do sleep 0.1; done";
+    assert_eq!(interrupted(script, &["ready", "told"]), Some(137));
 }

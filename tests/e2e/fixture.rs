@@ -1,5 +1,6 @@
 //! The host agent that most tests share.
 
+use std::fs::File;
 use std::path::Path;
 use std::process::Command;
 use std::sync::LazyLock;
@@ -7,14 +8,26 @@ use std::sync::LazyLock;
 use tests::command::Ran;
 use tests::host::{Host, prefix};
 
+/// Tells where the shared host agent is. A machine has a `/run` of its own, and whoever starts the tests anew in it goes on with the same one.
+const TOLD: &str = "/run/mote-e2e";
+
 /// A host agent whose store holds all test images.
 static HOST: LazyLock<Host> = LazyLock::new(|| {
-    let host = Host::start(&[]).unwrap();
-    for image in ["busybox", "python", "nginx"] {
-        host.load(image).unwrap();
-    }
-    host
+    let start = || {
+        let mut agent = agent();
+        // Not the terminal of this process, which it outlives.
+        agent.stderr(File::create(format!("{TOLD}.log"))?);
+        let host = Host::start_by(agent, &[])?;
+        for image in ["busybox", "python", "nginx"] {
+            host.load(image)?;
+        }
+        Ok(host)
+    };
+    Host::shared(Path::new(TOLD), start).unwrap()
 });
+
+/// What a host agent is told that runs few tasks or none: it has nothing ready for them.
+pub const IDLE: [&str; 2] = ["--pool", "0"];
 
 /// The shared host agent.
 pub fn host() -> &'static Host {

@@ -7,7 +7,7 @@ use image::{Progress, PullOptions, Store, StoreOptions};
 use tests::command::ran;
 use tests::host::{Host, image_archive, listing};
 
-use crate::fixture::host;
+use crate::fixture::{IDLE, host};
 
 #[test]
 fn an_image_is_listed_with_its_digest() {
@@ -43,7 +43,7 @@ fn every_form_of_archive_runs() {
 
 #[test]
 fn an_archive_is_loaded_from_standard_input() {
-    let host = Host::start(&[]).unwrap();
+    let host = Host::start(&IDLE).unwrap();
     let archive = std::fs::read(image_archive("busybox").unwrap()).unwrap();
     let loaded = ran(&mut host.mote(&["load"]), &archive).unwrap().ended_with(0);
     assert!(loaded.text().contains("busybox"), "{loaded}");
@@ -51,7 +51,7 @@ fn an_archive_is_loaded_from_standard_input() {
 
 #[test]
 fn removing_the_last_image_frees_the_layers() {
-    let host = Host::start(&[]).unwrap();
+    let host = Host::start(&IDLE).unwrap();
     let load_and_remove = || {
         host.load("busybox").unwrap();
         let full = listing(&host.store()).unwrap();

@@ -1,9 +1,10 @@
 //! Tasks' network: addresses, names, the world outside, published ports, what a task can ask about itself; and nothing of it is left.
 //!
-//! Each test has a host and a world of its own ([`tests::world`]).
+//! Those that end or kill a host agent have a host and a world of their own ([`tests::world`]).
 
 use std::net::Ipv4Addr;
 use std::process::Command;
+use std::sync::LazyLock;
 
 use serde_json::Value;
 use tests::command::ran;
@@ -11,7 +12,14 @@ use tests::host::Host;
 use tests::patience::until;
 use tests::running::Running;
 use tests::wires::Wires;
-use tests::world::{AWAY, HOST, NAME, OUTSIDE, UP, World, ask, get, large};
+use tests::world::{AWAY, NAME, UP, World, ask, get, large};
+
+/// The world and the host agent of the tests that need none of their own.
+static SITE: LazyLock<(World, Host)> = LazyLock::new(|| {
+    let world = World::make().unwrap();
+    let host = world.host(&["--pool", "0"]).unwrap();
+    (world, host)
+});
 
 /// A task whose shell runs `script` and then waits for the end of its input.
 #[track_caller]
@@ -51,11 +59,10 @@ fn start_web(host: &Host, name: &str, options: &[&str]) -> Running {
 
 #[test]
 fn tasks_have_an_address_each_a_route_and_name_servers() {
-    let world = World::make().unwrap();
-    let host = world.host(&["--pool", "0"]).unwrap();
+    let (world, host) = (&SITE.0, &SITE.1);
     let script = "ip -4 -o address show dev eth0 | awk '{ print $4 }'; cat /sys/class/net/eth0/address; \
          ip route | grep default; hostname -i; cat /etc/resolv.conf; ip -6 -o address | grep -v ' ::1/128 '; echo ready";
-    let mut tasks = ["one", "two"].map(|name| start(&host, name, &[], script));
+    let mut tasks = ["one", "two"].map(|name| start(host, name, &[], script));
     let bridge = world.bridge();
     for task in &mut tasks {
         // Once it says something, it has a network.
@@ -70,7 +77,7 @@ fn tasks_have_an_address_each_a_route_and_name_servers() {
         assert_eq!(task.line(), "search mote.test");
         assert_eq!(task.line(), "ready");
     }
-    assert_ne!(address(&host, "one"), address(&host, "two"));
+    assert_ne!(address(host, "one"), address(host, "two"));
     for task in tasks {
         let _ = task.end().ended_with(0);
     }
@@ -78,8 +85,7 @@ fn tasks_have_an_address_each_a_route_and_name_servers() {
 
 #[test]
 fn a_task_without_a_network_has_only_itself() {
-    let world = World::make().unwrap();
-    let host = world.host(&["--pool", "0"]).unwrap();
+    let host = &SITE.1;
     let script = "ip -o address | awk '{ print $2, $4 }'; ip route; wget -q -O - http://$0/ 2>&1; echo $?; echo $ECS_CONTAINER_METADATA_URI_V4";
     let options = ["--network", "none"];
     let said = host.run(&options, "busybox", &["sh", "-c", script, &AWAY.to_string()]);
@@ -94,21 +100,20 @@ fn a_task_without_a_network_has_only_itself() {
 
 #[test]
 fn a_task_reaches_the_world_and_knows_its_names() {
-    let world = World::make().unwrap();
-    let host = world.host(&["--pool", "0"]).unwrap();
+    let (world, host) = (&SITE.0, &SITE.1);
     let who = format!("you are {UP}\n");
     let script = format!("wget -q -O - http://{AWAY}/; wget -q -O - http://{NAME}/; wget -q -O - http://away/");
-    assert_eq!(sh(&host, &[], &script), who.repeat(3));
+    assert_eq!(sh(host, &[], &script), who.repeat(3));
     // By a name server outside, and not by the host's.
     let script =
         format!("cat /etc/resolv.conf; wget -q -O - http://{NAME}/; nslookup no.{NAME} 2>&1 | grep -c NXDOMAIN");
-    let text = sh(&host, &["--dns", &AWAY.to_string()], &script);
+    let text = sh(host, &["--dns", &AWAY.to_string()], &script);
     assert!(text.starts_with(&format!("nameserver {AWAY}\n")), "{text}");
     assert!(text.contains(&who), "{text}");
     // In segments larger than the wire takes.
     let sum = ran(&mut Command::new("md5sum"), &large()).unwrap().text();
     assert_eq!(
-        sh(&host, &[], &format!("wget -q -O - http://{AWAY}/large | md5sum")),
+        sh(host, &[], &format!("wget -q -O - http://{AWAY}/large | md5sum")),
         sum
     );
     // Nothing of the host's but names: it is not a way to the host.
@@ -116,73 +121,70 @@ fn a_task_reaches_the_world_and_knows_its_names() {
         "timeout 20 wget -q -O - http://{}:7711/ > /dev/null 2>&1 || echo unreached",
         world.bridge()
     );
-    assert_eq!(sh(&host, &[], &script), "unreached\n");
+    assert_eq!(sh(host, &[], &script), "unreached\n");
 }
 
 #[test]
 fn a_published_port_is_reached_from_the_host_and_from_outside() {
-    let world = World::make().unwrap();
-    let host = world.host(&["--pool", "0"]).unwrap();
+    let (world, host) = (&SITE.0, &SITE.1);
     let options = ["-p", "8080:80", "-p", "127.0.0.1:8081:80", "-p", "80"];
-    let web = start_web(&host, "web", &options);
+    let web = start_web(host, "web", &options);
     for address in [Ipv4Addr::LOCALHOST, UP, world.bridge()] {
-        assert_eq!(get(HOST, address, 8080, "/").unwrap(), b"hello\n", "{address}");
+        assert_eq!(get(&world.here, address, 8080, "/").unwrap(), b"hello\n", "{address}");
     }
-    assert_eq!(get(HOST, address(&host, "web"), 80, "/").unwrap(), b"hello\n");
-    assert_eq!(get(OUTSIDE, UP, 8080, "/").unwrap(), b"hello\n");
-    assert_eq!(get(HOST, Ipv4Addr::LOCALHOST, 8081, "/").unwrap(), b"hello\n");
-    get(OUTSIDE, UP, 8081, "/").unwrap_err();
+    assert_eq!(get(&world.here, address(host, "web"), 80, "/").unwrap(), b"hello\n");
+    assert_eq!(get(&world.outside, UP, 8080, "/").unwrap(), b"hello\n");
+    assert_eq!(get(&world.here, Ipv4Addr::LOCALHOST, 8081, "/").unwrap(), b"hello\n");
+    get(&world.outside, UP, 8081, "/").unwrap_err();
     let ports = host.ran(&["port", "web", "80/tcp"]).ended_with(0).text();
     let free: Vec<u16> = ports
         .lines()
         .map(|line| line.rsplit_once(':').unwrap().1.parse().unwrap())
         .collect();
     assert_eq!(free[..2], [8080, 8081]);
-    assert_eq!(get(OUTSIDE, UP, free[2], "/").unwrap(), b"hello\n");
+    assert_eq!(get(&world.outside, UP, free[2], "/").unwrap(), b"hello\n");
     // Another task reaches it as anybody does, and cannot have the same port.
-    assert_eq!(sh(&host, &[], &format!("wget -q -O - http://{UP}:8080/")), "hello\n");
+    assert_eq!(sh(host, &[], &format!("wget -q -O - http://{UP}:8080/")), "hello\n");
     let refused = host.run(&["-p", "8080:80"], "busybox", &["true"]).refusal();
     assert!(refused.contains("port 8080/tcp of the host is in use"), "{refused}");
     let _ = web.end().ended_with(0);
-    get(HOST, Ipv4Addr::LOCALHOST, 8080, "/").unwrap_err();
-    get(OUTSIDE, UP, 8080, "/").unwrap_err();
-    assert_eq!(Wires::now().unwrap().published(), [""; 0]);
-    let again = start_web(&host, "again", &options);
-    assert_eq!(get(OUTSIDE, UP, 8080, "/").unwrap(), b"hello\n");
+    get(&world.here, Ipv4Addr::LOCALHOST, 8080, "/").unwrap_err();
+    get(&world.outside, UP, 8080, "/").unwrap_err();
+    assert_eq!(Wires::now(world).unwrap().published(), [""; 0]);
+    let again = start_web(host, "again", &options);
+    assert_eq!(get(&world.outside, UP, 8080, "/").unwrap(), b"hello\n");
     let _ = again.end().ended_with(0);
 }
 
 #[test]
 fn a_published_port_takes_datagrams() {
-    let world = World::make().unwrap();
-    let host = world.host(&["--pool", "0"]).unwrap();
+    let (world, host) = (&SITE.0, &SITE.1);
     host.load("python").unwrap();
     let program = "import socket, sys\n\
          s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(('', 53)); print('ready', flush=True)\n\
          while True:\n  question, peer = s.recvfrom(2000); s.sendto(question + peer[0].encode(), peer)\n";
     let options = ["-p", "8053:53/udp", "--memory", "128"];
-    let mut echo = Running::start(&host, "echo", &options, "python", &["python3", "-c", program]);
+    let mut echo = Running::start(host, "echo", &options, "python", &["python3", "-c", program]);
     assert_eq!(echo.line(), "ready");
     for address in [Ipv4Addr::LOCALHOST, UP, world.bridge()] {
-        let said = ask(HOST, address, 8053, b"I am ").unwrap();
+        let said = ask(&world.here, address, 8053, b"I am ").unwrap();
         assert!(said.starts_with(b"I am "), "{address}");
     }
     // From outside it sees who asks.
     assert_eq!(
-        ask(OUTSIDE, UP, 8053, b"I am ").unwrap(),
+        ask(&world.outside, UP, 8053, b"I am ").unwrap(),
         format!("I am {AWAY}").as_bytes()
     );
     let _ = host.ran(&["kill", "echo"]).ended_with(0);
     let _ = echo.end();
-    ask(HOST, Ipv4Addr::LOCALHOST, 8053, b"").unwrap_err();
+    ask(&world.here, Ipv4Addr::LOCALHOST, 8053, b"").unwrap_err();
 }
 
 #[test]
 fn a_container_asks_about_itself() {
-    let world = World::make().unwrap();
-    let host = world.host(&["--pool", "0"]).unwrap();
+    let (world, host) = (&SITE.0, &SITE.1);
     let script = "echo up; read go; for path in '' /task /stats /task/stats; do wget -q -O - $ECS_CONTAINER_METADATA_URI_V4$path; echo; done";
-    let mut task = start(&host, "asker", &["-p", "8080:80"], script);
+    let mut task = start(host, "asker", &["-p", "8080:80"], script);
     assert_eq!(task.line(), "up");
     let known = until("it runs", || {
         Some(host.task("asker")).filter(|task| task["status"] == "RUNNING")
@@ -221,7 +223,7 @@ fn a_container_asks_about_itself() {
     );
     // Nobody else is told of it.
     let stranger = format!("wget -q -O - http://169.254.170.2/v4/{runtime_id} 2>&1; echo $?");
-    assert!(sh(&host, &[], &stranger).contains("404"));
+    assert!(sh(host, &[], &stranger).contains("404"));
     let _ = task.end().ended_with(0);
 }
 
@@ -256,7 +258,7 @@ fn clones_and_full_boots_have_a_network() {
 fn nothing_is_left_of_tasks_however_they_end() {
     let world = World::make().unwrap();
     let host = world.host(&["--pool", "0"]).unwrap();
-    let before = Wires::now().unwrap();
+    let before = Wires::now(&world).unwrap();
     assert!(!before.is_nothing());
     let _ = host.run(&["-p", "8080:80"], "busybox", &["false"]).ended_with(1);
     let _ = host
@@ -264,17 +266,17 @@ fn nothing_is_left_of_tasks_however_they_end() {
         .ended_with(127);
     let killed = ["-p", "8080:80", "-p", "53/udp", "--timeout", "1", "--stop-timeout", "0"];
     let _ = host.run(&killed, "busybox", &["sleep", "1000"]).ended_with(137);
-    assert_eq!(Wires::now().unwrap(), before);
+    assert_eq!(Wires::now(&world).unwrap(), before);
     let many: Vec<Running> = (0..6)
         .map(|n| start_web(&host, &format!("web{n}"), &["-p", "80"]))
         .collect();
-    assert_eq!(Wires::now().unwrap().published().len(), many.len());
+    assert_eq!(Wires::now(&world).unwrap().published().len(), many.len());
     for task in many {
         let _ = task.end().ended_with(0);
     }
-    assert_eq!(Wires::now().unwrap().published(), [""; 0]);
+    assert_eq!(Wires::now(&world).unwrap().published(), [""; 0]);
     assert_eq!(host.stop().unwrap(), Some(0));
-    let after = Wires::now().unwrap();
+    let after = Wires::now(&world).unwrap();
     assert!(after.is_nothing(), "{after:?}");
 }
 
@@ -285,19 +287,19 @@ fn a_task_keeps_its_network_when_its_host_agent_is_killed() {
     let detached = ["run", "-d", "--name", "web", "-p", "8080:80", "busybox", "sh", "-c"];
     let script = "echo hello > /var/www/index.html; exec httpd -f -p 80 -h /var/www";
     let _ = host.ran(&[&detached[..], &[script]].concat()).ended_with(0);
-    let _ = until("the page is served", || get(OUTSIDE, UP, 8080, "/").ok());
+    let _ = until("the page is served", || get(&world.outside, UP, 8080, "/").ok());
     let address_before = address(&host, "web");
     let directory = host.kill().unwrap();
     // While there is none, too.
-    assert_eq!(get(OUTSIDE, UP, 8080, "/").unwrap(), b"hello\n");
+    assert_eq!(get(&world.outside, UP, 8080, "/").unwrap(), b"hello\n");
     let host = Host::start_in(directory, world.agent(), &["--pool", "0"]).unwrap();
-    assert_eq!(get(OUTSIDE, UP, 8080, "/").unwrap(), b"hello\n");
+    assert_eq!(get(&world.outside, UP, 8080, "/").unwrap(), b"hello\n");
     assert_eq!(address(&host, "web"), address_before);
     assert_ne!(sh(&host, &[], "hostname -i").trim(), address_before.to_string());
     let _ = host.ran(&["rm", "-f", "web"]).ended_with(0);
-    get(OUTSIDE, UP, 8080, "/").unwrap_err();
-    assert_eq!(Wires::now().unwrap().published(), [""; 0]);
+    get(&world.outside, UP, 8080, "/").unwrap_err();
+    assert_eq!(Wires::now(&world).unwrap().published(), [""; 0]);
     assert_eq!(host.stop().unwrap(), Some(0));
-    let after = Wires::now().unwrap();
+    let after = Wires::now(&world).unwrap();
     assert!(after.is_nothing(), "{after:?}");
 }

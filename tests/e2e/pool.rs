@@ -1,6 +1,7 @@
 //! The pool: clones wait, are taken, are replaced, and leave nothing behind.
 
 use std::process::Command;
+use std::sync::LazyLock;
 
 use tests::host::Host;
 use tests::leftovers::{Held, processes};
@@ -11,13 +12,26 @@ use crate::fixture::agent;
 
 const SIZE: usize = 3;
 
+/// The host agent of the tests that do not end theirs.
+static HOST: LazyLock<Host> = LazyLock::new(full_pool);
+
 /// A host agent whose pool is full.
 fn full_pool() -> Host {
     let host = Host::start(&["--pool", "3"]).unwrap();
     host.load("busybox").unwrap();
+    fill(&host);
+    host
+}
+
+fn fill(host: &Host) {
     host.wait_for_pool(3);
     assert_eq!(processes(&host.runtime()).unwrap().len(), SIZE);
-    host
+}
+
+/// [`HOST`], whose pool is full again.
+fn host() -> &'static Host {
+    fill(&HOST);
+    &HOST
 }
 
 fn kill(process: u32) {
@@ -27,9 +41,9 @@ fn kill(process: u32) {
 
 #[test]
 fn a_task_takes_a_clone_that_waits_and_the_pool_fills_up_again() {
-    let host = full_pool();
+    let host = host();
     let before = processes(&host.runtime()).unwrap();
-    let mut task = Running::start(&host, "taker", &[], "busybox", &["sh", "-c", "echo ready; cat"]);
+    let mut task = Running::start(host, "taker", &[], "busybox", &["sh", "-c", "echo ready; cat"]);
     assert_eq!(task.line(), "ready");
     assert_eq!(host.task("taker")["origin"], "pool");
     host.wait_for_pool(3);
@@ -45,7 +59,7 @@ fn a_task_takes_a_clone_that_waits_and_the_pool_fills_up_again() {
 
 #[test]
 fn clones_of_the_pool_take_any_shape() {
-    let host = full_pool();
+    let host = host();
     let script = "nproc; cat /sys/fs/cgroup/memory.max";
     for (cpu, memory, expected) in [("0.5", "32", "1\n33554432\n"), ("2", "300", "2\n314572800\n")] {
         host.wait_for_pool(3);
@@ -57,7 +71,7 @@ fn clones_of_the_pool_take_any_shape() {
 
 #[test]
 fn more_starts_than_clones_that_wait_are_served_as_well() {
-    let host = full_pool();
+    let host = host();
     std::thread::scope(|scope| {
         for _ in 0..3 * SIZE {
             scope.spawn(|| host.run(&["--memory", "32"], "busybox", &["true"]).ended_with(0));
@@ -70,7 +84,7 @@ fn more_starts_than_clones_that_wait_are_served_as_well() {
 
 #[test]
 fn a_clone_that_is_killed_while_it_waits_is_replaced() {
-    let host = full_pool();
+    let host = host();
     let victim = processes(&host.runtime()).unwrap()[0];
     kill(victim);
     until("it is replaced", || {
@@ -86,7 +100,7 @@ fn a_clone_that_is_killed_while_it_waits_is_replaced() {
 
 #[test]
 fn another_template_drains_the_pool() {
-    let host = full_pool();
+    let host = host();
     let before = processes(&host.runtime()).unwrap();
     let _ = host.ran(&["template", "build", "--force"]).ended_with(0);
     until("all are replaced", || {

@@ -3,6 +3,8 @@
 use tests::host::{Host, image_archive, listing};
 use tests::registry::{PASSWORD, Registry, USER};
 
+use crate::fixture::IDLE;
+
 /// A registry that holds `images`.
 fn registry(images: &[&str]) -> Registry {
     let registry = Registry::start().unwrap();
@@ -20,7 +22,7 @@ fn creds(password: &str) -> String {
 #[test]
 fn images_are_pulled_with_the_password_and_run() {
     let registry = registry(&["busybox", "python", "nginx"]);
-    let host = Host::start(&[]).unwrap();
+    let host = Host::start(&IDLE).unwrap();
     for (image, command, expected) in [
         ("busybox", ["echo", "hello"].as_slice(), "hello\n"),
         ("python", &["python3", "-c", "print(6 * 7)"], "42\n"),
@@ -38,7 +40,7 @@ fn images_are_pulled_with_the_password_and_run() {
 #[test]
 fn run_pulls_what_is_missing() {
     let registry = registry(&["busybox"]);
-    let host = Host::start(&[]).unwrap();
+    let host = Host::start(&IDLE).unwrap();
     let ran = host.run(
         &["--creds", &creds(PASSWORD)],
         &registry.image("busybox"),
@@ -62,7 +64,7 @@ fn the_docker_configuration_knows_the_password() {
     agent
         .arg(format!("DOCKER_CONFIG={}", directory.path().display()))
         .arg(crate::fixture::installed("bin/mote-agent"));
-    let host = Host::start_by(agent, &[]).unwrap();
+    let host = Host::start_by(agent, &IDLE).unwrap();
     let _ = host.ran(&["pull", &registry.image("busybox")]).ended_with(0);
 }
 
@@ -78,7 +80,7 @@ fn check_refused(host: &Host, options: &[&str], image: &str, expected: &str) {
 #[test]
 fn a_wrong_password_is_said() {
     let registry = registry(&["busybox"]);
-    let host = Host::start(&[]).unwrap();
+    let host = Host::start(&IDLE).unwrap();
     check_refused(
         &host,
         &["--creds", &creds("wrong")],
@@ -91,7 +93,7 @@ fn a_wrong_password_is_said() {
 #[test]
 fn an_unknown_image_is_said() {
     let registry = registry(&[]);
-    let host = Host::start(&[]).unwrap();
+    let host = Host::start(&IDLE).unwrap();
     check_refused(
         &host,
         &["--creds", &creds(PASSWORD)],
@@ -104,7 +106,7 @@ fn an_unknown_image_is_said() {
 fn a_corrupt_layer_is_said() {
     let registry = registry(&["busybox"]);
     registry.corrupt_largest_blob().unwrap();
-    let host = Host::start(&[]).unwrap();
+    let host = Host::start(&IDLE).unwrap();
     check_refused(
         &host,
         &["--creds", &creds(PASSWORD)],
@@ -115,12 +117,12 @@ fn a_corrupt_layer_is_said() {
 
 #[test]
 fn a_registry_that_is_not_there_is_said() {
-    let host = Host::start(&[]).unwrap();
+    let host = Host::start(&IDLE).unwrap();
     check_refused(&host, &[], "127.0.0.1:1/busybox", "127.0.0.1:1");
 }
 
 #[test]
 fn plain_http_is_only_spoken_where_allowed() {
-    let host = Host::start(&[]).unwrap();
+    let host = Host::start(&IDLE).unwrap();
     check_refused(&host, &[], "registry.invalid/busybox", "registry.invalid");
 }

@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 
 use tests::command::ran;
 use tests::host::HUNG_SECONDS;
+use tests::patience::until;
 
 use crate::fixture::{host, sh};
 
@@ -104,5 +105,9 @@ fn a_reader_that_goes_away_ends_the_task() {
         .args(["-c", &script])
         .env("MOTE_HOST", format!("unix://{}", host().socket().display()));
     assert_eq!(ran(&mut command, b"").unwrap().text(), "y\n");
-    assert!(!host().ran(&["ps", "-a"]).text().contains("fleeting"));
+    // Who forgets it is the host agent, once it has seen that nobody reads.
+    until("it is forgotten", || {
+        let listed = host().ran(&["ps", "-a"]).ended_with(0).text();
+        (!listed.contains("fleeting")).then_some(())
+    });
 }

@@ -3,29 +3,43 @@
 Version 1 comes from Python's package index like boto3. Version 2, which alone has `aws logs tail`, is not there; Debian's package `awscli` is it.
 """
 
+import contextlib
+import io
 import json
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
-from running import ENDPOINT, GROUP, REGION, container, play, register, stream
+from awscli.clidriver import create_clidriver
+from running import ENDPOINT, GROUP, REGION, container, ecs, play, register, stream
+from session import Session
 
-VERSION_1 = Path(sys.executable).with_name("aws")
-VERSION_2 = os.environ["AWS_V2"]
+PROGRAM_1 = Path(sys.executable).with_name("aws")
+PROGRAM_2 = os.environ["AWS_V2"]
+# After so long a program hangs.
+HUNG_SECONDS = 600
 # Where `session-manager-plugin` is found, and a Python that has what it imports.
 HERE = Path(__file__).parent
 ENVIRONMENT = dict(os.environ, PATH=f"{Path(sys.executable).parent}:{HERE}:{os.environ['PATH']}", AWS_PAGER="", PYTHONUNBUFFERED="1")
 
 
-def command(program, *words):
-    return [program, "--endpoint-url", ENDPOINT, "--region", REGION, "--output", "json", *words]
+# One for all calls: in a machine, a Python program takes long to start.
+VERSION_1 = create_clidriver()
 
 
-def aws(*words, **options):
-    ran = subprocess.run(command(VERSION_1, *words), check=False, capture_output=True, text=True, env=ENVIRONMENT, **options)
-    assert ran.returncode == 0, ran
-    return ran.stdout
+def words_of(*words):
+    return ["--endpoint-url", ENDPOINT, "--region", REGION, "--output", "json", *words]
+
+
+def aws(*words):
+    """What version 1 prints, run as its own program runs it."""
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        code = VERSION_1.main(words_of(*words))
+    assert code == 0, (words, code, printed.getvalue())
+    return printed.getvalue()
 
 
 def a_task_is_run_and_waited_for():
@@ -38,21 +52,28 @@ def a_task_is_run_and_waited_for():
 
 
 def a_command_is_executed():
-    words = ["--task", TASK, "--container", "app", "--interactive", "--command", "/bin/sh"]
-    said = aws("ecs", "execute-command", "--cluster", "default", *words, input="echo sum $((6 * 7))\nexit\n")
-    assert "sum 42" in said and "Starting session" in said and "Exiting session" in said, said
+    words = ["--cluster", "default", "--task", TASK, "--container", "app", "--interactive", "--command", "/bin/sh"]
+    command = [PROGRAM_1, *words_of("ecs", "execute-command", *words)]
+    typed = "echo sum $((6 * 7))\nexit\n"
+    ran = subprocess.run(command, check=False, capture_output=True, text=True, env=ENVIRONMENT, input=typed)
+    assert ran.returncode == 0, ran
+    assert all(part in ran.stdout for part in ["Starting session", "sum 42", "Exiting session"]), ran
 
 
 def logs_are_followed():
     words = ["--follow", "--since", "1h", "--format", "short", "--log-stream-name-prefix", stream(TASK)]
-    tail = command(VERSION_2, "logs", "tail", GROUP, *words)
+    tail = [PROGRAM_2, *words_of("logs", "tail", GROUP, *words)]
     with subprocess.Popen(tail, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT) as following:
+        # Then its output ends, and with it this check.
+        hung = threading.Timer(HUNG_SECONDS, following.kill)
+        hung.start()
         lines = (line.split()[-1] for line in following.stdout)
         assert next(lines) == "first"
         # What is written while it follows comes as well, and what came does not come again.
-        aws("ecs", "execute-command", "--cluster", "default", "--task", TASK, "--interactive", "--command", "touch /go")
+        Session(ecs.execute_command(task=TASK, command="touch /go", interactive=True)["session"]).wait()
         assert next(lines) == "second"
         assert next(lines) == "third"
+        hung.cancel()
         following.terminate()
 
 

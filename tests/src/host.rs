@@ -1,5 +1,6 @@
 //! A host agent of the test's own, with a store and a socket of its own.
 
+use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -16,8 +17,25 @@ pub const HUNG_SECONDS: &str = "600";
 /// A running host agent; it is ended in good order when dropped.
 pub struct Host {
     // Goes first: what it has mounted lies in the directory.
-    agent: Process,
-    directory: TempDir,
+    agent: Option<Process>,
+    directory: Directory,
+}
+
+/// Where a host agent has everything.
+enum Directory {
+    /// It goes with the host agent.
+    Own(TempDir),
+    /// It is another process's.
+    Shared(PathBuf),
+}
+
+impl Directory {
+    fn path(&self) -> &Path {
+        match self {
+            Self::Own(directory) => directory.path(),
+            Self::Shared(path) => path,
+        }
+    }
 }
 
 /// A process that gets a termination signal when dropped.
@@ -120,7 +138,37 @@ impl Host {
         if line.trim() != "ready" {
             bail!("mote-agent did not come up: {:?}", agent.wait()?);
         }
-        Ok(Self { agent, directory })
+        Ok(Self {
+            agent: Some(agent),
+            directory: Directory::Own(directory),
+        })
+    }
+
+    /// The host agent of all test processes in this machine, of which the file `told` tells: the first process starts it by `start`, and it runs on when
+    /// that process has ended.
+    ///
+    /// # Errors
+    /// Where `start` fails, or nothing can be told.
+    pub fn shared(told: &Path, start: impl FnOnce() -> Result<Self>) -> Result<Self> {
+        if let Ok(path) = fs::read_to_string(told) {
+            return Ok(Self {
+                agent: None,
+                directory: Directory::Shared(path.into()),
+            });
+        }
+        let host = start()?;
+        // Whole or not at all: the path has a few bytes.
+        fs::write(told, host.directory.path().as_os_str().as_encoded_bytes())
+            .with_context(|| format!("cannot write {}", told.display()))?;
+        Ok(host)
+    }
+
+    /// Its process and its directory, where they are this process's own.
+    fn into_own(self) -> Result<(Process, TempDir)> {
+        match (self.agent, self.directory) {
+            (Some(agent), Directory::Own(directory)) => Ok((agent, directory)),
+            _ => bail!("the host agent is everybody's"),
+        }
     }
 
     /// The directory of the host agent's image store.
@@ -197,9 +245,10 @@ impl Host {
     ///
     /// # Errors
     /// Where it cannot be told or waited for.
-    pub fn stop(mut self) -> Result<Option<i32>> {
-        self.agent.signal(Signal::TERM)?;
-        self.agent.wait()
+    pub fn stop(self) -> Result<Option<i32>> {
+        let (mut agent, _directory) = self.into_own()?;
+        agent.signal(Signal::TERM)?;
+        agent.wait()
     }
 
     /// Ends the host agent in good order; its directory, with all that it left to the next one.
@@ -207,7 +256,7 @@ impl Host {
     /// # Errors
     /// Where it cannot be told or waited for, or ends otherwise.
     pub fn leave(self) -> Result<TempDir> {
-        let Self { mut agent, directory } = self;
+        let (mut agent, directory) = self.into_own()?;
         agent.signal(Signal::TERM)?;
         match agent.wait()? {
             Some(0) => Ok(directory),
@@ -220,7 +269,7 @@ impl Host {
     /// # Errors
     /// Where it cannot be killed or waited for.
     pub fn kill(self) -> Result<TempDir> {
-        let Self { mut agent, directory } = self;
+        let (mut agent, directory) = self.into_own()?;
         agent.signal(Signal::KILL)?;
         agent.wait()?;
         Ok(directory)
@@ -235,7 +284,7 @@ pub fn listing(directory: &Path) -> Result<Vec<(PathBuf, u64)>> {
     let mut files = Vec::new();
     let mut folders = vec![directory.to_owned()];
     while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(&folder).with_context(|| format!("cannot list {}", folder.display()))? {
+        for entry in fs::read_dir(&folder).with_context(|| format!("cannot list {}", folder.display()))? {
             let entry = entry.context("cannot list a directory")?;
             let metadata = entry.metadata().context("cannot look at a file")?;
             if metadata.is_dir() {

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -31,12 +30,11 @@ impl Registry {
     /// Where docker-registry or htpasswd is missing or does not come up.
     pub fn start() -> Result<Self> {
         let directory = TempDir::new().context("cannot make a directory for the registry")?;
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let passwords = directory.path().join("htpasswd");
         let entry = ran(Command::new("htpasswd").args(["-nbB", USER, PASSWORD]), b"")?;
         fs::write(&passwords, entry.stdout).context("cannot write the registry's passwords")?;
         let config = directory.path().join("config.yml");
-        fs::write(&config, config_text(directory.path(), port)).context("cannot write the registry's configuration")?;
+        fs::write(&config, config_text(directory.path())).context("cannot write the registry's configuration")?;
         let mut server = Command::new("docker-registry")
             .arg("serve")
             .arg(&config)
@@ -44,7 +42,7 @@ impl Registry {
             .stderr(Stdio::piped())
             .spawn()
             .context("cannot run docker-registry; `make setup` installs it")?;
-        wait_until_listening(&mut server)?;
+        let port = listening_port(&mut server)?;
         Ok(Self {
             directory,
             server,
@@ -101,26 +99,31 @@ impl Drop for Registry {
     }
 }
 
-/// The registry logs a line once it listens; the rest of its log is read away by a thread, so that it never blocks on it.
-fn wait_until_listening(server: &mut Child) -> Result<()> {
+/// The registry logs where it listens, at a port that was free; the rest of its log is read away by a thread, so that it never blocks on it.
+fn listening_port(server: &mut Child) -> Result<u16> {
     let log = server.stderr.take().context("docker-registry has no standard error")?;
     let mut lines = BufReader::new(log).lines();
     for line in lines.by_ref() {
-        if line.context("cannot read the registry's log")?.contains("listening on") {
+        let line = line.context("cannot read the registry's log")?;
+        if let Some((_, port)) = line.split_once("listening on 127.0.0.1:") {
             std::thread::spawn(move || lines.for_each(drop));
-            return Ok(());
+            let digits = port.split(|character: char| !character.is_ascii_digit()).next();
+            return digits
+                .unwrap_or_default()
+                .parse()
+                .with_context(|| format!("the registry's log: {line}"));
         }
     }
     bail!("docker-registry did not come up");
 }
 
-fn config_text(directory: &Path, port: u16) -> String {
+fn config_text(directory: &Path) -> String {
     let directory = directory.display();
     format!(
         "version: 0.1\n\
          log: {{level: info}}\n\
          storage: {{filesystem: {{rootdirectory: {directory}/data}}}}\n\
-         http: {{addr: '127.0.0.1:{port}'}}\n\
+         http: {{addr: '127.0.0.1:0'}}\n\
          auth: {{htpasswd: {{realm: tests, path: {directory}/htpasswd}}}}\n"
     )
 }

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use crate::world::{HOST, said};
+use crate::world::{World, said};
 
 /// What is there right now of the things by which tasks reach others.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -18,13 +18,14 @@ pub struct Wires {
 }
 
 impl Wires {
-    /// Counts in the namespace of the host.
+    /// Counts in the host's namespace of `world`.
     ///
     /// # Errors
     /// Where a program fails.
-    pub fn now() -> Result<Self> {
-        let lines =
-            |program: &str| -> Result<Vec<String>> { Ok(said(HOST, program)?.lines().map(str::to_owned).collect()) };
+    pub fn now(world: &World) -> Result<Self> {
+        let lines = |program: &str| -> Result<Vec<String>> {
+            Ok(said(&world.here, program)?.lines().map(str::to_owned).collect())
+        };
         let links = lines("ip -brief link show")?;
         let addresses = lines("ip -brief address show")?;
         // What is between is the state, which an interface has of whoever uses it.
@@ -34,7 +35,7 @@ impl Wires {
             words.skip(1).map(move |address| format!("{name} {address}"))
         });
         // A line each for elements of sets and maps.
-        let rules = said(HOST, "nft list ruleset")?.replace("elements = {", "\n");
+        let rules = said(&world.here, "nft list ruleset")?.replace("elements = {", "\n");
         let rules = rules
             .split(['\n', ','])
             .map(|rule| rule.trim_matches([' ', '\t', '}']).to_owned());

@@ -8,6 +8,7 @@ use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -18,12 +19,6 @@ use tempfile::TempDir;
 
 use crate::command::ran;
 use crate::host::{Host, prefix};
-
-/// The host's namespace.
-pub const HOST: &str = "e2e-host";
-
-/// The outside world's namespace.
-pub const OUTSIDE: &str = "e2e-outside";
 
 /// The host's address in the world.
 pub const UP: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
@@ -43,8 +38,15 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Has the kernel's view of the namespace and the host's name servers, where the host agent expects them.
 const SCRIPT: &str = "mount -t sysfs sysfs /sys && mount -t cgroup2 cgroup2 /sys/fs/cgroup && mount --bind $0 /etc/resolv.conf && exec \"$@\"";
 
+/// Tells the worlds of this process from one another.
+static NUMBER: AtomicUsize = AtomicUsize::new(0);
+
 /// Both namespaces; they are gone when it is dropped.
 pub struct World {
+    /// The name of the host's namespace.
+    pub here: String,
+    /// The name of the outside world's namespace.
+    pub outside: String,
     directory: TempDir,
     _services: [Service; 2],
 }
@@ -56,28 +58,33 @@ impl World {
     /// Where this process may not.
     pub fn make() -> Result<Self> {
         let directory = TempDir::new().context("cannot make a directory")?;
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let name = |what| format!("e2e-{what}-{}-{number}", std::process::id());
+        let (here, outside) = (name("here"), name("outside"));
         let domain = NAME.split_once('.').map_or("", |(_, domain)| domain);
         fs::write(
             directory.path().join("resolv.conf"),
             format!("nameserver {AWAY}\nsearch {domain}\n"),
         )?;
         for line in [
-            format!("ip netns add {HOST}"),
-            format!("ip netns add {OUTSIDE}"),
-            format!("ip -n {HOST} link add up0 type veth peer name eth0 netns {OUTSIDE}"),
-            format!("ip -n {HOST} address add {UP}/24 dev up0"),
-            format!("ip -n {OUTSIDE} address add {AWAY}/24 dev eth0"),
-            format!("ip -n {HOST} link set up0 up"),
-            format!("ip -n {HOST} link set lo up"),
-            format!("ip -n {OUTSIDE} link set eth0 up"),
-            format!("ip -n {OUTSIDE} link set lo up"),
-            format!("ip -n {HOST} route add default via {AWAY}"),
+            format!("ip netns add {here}"),
+            format!("ip netns add {outside}"),
+            format!("ip -n {here} link add up0 type veth peer name eth0 netns {outside}"),
+            format!("ip -n {here} address add {UP}/24 dev up0"),
+            format!("ip -n {outside} address add {AWAY}/24 dev eth0"),
+            format!("ip -n {here} link set up0 up"),
+            format!("ip -n {here} link set lo up"),
+            format!("ip -n {outside} link set eth0 up"),
+            format!("ip -n {outside} link set lo up"),
+            format!("ip -n {here} route add default via {AWAY}"),
         ] {
             run(&line)?;
         }
-        let documents = Service::start(OUTSIDE, || TcpListener::bind((AWAY, 80)), serve_document);
-        let names = Service::start(OUTSIDE, || UdpSocket::bind((AWAY, 53)), answer_question);
+        let documents = Service::start(&outside, || TcpListener::bind((AWAY, 80)), serve_document);
+        let names = Service::start(&outside, || UdpSocket::bind((AWAY, 53)), answer_question);
         Ok(Self {
+            here,
+            outside,
             directory,
             _services: [documents, names],
         })
@@ -91,7 +98,7 @@ impl World {
     pub fn agent(&self) -> Command {
         let mut command = Command::new("nsenter");
         command
-            .arg(format!("--net=/run/netns/{HOST}"))
+            .arg(format!("--net=/run/netns/{}", self.here))
             .args(["unshare", "--mount", "--propagation", "private", "sh", "-c", SCRIPT])
             .arg(self.directory.path().join("resolv.conf"))
             .arg(prefix().unwrap().join("bin/mote-agent"));
@@ -114,7 +121,7 @@ impl World {
     /// Where there is no bridge.
     #[must_use]
     pub fn bridge(&self) -> Ipv4Addr {
-        let shown = said(HOST, "ip -4 -brief address show dev mote0").unwrap();
+        let shown = said(&self.here, "ip -4 -brief address show dev mote0").unwrap();
         let network = shown
             .split_whitespace()
             .find(|word| word.contains('/') && !word.ends_with("/32"));
@@ -124,7 +131,7 @@ impl World {
 
 impl Drop for World {
     fn drop(&mut self) {
-        for namespace in [HOST, OUTSIDE] {
+        for namespace in [&self.here, &self.outside] {
             // A test that failed may have said why already.
             let _ = run(&format!("ip netns delete {namespace}"));
         }
