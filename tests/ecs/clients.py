@@ -58,7 +58,7 @@ def clusters():
     ecs.update_cluster(cluster="dev", settings=[{"name": "containerInsights", "value": "disabled"}])
     ecs.put_cluster_capacity_providers(cluster="dev", capacityProviders=["FARGATE"], defaultCapacityProviderStrategy=[])
     ecs.describe_capacity_providers(capacityProviders=["FARGATE", "other"])
-    providers = ecs.describe_capacity_providers()["capacityProviders"]
+    providers = checked.by_token(ecs.describe_capacity_providers, "capacityProviders")
     assert {provider["name"] for provider in providers} == {"FARGATE", "FARGATE_SPOT"}, providers
     ecs.delete_cluster(cluster="dev")
     refused("ClusterNotFoundException", ecs.list_tasks, cluster="dev")
@@ -121,8 +121,7 @@ def the_rest():
     ecs.put_account_setting(name="containerInsights", value="enabled")
     assert ecs.list_account_settings(name="containerInsights")["settings"][0]["value"] == "enabled"
     ecs.put_account_setting_default(name="taskLongArnFormat", value="enabled")
-    pages = ecs.get_paginator("list_account_settings").paginate(effectiveSettings=True)
-    assert len([setting for page in pages for setting in page["settings"]]) == 11
+    assert len(checked.paged(ecs, "list_account_settings", "settings", 2, effectiveSettings=True)) == 11
     ecs.delete_account_setting(name="containerInsights")
     refused("UnsupportedFeatureException", ecs.list_container_instances)
 

@@ -10,6 +10,12 @@ use api::ecs::page;
 
 use super::{Ecs, failed};
 
+/// The list of settings, in tokens of its pages.
+const LIST: &str = "account settings";
+
+/// The settings of one page, where a request does not say.
+const PAGE_LEN: usize = 10;
+
 /// The settings, with the values that they have where nobody set them.
 const DEFAULTS: [(&str, &str); 11] = [
     ("awsvpcTrunking", "disabled"),
@@ -40,10 +46,8 @@ impl Ecs {
         &self,
         request: &ListAccountSettingsRequest,
     ) -> Result<ListAccountSettingsAnswer, EcsError> {
-        if let Some(token) = &request.next_token {
-            // No list was ever so long that it had a second page.
-            page::parse("account settings", token)?;
-        }
+        let size = page::size(request.max_results, PAGE_LEN)?;
+        let behind = page::behind(LIST, request.next_token.as_deref())?.unwrap_or_default();
         if request.value.is_some() && request.name.is_none() {
             return Err(EcsError::invalid("value needs a name: the setting that is to have it."));
         }
@@ -58,9 +62,9 @@ impl Ecs {
         let settings = settings.filter(|(name, _)| request.name.as_deref().is_none_or(|wanted| wanted == *name));
         let settings = settings.map(|(name, default)| setting(name, own(name).unwrap_or(default)));
         let settings = settings.filter(|setting| request.value.as_ref().is_none_or(|value| setting.value == *value));
-        Ok(ListAccountSettingsAnswer {
-            settings: settings.collect(),
-        })
+        let settings = settings.skip_while(|setting| setting.name <= behind);
+        let (settings, next_token) = page::cut(LIST, settings, size, |setting| setting.name.clone());
+        Ok(ListAccountSettingsAnswer { settings, next_token })
     }
 
     pub(super) fn put_account_setting(&self, request: &PutAccountSettingRequest) -> Result<SettingAnswer, EcsError> {

@@ -19,6 +19,12 @@ const DESCRIBE_MAX: usize = 100;
 /// The list that page tokens are of.
 const LIST: &str = "clusters";
 
+/// The list of capacity providers, in tokens of its pages.
+const PROVIDERS_LIST: &str = "capacity providers";
+
+/// The capacity providers of one page, where a request does not say.
+const PROVIDERS_PAGE_LEN: usize = 10;
+
 /// The capacity providers that there are.
 const PROVIDERS: [&str; 2] = ["FARGATE", "FARGATE_SPOT"];
 
@@ -222,14 +228,19 @@ impl Ecs {
         caller: &Caller,
         request: &DescribeCapacityProvidersRequest,
     ) -> Result<DescribeCapacityProvidersAnswer, EcsError> {
-        if let Some(token) = &request.next_token {
-            // No list was ever so long that it had a second page.
-            page::parse("capacity providers", token)?;
-        }
+        let size = page::size(request.max_results, PROVIDERS_PAGE_LEN)?;
+        let behind = page::behind(PROVIDERS_LIST, request.next_token.as_deref())?;
         let arn = |name: &str| Resource::CapacityProvider { name: name.to_owned() }.arn(&caller.region);
         let mut answer = DescribeCapacityProvidersAnswer::default();
         let all = || PROVIDERS.map(str::to_owned).to_vec();
-        for reference in request.capacity_providers.clone().unwrap_or_else(all) {
+        let mut wanted = request.capacity_providers.clone().unwrap_or_else(all);
+        if let Some(behind) = behind {
+            let place = wanted.iter().position(|reference| *reference == behind);
+            wanted.drain(..place.map_or(wanted.len(), |place| place + 1));
+        }
+        let (wanted, next_token) = page::cut(PROVIDERS_LIST, wanted, size, String::clone);
+        answer.next_token = next_token;
+        for reference in wanted {
             let name = match reference
                 .starts_with("arn:")
                 .then(|| arn::parse(&reference))

@@ -5,13 +5,14 @@
 
 mod cgroup;
 mod directory;
+mod door;
 mod ending;
 mod frames;
 mod process;
 #[cfg(test)]
 mod tests;
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::net::{UnixListener, UnixStream as StdStream};
 use std::path::{Path, PathBuf};
@@ -20,7 +21,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use protocol::frame::FrameError;
-use protocol::guest::CONTROL_PORT;
 use protocol::vmm::{Config, Control, Event, ExitCode, Origin, Request, Shape};
 use tokio::io::{AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
@@ -105,23 +105,10 @@ pub struct Vmm {
     pub events: Events,
     /// How it is told something.
     pub requests: OwnedWriteHalf,
-    /// Where its guest connects: [`CONTROL_PORT`].
-    pub door: UnixDoor,
+    /// Where its guest connects: [`protocol::guest::CONTROL_PORT`].
+    pub door: tokio::net::UnixListener,
     /// What goes after the process.
     pub held: Held,
-}
-
-/// Where a guest connects to its host.
-pub type UnixDoor = tokio::net::UnixListener;
-
-/// Makes the door in `directory`: long before the guest is there, so that one which is quick finds somebody.
-fn open_door(directory: &Path) -> Result<UnixDoor, LaunchError> {
-    let path = door(directory);
-    UnixDoor::bind(&path).map_err(|source| LaunchError::Socket { path, source })
-}
-
-fn door(directory: &Path) -> PathBuf {
-    directory.join(format!("{VSOCK}_{CONTROL_PORT}"))
 }
 
 /// The events of a VMM, as they come.
@@ -198,7 +185,7 @@ impl Launcher {
         Ok(Vmm {
             id,
             // While the VMM starts.
-            door: open_door(held.path())?,
+            door: door::open(held.path())?,
             process,
             events: BufReader::with_capacity(EVENTS_LEN, events),
             requests,
@@ -209,7 +196,7 @@ impl Launcher {
     /// Whether the guest of the microVM `id` still has its door: then no host agent has told it what to be.
     #[must_use]
     pub fn has_door(&self, id: &str) -> bool {
-        door(&self.directory.join(id)).exists()
+        door::stands(&self.directory.join(id))
     }
 
     /// Ends what an earlier host agent has left of the microVM `id`, and removes it.
@@ -368,10 +355,7 @@ impl Held {
 
     /// Takes the guest's door away; the guest is about to be told what to be.
     pub fn close_door(&self) {
-        let path = door(self.path());
-        if let Err(error) = fs::remove_file(&path) {
-            tracing::warn!(path = %path.display(), "cannot remove the guest's door: {error}");
-        }
+        door::remove(self.path());
     }
 
     /// What the VMM says when it fails.

@@ -14,7 +14,9 @@ pub struct ListAccountSettingsRequest {
     pub principal_arn: Option<String>,
     /// Whether settings that were never changed are told, too.
     pub effective_settings: Option<bool>,
-    /// Where the list goes on; there are never so many.
+    /// The most settings of one page.
+    pub max_results: Option<i64>,
+    /// Where the list goes on.
     pub next_token: Option<String>,
 }
 
@@ -68,4 +70,7 @@ pub struct SettingAnswer {
 pub struct ListAccountSettingsAnswer {
     /// By name.
     pub settings: Vec<Setting>,
+    /// Where the list goes on, if it does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_token: Option<String>,
 }

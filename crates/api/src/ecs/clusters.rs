@@ -81,7 +81,9 @@ pub struct PutClusterCapacityProvidersRequest {
 pub struct DescribeCapacityProvidersRequest {
     /// By name or ARN; all where absent.
     pub capacity_providers: Option<Vec<String>>,
-    /// Where the list goes on; there are never so many.
+    /// The most of them in one page.
+    pub max_results: Option<i64>,
+    /// Where the list goes on.
     pub next_token: Option<String>,
 }
 
@@ -167,4 +169,7 @@ pub struct DescribeCapacityProvidersAnswer {
     pub capacity_providers: Vec<CapacityProvider>,
     /// Those that are not.
     pub failures: Vec<Failure>,
+    /// Where the list goes on, if it does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_token: Option<String>,
 }
