@@ -135,8 +135,7 @@ pub fn judge(round: &Round, task: &Value, logs: &str, asked: bool, said: &Ran) -
     } else if *exit == json!({ "code": HEEDED }) {
         heeded.is_some() && asked
     } else if *exit == json!({ "signal": 9 }) {
-        // Who heeds a signal may not have come to that.
-        asked && (round.plan != Plan::Heeds || lines.is_empty())
+        asked && (round.plan != Plan::Heeds || was_too_early(task))
     } else if exit.is_null() {
         // Who was about to start it was told that the host agent is gone.
         (asked || reason.ends_with("before the task was started")) && logs.is_empty()
@@ -150,6 +149,19 @@ pub fn judge(round: &Round, task: &Value, logs: &str, asked: bool, said: &Ran) -
     }
     let is_told = shell_code(exit).is_none_or(|code| said.code == 125 || said.code == code);
     (!is_told).then_some("the client was told otherwise")
+}
+
+/// Whether a container was told to end before it had written anything. Before its first line it says that it heeds the signal; until then the signal is
+/// lost, as the kernel has it for the first process of a PID namespace.
+fn was_too_early(task: &Value) -> bool {
+    let [accepted_ns, first_output_ns] = ["accepted_ns", "first_output_ns"].map(|point| task["clock"][point].as_u64());
+    let stopping_ms = task["times"]["stopping_ms"].as_u64();
+    let (Some(accepted_ns), Some(first_output_ns), Some(stopping_ms)) = (accepted_ns, first_output_ns, stopping_ms)
+    else {
+        return true;
+    };
+    let to_output_ms = first_output_ns.saturating_sub(accepted_ns).div_ceil(1_000_000);
+    stopping_ms <= task["created_unix_ms"].as_u64().unwrap() + to_output_ms
 }
 
 /// Whether a reason names what happened.
