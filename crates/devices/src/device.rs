@@ -32,6 +32,11 @@ pub trait VirtioDevice: Send {
     /// Gives the driver's queues to the device and returns the half that serves them, which moves to the device thread.
     fn activate(&mut self, activation: Activation) -> Result<Box<dyn Worker>, ActivateError>;
 
+    /// Whether the device of a clone may have something for its driver before that asks: then it works from the beginning.
+    fn speaks_first(&self) -> bool {
+        false
+    }
+
     /// Forgets what the driver did. The worker, if there was one, is gone already.
     fn reset(&mut self);
 }

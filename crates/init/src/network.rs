@@ -1,4 +1,4 @@
-//! The guest's network interface: found when the guest becomes ready, set up when the host has told how.
+//! The guest's network interface: found and brought up when the guest becomes ready, given its addresses when the host has told them.
 
 use std::fs;
 use std::io;
@@ -14,7 +14,7 @@ use crate::slots::PLATFORM;
 
 /// What the messages of [`batch`] do, in order.
 const STEPS: [&str; 3] = [
-    "bring the network interface up",
+    "give the network interface its hardware address",
     "give the network interface its address",
     "set the default route",
 ];
@@ -39,26 +39,30 @@ pub struct Interface {
 }
 
 impl Interface {
-    /// Finds the interface, which stays down.
+    /// Finds the interface and brings it up, which takes longer than to give it its addresses.
     ///
     /// Without IPv6, as containers have it elsewhere where the network has none: the interface would send what nobody answers, and programs would
     /// try addresses that lead nowhere. The loopback interface keeps its address.
     ///
     /// # Errors
     /// The kernel's, and where there is none.
-    pub fn find() -> Result<Self, StepError> {
+    pub fn bring_up() -> Result<Self, StepError> {
         let (name, index) = find(Path::new(PLATFORM)).attempting(|| "find the network interface")?;
         set(DISABLE_IPV6, "1")?;
         set(DISABLE_LOOPBACK_IPV6, "0")?;
         // Nobody else on the wire can have the same address, and to ask for that would take longer than the whole start.
         set(&format!("/proc/sys/net/ipv6/conf/{name}/accept_dad"), "0")?;
-        Ok(Self {
+        let interface = Self {
             index,
             routing: Routing::open().attempting(|| "open a socket to the kernel's routing")?,
-        })
+        };
+        let mut batch = Batch::default();
+        batch.message(libc::RTM_NEWLINK, 0, &link(index));
+        interface.perform(&batch, &["bring the network interface up"])?;
+        Ok(interface)
     }
 
-    /// Sets the interface up: hardware address, packet size, addresses and default routes.
+    /// Gives the interface hardware address, packet size, addresses and default routes.
     ///
     /// # Errors
     /// The first step that the kernel refused.

@@ -78,7 +78,7 @@ impl Ready {
         guest::set_up()?;
         let uevents = Uevents::listen().attempting(|| "listen to the kernel's announcements")?;
         let disks = Disks::find()?;
-        let network = Interface::find()?;
+        let network = Interface::bring_up()?;
         let random = Random::open().attempting(|| "open the random number generator")?;
         random.reseed().attempting(|| "reseed the random number generator")?;
         let children = signal::child_signals().attempting(|| "wait for children")?;

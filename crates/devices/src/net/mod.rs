@@ -2,7 +2,7 @@
 //! segmentation left to whoever comes last.
 //!
 //! There is no feature that tells the MTU: a driver reads it once, in the template, where the network of the clone is not known.
-//! The guest agent sets it, and the hardware address, before it brings the interface up.
+//! The guest agent sets it, and the hardware address, when it knows them.
 
 pub mod backend;
 pub mod header;
@@ -126,6 +126,10 @@ impl VirtioDevice for Net {
             sends,
             merges,
         })))
+    }
+
+    fn speaks_first(&self) -> bool {
+        self.link.is_some()
     }
 
     fn reset(&mut self) {}

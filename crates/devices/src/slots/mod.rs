@@ -89,7 +89,12 @@ impl Slots {
         saved: &SavedSlot,
     ) -> Result<(), PlugError> {
         self.plug_at(index, device)?;
-        self.slots[index.get()].restore(saved)
+        let surroundings = Surroundings {
+            index,
+            memory: &self.memory,
+            sink: self.sink.as_ref(),
+        };
+        self.slots[index.get()].restore(saved, &surroundings)
     }
 
     /// What the driver of the device in `index` has set up; `None` for an empty slot.

@@ -210,7 +210,8 @@ impl Registers {
         self.status & bits == bits
     }
 
-    fn is_running(&self) -> bool {
+    /// Whether the driver has set the device up.
+    pub(crate) fn is_running(&self) -> bool {
         self.has(VIRTIO_CONFIG_S_DRIVER_OK)
     }
 

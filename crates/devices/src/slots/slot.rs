@@ -60,17 +60,20 @@ impl Slot {
         Some(plugged.registers.save(plugged.interrupt.status()))
     }
 
-    /// Puts the device just plugged under the driver that left `saved`. It starts to work with the driver's first notification.
-    pub(crate) fn restore(&mut self, saved: &SavedSlot) -> Result<(), PlugError> {
+    /// Puts the device just plugged under the driver that left `saved`. It starts to work with the driver's first notification, or at once where it
+    /// may have something to say.
+    pub(crate) fn restore(&mut self, saved: &SavedSlot, surroundings: &Surroundings<'_>) -> Result<(), PlugError> {
         let Some(plugged) = &mut self.plugged else {
             return Ok(());
         };
         plugged.interrupt.restore(saved.interrupt_status);
-        if plugged.registers.restore(saved) {
-            Ok(())
-        } else {
-            Err(PlugError::Unlike)
+        if !plugged.registers.restore(saved) {
+            return Err(PlugError::Unlike);
         }
+        if plugged.registers.is_running() && plugged.device.speaks_first() {
+            plugged.go_on(surroundings);
+        }
+        Ok(())
     }
 
     /// Notes that the device's worker goes; whether there was one.
@@ -128,13 +131,18 @@ impl Slot {
 }
 
 impl Plugged {
-    /// A clone's device starts to work when it is needed first: until then nothing of it costs the start.
+    /// A clone's device that waits to be asked starts to work when it is: until then nothing of it costs the start.
     fn notify(&mut self, queue: u32, surroundings: &Surroundings<'_>) {
         if !self.serving && !self.interrupt.needs_reset() {
-            let queues = at_rest(self.registers.queues(), surroundings.memory);
-            self.start(queues, surroundings);
+            self.go_on(surroundings);
         }
         self.kick(queue);
+    }
+
+    /// Starts to work where the template's device rested.
+    fn go_on(&mut self, surroundings: &Surroundings<'_>) {
+        let queues = at_rest(self.registers.queues(), surroundings.memory);
+        self.start(queues, surroundings);
     }
 
     /// The way of a notification that the hypervisor did not turn into a signal by itself.

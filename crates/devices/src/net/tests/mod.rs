@@ -158,6 +158,15 @@ fn a_clone_gets_a_link_in_place_of_none() {
 }
 
 #[test]
+fn a_clone_hears_before_its_driver_says_anything() {
+    let mut peer = Peer::unconnected();
+    peer.offer(&[100]);
+    let mut peer = peer.restored();
+    peer.arrive(&[1; 20]);
+    assert_eq!(peer.received(), [[1; 20]]);
+}
+
+#[test]
 fn a_link_whose_other_end_is_gone_is_not_asked_for_ever() {
     let mut peer = Peer::new(u64::MAX);
     peer.offer(&[100]);
