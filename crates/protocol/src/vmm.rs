@@ -61,8 +61,43 @@ pub struct Config {
     /// What the microVM is to be. Without it, the VMM prepares all that needs no shape, and waits for one [`Request::Run`].
     #[serde(default)]
     pub shape: Option<Shape>,
+    /// A file in which the VMM counts what its devices move: [`Counters`]. It is made where there is none.
+    #[serde(default)]
+    pub counters: Option<PathBuf>,
     /// The socket on which the VMM takes control connections.
     pub control: Control,
+}
+
+/// What the file [`Config::counters`] holds: sums since the VMM began, which only grow. They survive the VMM as long as the file does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Bytes of the frames that came for the guest.
+    pub received_bytes: u64,
+    /// Bytes of the frames that came from it.
+    pub sent_bytes: u64,
+    /// Bytes that the guest read of its disks. What it reads of a rootfs snapshot that is mapped into its memory is not among them.
+    pub read_bytes: u64,
+    /// Bytes that it wrote to them.
+    pub written_bytes: u64,
+}
+
+/// The length of [`Counters`] in its file.
+pub const COUNTERS_LEN: usize = 32;
+
+impl Counters {
+    /// The file's content: the members in their order, each 8 bytes in the host's byte order. `None` where it is too short.
+    #[must_use]
+    pub fn parse(bytes: &[u8]) -> Option<Self> {
+        let (numbers, _) = bytes.get(..COUNTERS_LEN)?.as_chunks::<8>();
+        let [received_bytes, sent_bytes, read_bytes, written_bytes] =
+            <[[u8; 8]; 4]>::try_from(numbers).ok()?.map(u64::from_ne_bytes);
+        Some(Self {
+            received_bytes,
+            sent_bytes,
+            read_bytes,
+            written_bytes,
+        })
+    }
 }
 
 /// Where a guest comes from.

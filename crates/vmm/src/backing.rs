@@ -12,6 +12,7 @@ use devices::block::backend::{
     Backend, Concatenation, ConcatenationError, CopyOnWrite, CopyOnWriteError, Part, RawFile, RawFileError,
 };
 use devices::fs::{Fs, Shown};
+use devices::meter::Meter;
 use devices::net::Net;
 use devices::own_thread::OwnThread;
 use devices::rng::Rng;
@@ -22,6 +23,7 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 use protocol::vmm::directory_tag;
 
 use crate::host_side::NeighbouringSockets;
+use crate::memory;
 use crate::socket::{self, BoundPath, SocketError};
 use crate::tap;
 
@@ -185,6 +187,18 @@ pub fn network(name: &str, mac: [u8; 6]) -> Result<Net, BackingError> {
         source,
     })?;
     Ok(Net::new(mac, tap))
+}
+
+/// Where devices count: in the file at `path`, or nowhere.
+///
+/// # Errors
+/// Where the file cannot be written.
+pub fn meter(path: Option<&Path>) -> Result<Meter, BackingError> {
+    let Some(path) = path else {
+        return Ok(Meter::default());
+    };
+    let counters = memory::counters(path).map_err(|source| unopened("file of counters", path, source))?;
+    Ok(Meter::of(counters))
 }
 
 /// A source of the host's entropy.

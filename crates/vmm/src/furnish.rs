@@ -6,6 +6,7 @@ use std::sync::Arc;
 use devices::balloon::Balloon;
 use devices::device::VirtioDevice;
 use devices::interrupt::Line;
+use devices::meter::Meter;
 use devices::net::Net;
 use devices::slots::{PlugError, SavedSlot, SlotIndex, Slots};
 use kvm_ioctls::VmFd;
@@ -78,7 +79,7 @@ impl Line for IoapicLine {
     }
 }
 
-/// Makes the devices of `shape` for the guest of `vm`, whose base memory is `base`.
+/// Makes the devices of `shape` for the guest of `vm`, whose base memory is `base`; disks and interfaces count in `meter`.
 ///
 /// # Errors
 /// Where something cannot be had.
@@ -88,9 +89,10 @@ pub fn furnish(
     shape: &Shape,
     drivers: Drivers<'_>,
     workers: Workers,
+    meter: Meter,
 ) -> Result<Furniture, FurnishError> {
     let mut space = Space::new(vm, base, shape)?;
-    let mut made = named(shape, drivers, &mut space)?;
+    let mut made = named(shape, drivers, &mut space, meter)?;
     if let Drivers::Unbound(_) = drivers {
         made.extend(unnamed(&made, &mut space)?);
     }
@@ -141,7 +143,7 @@ impl Made {
 }
 
 /// The devices that the shape names; a guest that will be a template gets a vsock device in any case.
-fn named(shape: &Shape, drivers: Drivers<'_>, space: &mut Space<'_>) -> Result<Vec<Made>, FurnishError> {
+fn named(shape: &Shape, drivers: Drivers<'_>, space: &mut Space<'_>, meter: Meter) -> Result<Vec<Made>, FurnishError> {
     let unused = match drivers {
         Drivers::Unbound(Some(directory)) if !shape.slots.contains_key(&standing::VSOCK) => Some(Device::Vsock {
             guest_cid: GUEST_CID,
@@ -152,7 +154,7 @@ fn named(shape: &Shape, drivers: Drivers<'_>, space: &mut Space<'_>) -> Result<V
     let unused = unused.iter().map(|device| (standing::VSOCK, device));
     let mut made = Vec::with_capacity(shape.slots.len() + 4);
     for (number, device) in shape.slots.iter().map(|(&slot, device)| (slot, device)).chain(unused) {
-        let mut one = open(number, device, space)?;
+        let mut one = open(number, device, space, meter)?;
         one.is_backed = true;
         made.push(one);
     }
@@ -160,7 +162,7 @@ fn named(shape: &Shape, drivers: Drivers<'_>, space: &mut Space<'_>) -> Result<V
 }
 
 /// Opens what stands behind `device`.
-fn open(number: u8, device: &Device, space: &mut Space<'_>) -> Result<Made, FurnishError> {
+fn open(number: u8, device: &Device, space: &mut Space<'_>, meter: Meter) -> Result<Made, FurnishError> {
     let device: Box<dyn VirtioDevice> = match device {
         Device::Vsock { guest_cid, socket } => {
             let (vsock, bound) = backing::vsock(*guest_cid, socket)?;
@@ -168,13 +170,15 @@ fn open(number: u8, device: &Device, space: &mut Space<'_>) -> Result<Made, Furn
             made.socket = Some(bound);
             return Ok(made);
         }
-        Device::BlockConcatenation { parts } => Box::new(backing::concatenation(parts)?),
-        Device::BlockFile { path } => Box::new(backing::raw_file(path)?),
-        Device::BlockCopyOnWrite { base, directory } => Box::new(backing::copy_on_write(base, directory)?),
+        Device::BlockConcatenation { parts } => Box::new(backing::concatenation(parts)?.metered(meter)),
+        Device::BlockFile { path } => Box::new(backing::raw_file(path)?.metered(meter)),
+        Device::BlockCopyOnWrite { base, directory } => {
+            Box::new(backing::copy_on_write(base, directory)?.metered(meter))
+        }
         Device::Pmem { parts } => Box::new(space.pmem_device(slot(number), &backing::open_parts(parts)?)?),
         Device::Memory { mib } => Box::new(space.memory_device(slot(number), *mib)?),
         Device::Balloon => Box::new(Balloon::new(space.pages())),
-        Device::Network { tap, mac } => Box::new(backing::network(tap, *mac)?),
+        Device::Network { tap, mac } => Box::new(backing::network(tap, *mac)?.metered(meter)),
         Device::Rng => Box::new(backing::rng()?),
         Device::Directory { path, read_only } => Box::new(backing::directory(number, path, *read_only)?),
     };

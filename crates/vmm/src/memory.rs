@@ -2,13 +2,16 @@
 //!
 //! A mapping lasts as long as the process: a guest's memory is never taken away from under KVM or a device.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 use std::ptr;
 use std::sync::Arc;
 
 use devices::discard::Discard;
+use devices::meter::Counters;
 use kvm_bindings::KVMIO;
 use kvm_bindings::{KVM_MEM_READONLY, kvm_userspace_memory_region};
 use kvm_ioctls::{VcpuFd, VmFd};
@@ -16,6 +19,7 @@ use libc::{
     MADV_DONTNEED, MADV_HUGEPAGE, MAP_ANONYMOUS, MAP_FIXED, MAP_NORESERVE, MAP_PRIVATE, MAP_SHARED, PROT_NONE,
     PROT_READ, PROT_WRITE,
 };
+use protocol::vmm::COUNTERS_LEN;
 use vm_memory::mmap::MmapRegionError;
 use vm_memory::{
     Address, GuestAddress, GuestMemoryBackend, GuestMemoryMmap, GuestMemoryRegion, GuestRegionCollectionError,
@@ -234,6 +238,39 @@ pub fn register(vm: &VmFd, slot: u32, region: &GuestRegionMmap) -> Result<(), Me
     unsafe { vm.set_user_memory_region(description) }.map_err(MemoryError::Register)
 }
 
+/// The counters in the file at `path`, which is made where there is none: whoever has the file can read them.
+///
+/// # Errors
+/// Where the file cannot be written or mapped.
+pub fn counters(path: &Path) -> io::Result<&'static Counters> {
+    let mut options = OpenOptions::new();
+    let file = options
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path)?;
+    file.set_len(COUNTERS_LEN as u64)?;
+    // SAFETY: a new mapping where the system likes replaces nothing.
+    let start = unsafe {
+        libc::mmap(
+            ptr::null_mut(),
+            COUNTERS_LEN,
+            PROTECTION,
+            MAP_SHARED,
+            file.as_raw_fd(),
+            0,
+        )
+    };
+    if start == libc::MAP_FAILED {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: what was just mapped begins with a page, has the structure's length, and stays until the process ends. Any bits make atomic
+    // integers, and nothing in this process refers to them in another way.
+    Ok(unsafe { &*start.cast() })
+}
+
 /// The guest's pages, as devices give them back to the host.
 #[derive(Clone, Debug)]
 pub struct Pages(pub GuestMemoryMmap);
@@ -295,6 +332,28 @@ mod tests {
     fn more_than_the_address_space_is_refused() {
         assert!(matches!(anonymous(range(0, 1 << 60)), Err(MemoryError::Map { .. })));
         assert!(matches!(anonymous(range(0, u64::MAX)), Err(MemoryError::Map { .. })));
+    }
+
+    #[test]
+    fn counters_are_in_their_file_and_go_on_from_what_it_holds() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("counters");
+        for round in 1..=2 {
+            let meter = devices::meter::Meter::of(counters(&path).unwrap());
+            meter.received(1);
+            meter.sent(10);
+            meter.read(100);
+            meter.written(1000);
+            let expected = protocol::vmm::Counters {
+                received_bytes: round,
+                sent_bytes: 10 * round,
+                read_bytes: 100 * round,
+                written_bytes: 1000 * round,
+            };
+            let bytes = std::fs::read(&path).unwrap();
+            assert_eq!(protocol::vmm::Counters::parse(&bytes), Some(expected));
+            assert_eq!(protocol::vmm::Counters::parse(&bytes[1..]), None);
+        }
     }
 
     #[test]

@@ -5,8 +5,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
+use devices::meter::Meter;
 use protocol::vmm::{Config, Event, ExitCode, Origin, Shape};
 
+use crate::backing;
 use crate::bus::Bus;
 use crate::clock::monotonic_ns;
 use crate::config;
@@ -111,6 +113,7 @@ fn run_in(
     event_loop: &mut EventLoop,
     sockets: &mut Vec<BoundPath>,
 ) -> anyhow::Result<Running> {
+    let meter = backing::meter(config.counters.as_deref())?;
     kick::install().context("cannot handle the signal that stops vCPUs")?;
     let is_observed = match (&config.origin, begun.microvm.template.take()) {
         (Origin::Template(directory), Some(template)) => {
@@ -148,6 +151,7 @@ fn run_in(
         save,
         observed: observed.clone(),
         is_observed,
+        meter,
     };
     Ok(Running::Vcpus(
         start(begun, &shape, &purpose, event_loop, sockets)?,
@@ -177,6 +181,8 @@ struct Purpose<'a> {
     observed: Arc<Start>,
     /// Whether it is to tell of its start.
     is_observed: bool,
+    /// Where its devices count.
+    meter: Meter,
 }
 
 /// Gives the microVM its devices and lets it run.
@@ -189,7 +195,14 @@ fn start(
 ) -> anyhow::Result<Vcpus> {
     let microvm = begun.microvm;
     let drivers = microvm.drivers(purpose.save);
-    let furniture = furnish(&microvm.vm, microvm.base.clone(), shape, drivers, event_loop.workers())?;
+    let furniture = furnish(
+        &microvm.vm,
+        microvm.base.clone(),
+        shape,
+        drivers,
+        event_loop.workers(),
+        purpose.meter,
+    )?;
     let Furniture {
         slots,
         memory,

@@ -20,6 +20,7 @@ use crate::block::request::{DISCARD_SECTORS_MAX, ID_BYTES, SECTOR_BYTES, SEGMENT
 use crate::block::service::Disk;
 use crate::config;
 use crate::device::{ActivateError, Activation, VirtioDevice, Worker};
+use crate::meter::Meter;
 use crate::ring::server::Server;
 
 /// The entries of the one queue. Linux sets memory aside for as many requests at once, about half a KiB each.
@@ -34,6 +35,7 @@ pub struct Block {
     backend: Arc<Backend>,
     id: [u8; ID_BYTES],
     config: [u8; CONFIG_BYTES],
+    meter: Meter,
 }
 
 impl Block {
@@ -48,7 +50,14 @@ impl Block {
             backend: Arc::new(backend),
             id,
             config,
+            meter: Meter::default(),
         }
+    }
+
+    /// The same disk, whose reads and writes are counted.
+    #[must_use]
+    pub fn metered(self, meter: Meter) -> Self {
+        Self { meter, ..self }
     }
 }
 
@@ -86,6 +95,7 @@ impl VirtioDevice for Block {
             backend: Arc::clone(&self.backend),
             id: self.id,
             write_through,
+            meter: self.meter,
         };
         Ok(Box::new(Server::new(
             activation.memory,

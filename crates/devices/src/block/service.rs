@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::block::backend::Backend;
 use crate::block::request::{self, Data, HEADER_BYTES, ID_BYTES, RANGE_BYTES, Refusal, Request};
+use crate::meter::Meter;
 use crate::ring::buffers::{Buffers, Span};
 use crate::ring::server::Service;
 
@@ -17,6 +18,8 @@ pub(super) struct Disk {
     pub(super) id: [u8; ID_BYTES],
     /// Whether each write is made durable before it is answered.
     pub(super) write_through: bool,
+    /// Where its reads and writes are counted.
+    pub(super) meter: Meter,
 }
 
 /// The parts of a chain, wherever the driver has cut it (virtio 1.2, 2.7.4).
@@ -76,12 +79,14 @@ impl Disk {
         match request {
             Request::Read(range) => {
                 self.backend.read_at(range.offset, &parts.room)?;
+                self.meter.read(parts.room.len());
                 return Ok(parts.room.len());
             }
             Request::Identify => return Ok(parts.room.copy_from(&self.id)),
             Request::Flush => self.backend.flush()?,
             Request::Write(range) => {
                 self.backend.write_at(range.offset, &parts.given)?;
+                self.meter.written(parts.given.len());
                 self.settle()?;
             }
             Request::Discard(range) => self.backend.discard(range)?,

@@ -27,6 +27,7 @@ pub use header::Offloads;
 
 use crate::config;
 use crate::device::{ActivateError, Activation, VirtioDevice, Worker};
+use crate::meter::Meter;
 use crate::net::worker::{Parts, Wire};
 
 /// Buffers for the guest, buffers from the guest.
@@ -40,6 +41,7 @@ pub struct Net {
     mac: [u8; MAC_BYTES],
     // Shared with the worker while there is one; neither changes it, the system orders what they do to it.
     link: Option<Arc<dyn Link>>,
+    meter: Meter,
 }
 
 impl Net {
@@ -49,7 +51,14 @@ impl Net {
         Self {
             mac,
             link: Some(Arc::new(link)),
+            meter: Meter::default(),
         }
+    }
+
+    /// The same interface, whose frames are counted.
+    #[must_use]
+    pub fn metered(self, meter: Meter) -> Self {
+        Self { meter, ..self }
     }
 
     /// An interface with nothing behind it: what is sent is lost, and nothing arrives.
@@ -59,6 +68,7 @@ impl Net {
         Self {
             mac: [2, 0, 0, 0, 0, 0],
             link: None,
+            meter: Meter::default(),
         }
     }
 }
@@ -123,6 +133,7 @@ impl VirtioDevice for Net {
             transmit,
             interrupt: activation.interrupt,
             link: self.link.clone(),
+            meter: self.meter,
             sends,
             merges,
         })))

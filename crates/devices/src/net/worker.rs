@@ -11,6 +11,7 @@ use event_manager::{EventOps, EventSet, Events, MutEventSubscriber};
 use vm_memory::GuestMemoryMmap;
 
 use crate::interrupt::Interrupt;
+use crate::meter::Meter;
 use crate::net::backend::Link;
 use crate::net::header::{self, FRAME_BYTES_MAX, HEADER_BYTES, Offloads};
 use crate::net::room::Room;
@@ -34,6 +35,8 @@ pub(super) struct Parts {
     pub(super) transmit: Ring,
     pub(super) interrupt: Interrupt,
     pub(super) link: Option<Arc<dyn Link>>,
+    /// Where frames are counted.
+    pub(super) meter: Meter,
     /// What the guest may leave to us.
     pub(super) sends: Offloads,
     /// Whether a frame may lie in several chains.
@@ -109,6 +112,7 @@ impl Wire {
         if let Ok(header) = header::parse(&bytes, frame.len(), self.parts.sends) {
             // The header that was read, not the one that the guest may have made of it since.
             let _ = vectored::write(link.descriptor(), &header.bytes(), frame.slices(), &mut self.vectors);
+            self.parts.meter.sent(frame.len());
         }
     }
 
@@ -181,6 +185,7 @@ impl Wire {
             Ok(bytes) if bytes < HEADER_BYTES || bytes > self.rest.len() => return Ok(Outcome::Done),
             Ok(bytes) => bytes,
         };
+        self.parts.meter.received(bytes - HEADER_BYTES);
         self.expected_bytes = bytes;
         if bytes > before {
             self.gather(room, memory, bytes)?;

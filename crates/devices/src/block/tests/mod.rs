@@ -11,6 +11,7 @@ use vm_memory::{Bytes, GuestAddress};
 
 use crate::block::Block;
 use crate::block::backend::{Backend, Concatenation, CopyOnWrite, Part, RawFile};
+use crate::meter::{Counters, Meter};
 use crate::slots::testing::queue::{Buffer, DriverQueue, INDIRECT, into, out};
 use crate::slots::testing::*;
 
@@ -38,7 +39,11 @@ struct Disk {
 
 impl Disk {
     fn of(backend: Backend) -> Self {
-        let mut guest = Guest::with(Block::new(backend, "scratch"));
+        Self::with(Block::new(backend, "scratch"))
+    }
+
+    fn with(block: Block) -> Self {
+        let mut guest = Guest::with(block);
         let queue = guest.bring_up(u64::MAX).remove(0);
         Self { guest, queue }
     }
@@ -193,6 +198,18 @@ fn what_is_written_is_read_back_and_is_in_the_file() {
             .chain(&contents[5 * 512 + 3072..])
             .all(|&byte| byte == 0)
     );
+}
+
+#[test]
+fn what_is_read_and_written_is_counted_and_what_fails_is_not() {
+    let counters = Counters::of_test();
+    let backend = Backend::RawFile(RawFile::new(file(&[0; 8192])).unwrap());
+    let mut disk = Disk::with(Block::new(backend, "scratch").metered(Meter::of(counters)));
+    assert_eq!(disk.request(WRITE, 0, &[out(DATA, 1024)]), OK);
+    assert_eq!(disk.request(READ, 0, &[into(DATA, 512)]), OK);
+    assert_eq!(disk.request(READ, 1000, &[into(DATA, 512)]), IO_ERROR);
+    assert_eq!(disk.request(FLUSH, 0, &[]), OK);
+    assert_eq!(counters.values(), [0, 0, 512, 1024]);
 }
 
 #[test]

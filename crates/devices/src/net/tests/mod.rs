@@ -167,6 +167,15 @@ fn a_clone_hears_before_its_driver_says_anything() {
 }
 
 #[test]
+fn frames_are_counted_without_their_headers() {
+    let (mut peer, counters) = Peer::metered();
+    peer.send(&HEADER, &[7; 60], &[72]);
+    peer.offer(&[100]);
+    peer.arrive(&[1; 20]);
+    assert_eq!(counters.values(), [20, 60, 0, 0]);
+}
+
+#[test]
 fn a_link_whose_other_end_is_gone_is_not_asked_for_ever() {
     let mut peer = Peer::new(u64::MAX);
     peer.offer(&[100]);

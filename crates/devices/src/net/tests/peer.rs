@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use vm_memory::{Bytes, GuestAddress};
 
+use crate::meter::{Counters, Meter};
 use crate::net::header::HEADER_BYTES;
 use crate::net::{Link, Net, Offloads};
 use crate::slots::testing::queue::{DriverQueue, into, out};
@@ -76,6 +77,14 @@ impl Peer {
     pub(super) fn new(features: u64) -> Self {
         let (device, link, offloads) = connected();
         Self::with(Guest::with(device), features, link, offloads)
+    }
+
+    /// The same, and where its frames are counted.
+    pub(super) fn metered() -> (Self, &'static Counters) {
+        let (device, link, offloads) = connected();
+        let counters = Counters::of_test();
+        let guest = Guest::with(device.metered(Meter::of(counters)));
+        (Self::with(guest, u64::MAX, link, offloads), counters)
     }
 
     pub(super) fn unconnected() -> Self {
