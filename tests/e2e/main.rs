@@ -30,5 +30,6 @@ mod sharing;
 mod size;
 mod streams;
 mod templates;
+mod usage;
 mod vmm;
 mod volumes;

@@ -113,9 +113,23 @@ fn a_task_reaches_the_world_and_knows_its_names() {
     // In segments larger than the wire takes.
     let sum = ran(&mut Command::new("md5sum"), &large()).unwrap().text();
     assert_eq!(
-        sh(host, &[], &format!("wget -q -O - http://{AWAY}/large | md5sum")),
+        sh(
+            host,
+            &["--name", "large"],
+            &format!("wget -q -O - http://{AWAY}/large | md5sum")
+        ),
         sum
     );
+    let usage = host
+        .usage(&[])
+        .into_iter()
+        .find(|usage| usage["name"] == "large")
+        .unwrap();
+    assert!(
+        usage["received_bytes"].as_u64().unwrap() > large().len() as u64,
+        "{usage}"
+    );
+    assert!(usage["sent_bytes"].as_u64().unwrap() > 0, "{usage}");
     // Nothing of the host's but names: it is not a way to the host.
     let script = format!(
         "timeout 20 wget -q -O - http://{}:7711/ > /dev/null 2>&1 || echo unreached",

@@ -33,6 +33,17 @@ impl Host {
         self.document(&["stats", "--format", "json", name])[0].take()
     }
 
+    /// What tasks have reserved and used, as `mote usage` with these options tells it.
+    ///
+    /// # Panics
+    /// Where `mote` fails.
+    #[must_use]
+    #[track_caller]
+    pub fn usage(&self, options: &[&str]) -> Vec<Value> {
+        let list = self.document(&[&["usage", "--format", "json"], options].concat());
+        list.as_array().unwrap().clone()
+    }
+
     /// The templates, the one in use first.
     ///
     /// # Panics

@@ -48,3 +48,4 @@ pub mod stats;
 pub mod store;
 pub mod system;
 pub mod template;
+pub mod usage;

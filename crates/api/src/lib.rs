@@ -25,3 +25,4 @@ pub mod stats;
 pub mod system;
 pub mod task;
 pub mod template;
+pub mod usage;

@@ -27,6 +27,9 @@ pub const TEMPLATE: &str = "/v1/templates/{template}";
 /// `GET`: [`crate::stats::StatsList`].
 pub const STATS: &str = "/v1/stats";
 
+/// `GET` with [`crate::usage::UsageQuery`]: [`crate::usage::UsageList`].
+pub const USAGE: &str = "/v1/usage";
+
 /// `GET`: [`crate::task::TaskList`]. `POST` [`crate::task::RunRequest`]: the created [`crate::task::Task`], which waits to be started.
 pub const TASKS: &str = "/v1/tasks";
 

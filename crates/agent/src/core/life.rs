@@ -98,6 +98,10 @@ pub async fn live(
         book.kept.state = state;
         news::note(&mut book.record, &book.kept.state);
         for action in actions {
+            if action == Action::ReleaseResources {
+                // Nothing runs any more, and what tells it is about to be removed.
+                book.record.used = host.used().or(book.record.used);
+            }
             let refused = book.prepare(action);
             let answer = match refused {
                 Some(answer) => Some(answer),
@@ -244,6 +248,12 @@ impl Book {
                 tries += 1;
                 tokio::time::sleep(RETRY).await;
             }
+        } else if let Err(error) = self.records.close(&self.record) {
+            tracing::error!(
+                task = self.record.id,
+                "what the task has used is lost: {}",
+                sentence(&*error)
+            );
         }
         self.publish();
         let exits: Vec<_> = self.record.containers.iter().map(|container| container.exit).collect();

@@ -185,7 +185,7 @@ impl Core {
     /// Lets a task live; what others hold of it.
     fn begin(self: &Arc<Self>, newborn: Newborn) -> Arc<Entry> {
         let Newborn {
-            record,
+            mut record,
             mut kept,
             sizing,
             found,
@@ -225,7 +225,7 @@ impl Core {
             let first = match first {
                 First::Waiting => None,
                 First::Event(event) => Some(event),
-                First::Adoption => Some(host.adopt(&record, &mut kept).await),
+                First::Adoption => Some(host.adopt(&mut record, &mut kept).await),
             };
             let mut book = Book {
                 record,

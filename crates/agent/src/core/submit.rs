@@ -185,6 +185,7 @@ impl Core {
             origin: None,
             network: None,
             containers,
+            used: None,
             core: as_stored(&rules, &kept, &first),
         };
         Ok((record, kept, first))

@@ -129,6 +129,7 @@ fn record(task: NewTask, number: u64) -> TaskRecord {
         clock: ClockPoints::default(),
         origin: None,
         network: None,
+        used: None,
         core: Value::Null,
     }
 }

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use super::{Held, Kept, TaskHost, microvm};
 use crate::clock;
-use crate::launch::Whereabouts;
 use crate::lifecycle::{Event, State};
 use crate::record::TaskRecord;
 use crate::sentence::sentence;
@@ -30,7 +29,7 @@ pub fn is_kept<'a>(kept: &'a Kept, boot_id: &str) -> Option<&'a String> {
 
 impl TaskHost {
     /// Takes over what an earlier host agent has left of the task: [`Event::Found`], [`Event::Untold`] or [`Event::Lost`].
-    pub async fn adopt(&mut self, record: &TaskRecord, kept: &mut Kept) -> Event {
+    pub async fn adopt(&mut self, record: &mut TaskRecord, kept: &mut Kept) -> Event {
         if let Some(id) = is_kept(kept, &self.shared.boot_id)
             && self.shared.launcher.has_door(id)
         {
@@ -55,9 +54,13 @@ impl TaskHost {
         let Some(id) = kept.microvm.clone().filter(|_| kept.state.has_microvm()) else {
             return Event::Lost("the host agent was restarted".to_owned());
         };
+        let used = self.shared.launcher.used(&id);
         let found = match self.shared.launcher.find(&id).await {
             Ok(Some(found)) => found,
-            Ok(None) => return Event::Lost("the microVM ended while no host agent ran".to_owned()),
+            Ok(None) => {
+                record.used = used;
+                return Event::Lost("the microVM ended while no host agent ran".to_owned());
+            }
             Err(error) => return Event::Lost(format!("the microVM cannot be reached: {}", sentence(&error))),
         };
         let mut outputs = match self.outputs(record) {
@@ -69,10 +72,8 @@ impl TaskHost {
             outputs.add(*process, *container);
         }
         self.presence.get_or_insert_with(|| self.links.activity.begin());
-        self.links.whereabouts.send_replace(Some(Whereabouts {
-            process: found.process.id(),
-            cgroup: found.held.cgroup.path().to_owned(),
-        }));
+        let whereabouts = found.held.whereabouts(found.process.id());
+        self.links.whereabouts.send_replace(Some(whereabouts));
         for (container, state) in kept.state.containers.iter().enumerate() {
             self.processes[container].send_replace(state.process);
         }

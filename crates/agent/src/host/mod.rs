@@ -39,12 +39,12 @@ use crate::capacity::Room;
 use crate::clock;
 use crate::config::Config;
 use crate::images::{Images, RunnableImage};
-use crate::launch::{Cgroup, Cgroups, Launcher, Vmm, Whereabouts};
+use crate::launch::{self, Cgroup, Cgroups, Launcher, Vmm, Whereabouts};
 use crate::lifecycle::{Event, Timer};
 use crate::output::Outlets;
 use crate::pool::{Pool, Start};
 use crate::ports::{Networks, Secrets, Sinks};
-use crate::record::Plan;
+use crate::record::{Plan, Used};
 use crate::sizing::{self, Sizing};
 use crate::template::{ScratchDisk, Template, Templates};
 use images::Made;
@@ -169,6 +169,14 @@ impl TaskHost {
             named: Arc::new(Mutex::new(HashMap::new())),
             held: Held::Nothing,
         }
+    }
+
+    /// What the task's microVM has used until now, if there is one.
+    #[must_use]
+    pub fn used(&self) -> Option<Used> {
+        let whereabouts = self.links.whereabouts.borrow();
+        let Whereabouts { cgroup, counters, .. } = whereabouts.as_ref()?;
+        launch::read_used(cgroup, counters)
     }
 
     /// What bounds the task's microVM, if there is one.

@@ -9,6 +9,7 @@ mod refusal;
 mod stats;
 mod tasks;
 mod templates;
+pub mod usage;
 
 use std::sync::Arc;
 

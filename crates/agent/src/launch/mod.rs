@@ -11,6 +11,7 @@ mod frames;
 mod process;
 #[cfg(test)]
 mod tests;
+mod used;
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -30,10 +31,12 @@ pub use cgroup::{Cgroup, CgroupError, CgroupV2, Cgroups, OccupiedCgroup};
 pub use ending::{ending, last_lines};
 pub use frames::{is_disconnect, read as read_frame, write as write_frame};
 pub use process::{End, VmmProcess};
+pub use used::read as read_used;
 
 use directory::{DirectoryError, RuntimeDirectory};
 
 use crate::clock;
+use crate::record::Used;
 
 /// The number under which a VMM inherits its control socket: its standard output, which it does not use otherwise. Its configuration
 /// comes over standard input.
@@ -43,6 +46,7 @@ const CONTROL_DESCRIPTOR: i32 = 1;
 const CONTROL: &str = "control";
 const VSOCK: &str = "vsock";
 const STDERR: &str = "stderr";
+const COUNTERS: &str = "counters";
 
 /// What a VMM is started for.
 #[derive(Clone, Debug)]
@@ -131,6 +135,8 @@ pub struct Whereabouts {
     pub process: u32,
     /// Its cgroup.
     pub cgroup: PathBuf,
+    /// The file in which it counts.
+    pub counters: PathBuf,
 }
 
 impl Launcher {
@@ -176,6 +182,7 @@ impl Launcher {
         let config = Config {
             origin,
             shape,
+            counters: Some(held.counters()),
             control: Control::Descriptor(CONTROL_DESCRIPTOR),
         };
         let document = serde_json::to_vec(&config).map_err(|error| failed(error.into()))?;
@@ -197,6 +204,12 @@ impl Launcher {
     #[must_use]
     pub fn has_door(&self, id: &str) -> bool {
         door::stands(&self.directory.join(id))
+    }
+
+    /// What the microVM `id` has used, though it may have ended while no host agent ran; `None` where nothing is left of it.
+    #[must_use]
+    pub fn used(&self, id: &str) -> Option<Used> {
+        used::read(&self.cgroups.path(id), &self.directory.join(id).join(COUNTERS))
     }
 
     /// Ends what an earlier host agent has left of the microVM `id`, and removes it.
@@ -272,10 +285,7 @@ impl Vmm {
     /// Where the host sees it.
     #[must_use]
     pub fn whereabouts(&self) -> Whereabouts {
-        Whereabouts {
-            process: self.process.id(),
-            cgroup: self.held.cgroup.path().to_owned(),
-        }
+        self.held.whereabouts(self.process.id())
     }
 
     /// Waits until a VMM without a shape has prepared everything else.
@@ -356,6 +366,21 @@ impl Held {
     /// Takes the guest's door away; the guest is about to be told what to be.
     pub fn close_door(&self) {
         door::remove(self.path());
+    }
+
+    /// Where the host sees the microVM whose VMM is `process`.
+    #[must_use]
+    pub fn whereabouts(&self, process: u32) -> Whereabouts {
+        Whereabouts {
+            process,
+            cgroup: self.cgroup.path().to_owned(),
+            counters: self.counters(),
+        }
+    }
+
+    /// Where the VMM counts.
+    fn counters(&self) -> PathBuf {
+        self.path().join(COUNTERS)
     }
 
     /// What the VMM says when it fails.

@@ -40,6 +40,10 @@ impl Records for MemoryRecords {
         Ok(())
     }
 
+    fn close(&self, _: &TaskRecord) -> Result<(), Failure> {
+        Ok(())
+    }
+
     fn remove(&self, id: &str) -> Result<(), Failure> {
         self.lock().remove(id);
         Ok(())

@@ -24,6 +24,12 @@ pub trait Records: Send + Sync + 'static {
     /// Where the store takes no more.
     fn put(&self, records: &[&TaskRecord]) -> Result<(), Failure>;
 
+    /// Notes what a task has used that has stopped and whose record is not kept. [`Self::put`] does so of those that are.
+    ///
+    /// # Errors
+    /// As [`Self::put`].
+    fn close(&self, record: &TaskRecord) -> Result<(), Failure>;
+
     /// Removes the record with this id; there may be none.
     ///
     /// # Errors

@@ -55,8 +55,26 @@ pub struct TaskRecord {
     pub network: Option<NetworkRecord>,
     /// Its containers, in the order of the plan.
     pub containers: Vec<ContainerRecord>,
+    /// What it has used, once its microVM is gone and was measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub used: Option<Used>,
     /// The life cycle's state and what the host needs to find its microVM again: opaque to everybody but the tasks' core.
     pub core: serde_json::Value,
+}
+
+/// What a microVM has used, VMM and devices included.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Used {
+    /// CPU time, in microseconds.
+    pub cpu_us: u64,
+    /// Bytes of the frames that came for it.
+    pub received_bytes: u64,
+    /// Bytes of the frames that came from it.
+    pub sent_bytes: u64,
+    /// Bytes that it read of its disks.
+    pub read_bytes: u64,
+    /// Bytes that it wrote to them.
+    pub written_bytes: u64,
 }
 
 /// Which service wanted a task.

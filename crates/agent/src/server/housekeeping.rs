@@ -1,6 +1,8 @@
-//! What is done now and then, for nobody in particular: tasks that stopped long ago are forgotten, logs that nobody keeps are removed.
+//! What is done now and then, for nobody in particular: tasks that stopped long ago are forgotten, logs that nobody keeps are
+//! removed, what tasks use is noted.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock;
@@ -9,9 +11,16 @@ use crate::logs::Logs;
 use crate::ports::Records;
 use crate::sentence::sentence;
 use crate::store::Store;
+use crate::usage;
 
 /// How often logs are looked through.
 const SWEEPING_PERIOD: Duration = Duration::from_secs(60 * 60);
+
+/// How often it is noted what tasks use: the most of it that a loss of power costs.
+const NOTING_PERIOD: Duration = Duration::from_secs(60);
+
+/// How often old notes are looked for.
+const NOTES_PER_FORGETTING: u32 = 60;
 
 /// Forgets the tasks that stopped long ago and that there is no room for.
 pub fn forget_old(core: &Core, store: &Store) {
@@ -40,6 +49,28 @@ pub fn sweep_logs(logs: Logs, store: Store) {
             match swept.await {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => tracing::warn!(error = sentence(&error), "cannot look through all logs"),
+                Err(_) => return,
+            }
+        }
+    });
+}
+
+/// Notes every minute what tasks use, and forgets every hour what those used that ended long ago, as long as the runtime lives.
+pub fn note_usage(core: Arc<Core>, store: Store) {
+    tokio::spawn(async move {
+        let mut period = tokio::time::interval(NOTING_PERIOD);
+        for round in 0_u32.. {
+            period.tick().await;
+            let (core, store) = (core.clone(), store.clone());
+            let noted = tokio::task::spawn_blocking(move || {
+                if round % NOTES_PER_FORGETTING == 0 {
+                    store.forget_usage(clock::wall_ms())?;
+                }
+                usage::note(&core, &store)
+            });
+            match noted.await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::warn!(error = sentence(&error), "cannot note what tasks use"),
                 Err(_) => return,
             }
         }

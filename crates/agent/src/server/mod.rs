@@ -289,7 +289,9 @@ impl Server {
             claim,
         } = self;
         let (ending, ended) = watch::channel(false);
-        let more = outside.iter().fold(more, |more, outside| more.merge(outside.local()));
+        let more = outside
+            .iter()
+            .fold(more, |more, outside| more.merge(outside.local(&core)));
         let services = outside.as_ref().map(Outside::services);
         let source = || Host {
             core: core.clone(),

@@ -23,6 +23,7 @@ use crate::ecs::ports::CommandSessions;
 use crate::events;
 use crate::events::tasks::TaskEvents;
 use crate::http::identity;
+use crate::http::usage;
 use crate::logs::Logs;
 use crate::record::TaskRecord;
 use crate::services::Services;
@@ -69,6 +70,7 @@ impl Outside {
         };
         let paths = HostPaths::new(config.host_paths.clone());
         housekeeping::sweep_logs(logs.clone(), parts.store.clone());
+        housekeeping::note_usage(core.clone(), parts.store.clone());
         let (aws, services) = parts.serve(core, logs, sessions, observers.journal.clone(), paths)?;
         let outside = Self {
             parts,
@@ -84,7 +86,7 @@ impl Outside {
     }
 
     /// What is served on the unix socket.
-    pub fn local(&self) -> Router {
+    pub fn local(&self, core: &Arc<Core>) -> Router {
         let events = Router::new()
             .route(route::EVENTS, get(events::http::events))
             .with_state(self.observers.journal.clone());
@@ -93,7 +95,12 @@ impl Outside {
             secrets: self.parts.secrets.clone(),
             endpoint: self.endpoint.clone(),
         };
-        self.aws.router().merge(events).merge(identity::router(identity))
+        let usage = usage::router(core.clone(), self.parts.store.clone());
+        self.aws
+            .router()
+            .merge(events)
+            .merge(identity::router(identity))
+            .merge(usage)
     }
 
     /// The services.

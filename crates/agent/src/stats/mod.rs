@@ -7,6 +7,8 @@ mod mappings;
 mod process;
 mod reading;
 
+pub use counters::used_us;
+
 use std::sync::Arc;
 
 use api::error::{ApiError, ErrorCode};

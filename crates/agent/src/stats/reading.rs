@@ -120,6 +120,7 @@ mod tests {
         let whereabouts = Whereabouts {
             process,
             cgroup: cgroup.path().to_owned(),
+            counters: cgroup.path().join("counters"),
         };
         read(&task(), &whereabouts).unwrap()
     }

@@ -1,4 +1,4 @@
-//! What must not be forgotten, in SQLite: tasks, definitions, clusters, services, tags, keys and secrets.
+//! What must not be forgotten, in SQLite: tasks, definitions, clusters, services, tags, keys, secrets and usage.
 //!
 //! One file, in WAL mode, that only one host agent uses. What it acknowledges survives the end of its process. Definitions, clusters, services and secrets
 //! survive a loss of power, too; a task's records may then lack the last moments, as the task itself does. A damaged file, or one that a newer mote
@@ -16,6 +16,7 @@ mod services;
 mod tags;
 mod tasks;
 mod tokens;
+mod usage;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -32,6 +33,7 @@ pub use secrets::SealedSecret;
 pub use services::{DeploymentRow, ServiceRow};
 pub use tasks::{STOPPED_KEPT_COUNT, STOPPED_KEPT_MS, TaskFilter, TaskPage};
 pub use tokens::{TOKEN_KEPT_MS, Token};
+pub use usage::{USAGE_KEPT_MS, UsageRow};
 
 /// How long a reader waits for a writer; writers wait for each other without a limit.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);

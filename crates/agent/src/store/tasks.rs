@@ -7,7 +7,7 @@ use api::task::Status;
 use rusqlite::types::Value;
 use rusqlite::{OptionalExtension, Transaction, params_from_iter};
 
-use super::{Cause, Durability, Store, StoreError, from_integer, from_texts, to_integer, to_text};
+use super::{Cause, Durability, Store, StoreError, from_integer, from_texts, to_integer, to_text, usage};
 use crate::ports::{Failure, Records};
 use crate::record::TaskRecord;
 
@@ -185,6 +185,9 @@ fn put(connection: &Transaction<'_>, record: &TaskRecord) -> Result<(), Cause> {
         record.times.stopped_ms.map(to_integer),
         to_text(record)?,
     ))?;
+    if is_stopped {
+        usage::close(connection, record)?;
+    }
     Ok(())
 }
 
@@ -192,6 +195,12 @@ impl Records for Store {
     fn put(&self, records: &[&TaskRecord]) -> Result<(), Failure> {
         Ok(self.write(Durability::Quick, "write tasks", |connection| {
             records.iter().try_for_each(|record| put(connection, record))
+        })?)
+    }
+
+    fn close(&self, record: &TaskRecord) -> Result<(), Failure> {
+        Ok(self.write(Durability::Quick, "note what a task used", |connection| {
+            usage::close(connection, record)
         })?)
     }
 

@@ -162,6 +162,10 @@ impl Cgroups for FileCgroups {
         Ok(Box::new(FileCgroup { path, is_there: true }))
     }
 
+    fn path(&self, id: &str) -> PathBuf {
+        self.parent.join(id)
+    }
+
     fn find(&self, id: &str) -> Result<Option<(Box<dyn Cgroup>, Vec<u32>)>, CgroupError> {
         let path = self.parent.join(id);
         let processes = processes(&path);

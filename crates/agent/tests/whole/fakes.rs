@@ -70,6 +70,10 @@ impl Cgroups for FakeCgroups {
         }))
     }
 
+    fn path(&self, id: &str) -> PathBuf {
+        self.directory.join(id)
+    }
+
     fn find(&self, _: &str) -> Result<Option<OccupiedCgroup>, CgroupError> {
         Ok(None)
     }

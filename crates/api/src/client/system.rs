@@ -8,6 +8,7 @@ use crate::event::{Event, EventsQuery};
 use crate::identity::{AccessKey, AccessKeyList, CreateAccessKey, PutSecret, SecretList, SecretSummary};
 use crate::route;
 use crate::system::{DiskUse, PruneRequest, Pruned, System};
+use crate::usage::{Usage, UsageList, UsageQuery};
 
 impl Client {
     /// The host and its host agent.
@@ -44,6 +45,24 @@ impl Client {
         push_number(&mut path, "since_ms", query.since_ms);
         push_number(&mut path, "until_ms", query.until_ms);
         self.lines(Method::GET, &path, Outgoing::empty()).await
+    }
+
+    /// What tasks have reserved and used.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn usage(&self, query: &UsageQuery) -> Result<Vec<Usage>, ClientError> {
+        let by = serde_json::to_value(query.by).unwrap_or_default();
+        let mut path = format!("{}?by={}", route::USAGE, by.as_str().unwrap_or_default());
+        push_number(&mut path, "since_ms", query.since_ms);
+        push_number(&mut path, "until_ms", query.until_ms);
+        push_number(&mut path, "minimum_seconds", Some(query.minimum_seconds));
+        push_number(&mut path, "scratch_free_mib", Some(query.scratch_free_mib));
+        if let Some(tag) = &query.tag {
+            path.push_str(&format!("&tag={}", percent_encode(tag)));
+        }
+        let list: UsageList = self.json(Method::GET, &path, Outgoing::empty()).await?;
+        Ok(list.usage)
     }
 
     /// The access keys.

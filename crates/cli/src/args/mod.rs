@@ -13,6 +13,7 @@ mod system;
 mod task;
 mod template;
 mod unsupported;
+mod usage;
 mod verbs;
 
 use std::ffi::OsString;
@@ -36,6 +37,7 @@ pub use service::{
 pub use system::{Prune, System};
 pub use task::{Attach, Cp, Events, Exec, Inspect, InspectKind, Kill, Logs, Port, Ps, Rm, Stats, Stop, Top, Wait};
 pub use template::{Template, TemplateBuild, TemplateLs, TemplateRm};
+pub use usage::{Usage, UsageFormat};
 pub use verbs::Command;
 
 /// Run OCI images in microVMs of exactly the size asked for.

@@ -5,7 +5,7 @@ use clap::Subcommand;
 use super::{
     Agent, Attach, Cluster, Completions, Cp, Credentials, Definition, Events, Exec, ImageNames, Inspect, Kill, Listing,
     Load, Logs, Machine, Man, Port, Ps, Pull, QuietListing, Rm, Run, Secret, Service, Stats, Stop, System, TaskVerb,
-    Template, Top, Wait,
+    Template, Top, Usage, Wait,
 };
 
 /// The verbs.
@@ -42,6 +42,11 @@ Examples:
     /// Show what running tasks use, refreshed every second
     #[command(after_help = "Examples:\n  mote stats\n  mote stats --no-stream web")]
     Stats(Stats),
+    /// Show what tasks have reserved and used, and what that costs
+    #[command(
+        after_help = "Examples:\n  mote usage --since 24h\n  mote usage --by family --prices fargate.json\n  mote usage --by tag:team --format csv"
+    )]
+    Usage(Usage),
     /// List the processes of a task
     #[command(after_help = "Example:\n  mote top web")]
     Top(Top),

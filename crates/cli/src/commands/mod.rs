@@ -20,6 +20,7 @@ mod system;
 mod task;
 mod task_name;
 mod template;
+mod usage;
 
 use std::future::Future;
 
@@ -38,6 +39,7 @@ pub fn run(arguments: Arguments) -> Result<u8> {
         Command::Inspect(inspect) => block_on(ps::inspect(host, inspect)),
         Command::Logs(logs) => block_on(logs::logs(host, logs)),
         Command::Stats(stats) => block_on(stats::stats(host, stats)),
+        Command::Usage(arguments) => block_on(usage::usage(host, arguments)),
         Command::Top(top) => block_on(task::top(host, top)),
         Command::Port(port) => block_on(task::port(host, port)),
         Command::Cp(cp) => block_on(copy::copy(host, cp)),

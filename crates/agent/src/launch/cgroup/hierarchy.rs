@@ -125,8 +125,12 @@ impl Cgroups for CgroupV2 {
         Ok(Box::new(cgroup))
     }
 
+    fn path(&self, id: &str) -> PathBuf {
+        self.parent.join(id)
+    }
+
     fn find(&self, id: &str) -> Result<Option<OccupiedCgroup>, CgroupError> {
-        let path = self.parent.join(id);
+        let path = self.path(id);
         let processes = match fs::read_to_string(path.join("cgroup.procs")) {
             Ok(text) => text.lines().filter_map(|line| line.trim().parse().ok()).collect(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => vec![],

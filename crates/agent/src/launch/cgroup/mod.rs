@@ -60,6 +60,9 @@ pub trait Cgroups: Send + Sync + 'static {
     /// Makes the cgroup of the microVM `id`, whose processes may use so much memory together.
     fn create(&self, id: &str, memory_bytes_max: u64) -> Result<Box<dyn Cgroup>, CgroupError>;
 
+    /// Where the cgroup of the microVM `id` is, if it has one.
+    fn path(&self, id: &str) -> PathBuf;
+
     /// The cgroup of the microVM `id` as an earlier host agent has made it, and the processes in it; none where there is no process: then the cgroup is gone, too.
     fn find(&self, id: &str) -> Result<Option<OccupiedCgroup>, CgroupError>;
 

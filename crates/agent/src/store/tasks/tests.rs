@@ -37,6 +37,7 @@ fn record(id: &str, definition: &str) -> TaskRecord {
         origin: None,
         network: None,
         containers: vec![],
+        used: None,
         core: serde_json::Value::Null,
     }
 }
