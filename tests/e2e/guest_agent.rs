@@ -68,6 +68,7 @@ impl Microvm {
                 growth_mib: 0,
                 slots,
             }),
+            counters: None,
             control: Control::Path(at("control.sock")),
         };
         let vmm = Vmm::start(&config);

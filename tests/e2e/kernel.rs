@@ -24,6 +24,7 @@ fn config(directory: &TempDir, program: &str) -> Config {
     Config {
         origin: Origin::Boot(boot),
         shape: Some(shape),
+        counters: None,
         control: Control::Path(directory.path().join("control.sock")),
     }
 }

@@ -53,6 +53,7 @@ pub fn template(directory: &Path, boot: Boot) -> PathBuf {
     let config = Config {
         origin: Origin::Boot(boot),
         shape: Some(shape),
+        counters: None,
         control: Control::Path(directory.join("template.sock")),
     };
     let _ = run_vmm(&config).ended_with(ExitCode::Saved.into());
@@ -68,6 +69,7 @@ impl Vmm {
         let config = Config {
             origin: Origin::Template(template),
             shape: Some(shape),
+            counters: None,
             control: Control::Path(directory.join("control.sock")),
         };
         Self::start(&config)

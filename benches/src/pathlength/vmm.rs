@@ -125,6 +125,7 @@ impl Vmm {
         let config = Config {
             origin: self.origin.clone(),
             shape: Some(self.shape(name)),
+            counters: None,
             control: Control::Descriptor(listener.as_raw_fd()),
         };
         let path = self.directory.join(format!("{name}.json"));
