@@ -114,12 +114,10 @@ fn what_a_task_used_survives_whoever_is_killed() {
         );
     }
     let host = Host::start_in(directory, agent(), &["--pool", "0"]).unwrap();
-    until("the task has stopped", || {
-        (host.task("killed")["status"] == "STOPPED").then_some(())
+    let usage = until("the task has ended", || {
+        Some(of_task(&host, "killed")).filter(|usage| number(usage, "running") == 0)
     });
-    let usage = of_task(&host, "killed");
     check(&usage);
-    assert_eq!(number(&usage, "running"), 0);
     for member in ["cpu_used_us", "read_bytes", "written_bytes"] {
         assert!(
             number(&usage, member) >= number(&running, member),
