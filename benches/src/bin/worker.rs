@@ -1,24 +1,16 @@
-//! `mote-bench-worker burn|io THREADS SECONDS`, `mote-bench-worker allocate MIB`: what a container does whose size is measured.
+//! `mote-bench-worker burn|io THREADS SECONDS`: what a container does whose CPU is measured.
 //!
 //! `burn` computes and `io` writes and reads past the page cache; both say `begun`, and at the end the longest time, in nanoseconds, in which a
-//! thread got nothing done. `allocate` fills memory until the kernel ends that, and says how many bytes were had.
+//! thread got nothing done.
 
 #![forbid(unsafe_code)]
 
-use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::fs::File;
+use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
-use std::os::unix::process::ExitStatusExt;
-use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::fs::{CWD, Mode, OFlags, openat};
-
-/// How much is filled between two signs of life, in bytes.
-const STEP_BYTES: usize = 64 << 10;
-
-/// What is asked of the system beyond the limit, in bytes: enough to reach it, and not so much that the kernel refuses at once.
-const BEYOND_BYTES: usize = 8 << 20;
 
 /// The size of one transfer, in bytes, and how many of them lie in the file.
 const TRANSFER_BYTES: usize = 64 << 10;
@@ -27,16 +19,11 @@ const TRANSFERS: u64 = 256;
 /// How memory and disk have to be aligned for transfers past the page cache, in bytes.
 const ALIGNMENT: usize = 4096;
 
-/// The signal of the kernel's when there is no memory left (signal(7), SIGKILL).
-const KILLED: i32 = 9;
-
 fn main() -> io::Result<()> {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words.as_slice() {
         [what @ ("burn" | "io"), threads, seconds] => work(*what == "io", number(threads)?, number(seconds)?),
-        ["allocate", mib] => allocate(mib),
-        ["fill", mib] => fill(usize::try_from(number(mib)?).map_err(io::Error::other)?),
         _ => Err(io::Error::other("there is no such work")),
     }
 }
@@ -109,45 +96,6 @@ fn transfer(thread: u64, until: Instant) -> io::Result<Duration> {
         }
     }
     Ok(longest)
-}
-
-/// Has a process of its own fill memory, which the kernel kills, and says how far it came.
-fn allocate(mib: &str) -> io::Result<()> {
-    let mut child = Command::new("/proc/self/exe")
-        .args(["fill", mib])
-        .stdout(Stdio::piped())
-        .spawn()?;
-    let mut steps = 0;
-    if let Some(mut stdout) = child.stdout.take() {
-        let mut signs = [0; 64];
-        loop {
-            match stdout.read(&mut signs)? {
-                0 => break,
-                read => steps += read,
-            }
-        }
-    }
-    let end = match child.wait()?.signal() {
-        Some(KILLED) => "killed",
-        _ => "not killed",
-    };
-    let peak = fs::read_to_string("/sys/fs/cgroup/memory.peak")?;
-    say(&format!("allocated {} peak {} {end}", steps * STEP_BYTES, peak.trim()))
-}
-
-fn fill(mib: usize) -> io::Result<()> {
-    let mut filled = Vec::new();
-    filled
-        .try_reserve_exact((mib << 20) + BEYOND_BYTES)
-        .map_err(io::Error::other)?;
-    let mut stdout = io::stdout();
-    // Within the capacity: a page is taken when it is written to.
-    while filled.len() + STEP_BYTES <= filled.capacity() {
-        filled.resize(filled.len() + STEP_BYTES, 1_u8);
-        stdout.write_all(b".")?;
-        stdout.flush()?;
-    }
-    Ok(())
 }
 
 fn say(line: &str) -> io::Result<()> {
