@@ -23,15 +23,12 @@ const BUSY: [(u32, u64); 11] = [
     (2000, 4),
 ];
 
-/// The same of containers that read and write.
-const IO: [(u32, u64); 6] = [(10, 100), (50, 30), (100, 20), (250, 8), (500, 6), (1000, 4)];
+/// The same of containers that read and write. With a whole vCPU they would wait for the disk and not for their share.
+const IO: [(u32, u64); 5] = [(10, 100), (50, 30), (100, 20), (250, 8), (500, 4)];
 
 /// The size from which on the share has to be right, in thousandths of a vCPU, and by how much it may be wrong, in per cent.
 const JUDGED_FROM: u32 = 10;
 const ERROR_PERCENT_MAX: f64 = 2.0;
-
-/// From here on a container that waits for its disk does not want all that it may have, in thousandths of a vCPU.
-const IO_BOUND_FROM: u32 = 1000;
 
 /// The small container that has a neighbour, its window in seconds, and by how much it may change, in per cent.
 const NEIGHBOURED: u32 = 50;
@@ -164,7 +161,7 @@ fn longest(worker: &mut Worker<'_>) -> Result<u32> {
 fn figures(work: &str, got: &Got) -> [Figure; 3] {
     let name = format!("{}, {}", got.name(), named(work));
     let error = Figure::new(format!("{name}: error"), "%", got.error_percent().abs());
-    let is_judged = got.vcpu_milli >= JUDGED_FROM && (work == "burn" || got.vcpu_milli < IO_BOUND_FROM);
+    let is_judged = got.vcpu_milli >= JUDGED_FROM;
     [
         Figure::new(format!("{name}: got"), "mCPU", got.cpus * 1000.0),
         if is_judged {
@@ -249,9 +246,8 @@ mod tests {
     }
 
     #[test]
-    fn the_smallest_sizes_and_those_that_wait_for_a_disk_are_told_and_not_judged() {
+    fn the_smallest_sizes_are_told_and_not_judged() {
         assert_eq!(check("burn", 1, 0.0012), None);
-        assert_eq!(check("io", 1000, 0.9), None);
         assert_eq!(check("io", 500, 0.5), Some(true));
     }
 }
