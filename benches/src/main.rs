@@ -1,6 +1,7 @@
 //! `mote-bench NAME`: measures mote on the host that it runs on. `cargo xtask bench` brings it into a machine.
 //!
-//! A benchmark is a function that gives an [`report::Outcome`]: [`coldstart`], [`pathlength`], [`burst`], [`density`], [`grow`], which drive a
+//! A benchmark is a function that gives an [`report::Outcome`]: [`coldstart`], [`pathlength`], [`burst`], [`density`], [`grow`], [`cpu_accuracy`],
+//! [`memory_exact`], which drive a
 //! [`host::Host`], and [`api_load`], which needs no KVM. What they measured becomes a [`report::Report`] and [`plot`]s.
 
 #![forbid(unsafe_code)]
@@ -13,8 +14,10 @@
 mod api_load;
 mod burst;
 mod coldstart;
+mod cpu_accuracy;
 mod density;
 mod grow;
+mod memory_exact;
 mod pathlength;
 
 mod bundle;
@@ -28,6 +31,7 @@ mod report;
 mod sample;
 mod unit;
 mod warm;
+mod worker;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -40,7 +44,7 @@ use unit::Unit;
 /// What to measure, and how.
 #[derive(Parser)]
 struct Arguments {
-    /// The benchmark: api-load, burst, coldstart, density, grow or pathlength
+    /// The benchmark: api-load, burst, coldstart, cpu-accuracy, density, grow, memory-exact or pathlength
     name: String,
     /// Number of runs that count
     #[arg(long, default_value_t = 10)]
@@ -90,7 +94,9 @@ fn run(arguments: Arguments) -> Result<()> {
         "api-load" => api_load::measure()?,
         "burst" => burst::measure(unit, arguments.pool)?,
         "coldstart" => coldstart::measure(arguments.runs, unit)?,
+        "cpu-accuracy" => cpu_accuracy::measure()?,
         "density" => density::measure()?,
+        "memory-exact" => memory_exact::measure()?,
         "grow" => grow::measure(arguments.runs, unit)?,
         "pathlength" => {
             let options = pathlength::Options {
@@ -103,7 +109,9 @@ fn run(arguments: Arguments) -> Result<()> {
             pathlength::measure(&options, unit)?
         }
         other => {
-            bail!("there is no benchmark {other}; there are: api-load, burst, coldstart, density, grow, pathlength")
+            bail!(
+                "there is no benchmark {other}; there are: api-load, burst, coldstart, cpu-accuracy, density, grow, memory-exact, pathlength"
+            )
         }
     };
     let Outcome { results, notes, plots } = outcome;

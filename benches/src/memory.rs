@@ -72,7 +72,8 @@ fn is_child(stat: &str, parent: u32, name: &str) -> bool {
     parts.is_some_and(|(comm, rest)| comm == name && rest.split_whitespace().nth(1) == Some(&parent.to_string()))
 }
 
-fn control_group(process: u32) -> Result<PathBuf> {
+/// The control group of a process.
+pub fn control_group(process: u32) -> Result<PathBuf> {
     let path = format!("/proc/{process}/cgroup");
     let text = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
     let group = text.lines().find_map(|line| line.strip_prefix("0::/"));

@@ -28,6 +28,7 @@ mod rootfs;
 mod sessions;
 mod sharing;
 mod size;
+mod sizes;
 mod streams;
 mod templates;
 mod usage;

@@ -76,6 +76,12 @@ fn cgroup(runtime: &Path) -> PathBuf {
     Path::new("/sys/fs/cgroup").join(cgroup_name(runtime))
 }
 
+/// The control group of that host agent itself.
+#[must_use]
+pub fn agent_cgroup(runtime: &Path) -> PathBuf {
+    Path::new("/sys/fs/cgroup").join(format!("{}-agent", cgroup_name(runtime)))
+}
+
 fn cgroup_name(runtime: &Path) -> String {
     format!("mote{}", runtime.display().to_string().replace('/', "-"))
 }

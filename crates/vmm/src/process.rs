@@ -161,6 +161,8 @@ fn run_in(
 
 /// Waits to be told what to be, or to end.
 fn wait_for_shape(event_loop: &mut EventLoop) -> Result<Shape, Ending> {
+    // The one that started it may be spared when the host has no memory left; a microVM is not. Where that cannot be said, nothing is lost.
+    let _ = std::fs::write("/proc/self/oom_score_adj", "0");
     let monotonic_ns = monotonic_ns();
     tell(event_loop, Event::Waiting { monotonic_ns });
     loop {

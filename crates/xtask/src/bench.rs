@@ -20,15 +20,18 @@ const KEPT_PLOTS: &str = "docs/plots";
 /// The benchmark whose microVMs are fakes.
 const WITHOUT_MACHINE: &str = "api-load";
 
+/// The benchmarks whose clock counts instructions: what else the computer does then takes no CPU from a microVM.
+const COUNTING: [&str; 2] = ["cpu-accuracy", "pathlength"];
+
 /// Which benchmark, and how.
 #[derive(clap::Args)]
 pub struct Bench {
-    /// The benchmark: api-load, burst, coldstart, density, grow or pathlength
+    /// The benchmark: api-load, burst, coldstart, cpu-accuracy, density, grow, memory-exact or pathlength
     name: String,
     /// Print one JSON document and nothing else
     #[arg(long)]
     json: bool,
-    /// Count instructions instead of time; pathlength always does
+    /// Count instructions instead of time; pathlength and cpu-accuracy always do
     #[arg(long)]
     icount: bool,
     /// Number of runs
@@ -66,7 +69,7 @@ pub fn bench(root: &Path, bench: &Bench) -> Result<()> {
 fn in_machine(root: &Path, bench: &Bench, directory: &Path) -> Result<()> {
     let tree = build(root)?;
     let images = image_variables(root)?;
-    let icount = bench.icount || bench.name == "pathlength";
+    let icount = bench.icount || COUNTING.contains(&bench.name.as_str());
     let machine = Machine::start(root, &tree, "bench", icount, Some(directory))?;
     let mut shell = machine.shell();
     for variable in images {

@@ -48,6 +48,12 @@ const STATIC: &[Static] = &[
         is_quick: false,
     },
     Static {
+        package: "benches",
+        binary: "mote-bench-worker",
+        profile: "release",
+        is_quick: false,
+    },
+    Static {
         package: "cli",
         binary: "mote",
         profile: "release",

@@ -122,6 +122,7 @@ fn container(request: &RunRequest, volumes: &[(VolumePlan, MountPlan)]) -> Resul
             .iter()
             .map(|ulimit| (ulimit.name.clone(), ulimit.soft, ulimit.hard))
             .collect(),
+        pids_max: pids_max(request.pids_max)?,
         capabilities_added: request.capabilities_added.clone(),
         capabilities_dropped: request.capabilities_dropped.clone(),
         no_new_privileges: request.no_new_privileges,
@@ -140,6 +141,14 @@ fn container(request: &RunRequest, volumes: &[(VolumePlan, MountPlan)]) -> Resul
             stream_prefix: request.log_stream_prefix.clone(),
         },
     })
+}
+
+/// A container without any process is none.
+fn pids_max(asked: Option<u32>) -> Result<Option<u32>, ApiError> {
+    match asked {
+        Some(0) => invalid("a container needs at least one process"),
+        other => Ok(other),
+    }
 }
 
 fn secret(variable: &task::SecretVariable) -> Secret {

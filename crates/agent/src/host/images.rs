@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use api::error::{ApiError, ErrorCode};
 use api::image::PullRequest;
+use protocol::vmm::standing;
 use tokio::sync::mpsc;
 
 use super::volumes::{self, Directory, Found, has_directories};
-use super::{Notice, Shared, TaskHost};
+use super::{Notice, SCRATCH_MIB, Shared, TaskHost};
 use crate::clock;
 use crate::images::{Hold, RunnableImage};
 use crate::lifecycle::{Event, Trouble};
@@ -41,6 +42,10 @@ pub struct Made {
     pub rootfs: Vec<Rootfs>,
     /// The directories of the host.
     pub directories: Vec<Directory>,
+    /// The slot of a scratch disk of the task's own size, where it has another than the usual one.
+    pub scratch_slot: Option<u8>,
+    /// What that disk looks like before it is written to.
+    pub scratch_base: Option<PathBuf>,
 }
 
 /// The files of a rootfs snapshot, and where the guest finds them.
@@ -105,7 +110,16 @@ impl TaskHost {
             specs: Vec::with_capacity(slots.len()),
             rootfs: Vec::with_capacity(slots.len()),
             directories: given.directories,
+            scratch_slot: None,
+            scratch_base: None,
         };
+        if record.plan.scratch_mib != SCRATCH_MIB {
+            let taken: Vec<u8> = (slots.iter().copied())
+                .chain(made.directories.iter().map(|directory| directory.slot))
+                .collect();
+            let free = spec::free_slots(&taken, 1).map_err(|error| Trouble::Resource { message: error.message })?;
+            made.scratch_slot = free.first().copied();
+        }
         let all = fetched.images.into_iter().zip(&fetched.secrets).zip(slots);
         for (container, ((image, secrets), slot)) in all.enumerate() {
             let mut added = secrets.clone();
@@ -115,6 +129,7 @@ impl TaskHost {
             let given = Given {
                 config: &image.config,
                 rootfs_slot: slot,
+                scratch_slot: made.scratch_slot.unwrap_or(standing::SCRATCH),
                 process: u32::try_from(container).unwrap_or(u32::MAX),
                 hostname: &hostname,
                 secrets: &added,

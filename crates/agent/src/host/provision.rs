@@ -32,8 +32,11 @@ impl TaskHost {
     /// The one way to a VMM: one that waits, or a clone that is made now, or a full boot.
     pub(super) async fn provision(&mut self, record: &mut TaskRecord, kept: &mut Kept) -> Event {
         self.start.get_or_insert_with(|| self.shared.pool.begin_start());
-        // What a guest's kernel says is only heard from its boot on, and a template has a scratch disk of its own.
-        if self.shared.config.consoles.is_some() || record.plan.scratch_mib != SCRATCH_MIB {
+        if let Err(error) = self.prepare_scratch(record).await {
+            return Event::ProvisionFailed(sentence(&error));
+        }
+        // What a guest's kernel says is only heard from its boot on.
+        if self.shared.config.consoles.is_some() {
             return self.provision_boot(record, kept).await;
         }
         if let Some(Member { vmm, template }) = self.shared.pool.take() {
@@ -105,7 +108,7 @@ impl TaskHost {
 
     /// Starts a VMM that boots the guest kernel.
     async fn boot(&self, record: &TaskRecord) -> Result<Vmm, ProvisionError> {
-        let scratch = self.scratch(record);
+        let scratch = self.shared.scratch.clone();
         // The first one formats it.
         tokio::task::spawn_blocking(move || scratch.base()).await??;
         let config = &self.shared.config;
@@ -121,14 +124,18 @@ impl TaskHost {
         Ok(self.launch(vmm::Origin::Boot(boot))?)
     }
 
-    /// The scratch disk of the task's size.
-    fn scratch(&self, record: &TaskRecord) -> Arc<ScratchDisk> {
-        let usual = &self.shared.scratch;
+    /// Has the scratch disk of the task's size formatted, where it has another than the usual one. A template's guest has the usual one mounted, so
+    /// the other is a further disk, which the guest mounts when it hears of the containers.
+    async fn prepare_scratch(&mut self, record: &TaskRecord) -> Result<(), ProvisionError> {
         if record.plan.scratch_mib == SCRATCH_MIB {
-            usual.clone()
-        } else {
-            Arc::new(ScratchDisk::new(usual.directory().to_owned(), record.plan.scratch_mib))
+            return Ok(());
         }
+        let disk = ScratchDisk::new(self.shared.scratch.directory().to_owned(), record.plan.scratch_mib);
+        let base = tokio::task::spawn_blocking(move || disk.base()).await??;
+        if let Some(made) = &mut self.made {
+            made.scratch_base = Some(base.to_path_buf());
+        }
+        Ok(())
     }
 
     /// Makes the VMM that is held the task's microVM.
@@ -138,7 +145,7 @@ impl TaskHost {
         };
         let scratch_base = match &template {
             Some(template) => Ok(template.scratch()),
-            None => self.scratch(record).base().map(|path| path.to_path_buf()),
+            None => self.shared.scratch.base().map(|path| path.to_path_buf()),
         };
         let prepared = scratch_base
             .map_err(|error| sentence(&error))
@@ -151,13 +158,14 @@ impl TaskHost {
             }
         };
         let mut vmm = *vmm;
+        let nothing = super::Made::default();
+        let made = self.made.as_ref().unwrap_or(&nothing);
         let files = Files {
             vsock: vmm.held.vsock(),
             scratch_base,
+            sized_scratch: made.scratch_slot.zip(made.scratch_base.clone()),
             scratch_directory: self.shared.scratch.directory().to_owned(),
         };
-        let nothing = super::Made::default();
-        let made = self.made.as_ref().unwrap_or(&nothing);
         let shape = shape(&self.sizing, made, record.network.as_ref(), files);
         if let Err(error) = vmm.run(shape).await {
             // It has ended, and that is told by its end.

@@ -15,6 +15,8 @@ pub struct Files {
     pub vsock: PathBuf,
     /// What the scratch disk looks like before it is written to.
     pub scratch_base: PathBuf,
+    /// The slot and the first contents of a scratch disk beside it, where the task has one of a size of its own.
+    pub sized_scratch: Option<(u8, PathBuf)>,
     /// Where there is room for what is written.
     pub scratch_directory: PathBuf,
 }
@@ -25,11 +27,16 @@ pub fn shape(sizing: &Sizing, made: &Made, network: Option<&NetworkRecord>, file
         guest_cid: GUEST_CID,
         socket: files.vsock,
     };
-    let scratch = Device::BlockCopyOnWrite {
-        base: files.scratch_base,
-        directory: files.scratch_directory,
+    let directory = files.scratch_directory;
+    let scratch = |base| Device::BlockCopyOnWrite {
+        base,
+        directory: directory.clone(),
     };
-    let mut slots = BTreeMap::from([(standing::VSOCK, vsock), (standing::SCRATCH, scratch)]);
+    let mut slots = BTreeMap::from([
+        (standing::VSOCK, vsock),
+        (standing::SCRATCH, scratch(files.scratch_base)),
+    ]);
+    slots.extend(files.sized_scratch.map(|(slot, base)| (slot, scratch(base))));
     for directory in &made.directories {
         let device = Device::Directory {
             path: directory.path.clone(),

@@ -73,8 +73,7 @@ pub fn given(found: Vec<Found>, rootfs: &[u8], plan: &Plan) -> Result<Given, Tro
             paths.push(path.clone());
         }
     }
-    let slots =
-        spec::directory_slots(rootfs, paths.len()).map_err(|error| Trouble::Resource { message: error.message })?;
+    let slots = spec::free_slots(rootfs, paths.len()).map_err(|error| Trouble::Resource { message: error.message })?;
     let directories = slots.into_iter().zip(paths).map(|(slot, path)| Directory {
         slot,
         is_read_only: !found

@@ -27,7 +27,7 @@ use tokio::io::{AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 
-pub use cgroup::{Cgroup, CgroupError, CgroupV2, Cgroups, OccupiedCgroup};
+pub use cgroup::{Cgroup, CgroupError, CgroupV2, Cgroups, OccupiedCgroup, OwnCgroup};
 pub use ending::{ending, last_lines};
 pub use frames::{is_disconnect, read as read_frame, write as write_frame};
 pub use process::{End, VmmProcess};

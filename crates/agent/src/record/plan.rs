@@ -107,6 +107,10 @@ pub struct ContainerPlan {
     pub restart: Option<RestartPolicy>,
     /// Resource limits: name as in Docker, soft and hard; none is no limit.
     pub ulimits: Vec<(String, Option<u64>, Option<u64>)>,
+    /// The most processes and threads at a time.
+    // Tasks of earlier versions do not say it.
+    #[serde(default)]
+    pub pids_max: Option<u32>,
     /// Capabilities beside the usual ones, by kernel name; `ALL` for all of them.
     pub capabilities_added: Vec<String>,
     /// Capabilities less than that; `ALL` for all of them.

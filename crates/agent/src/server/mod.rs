@@ -27,7 +27,7 @@ use crate::core::{self, Core};
 use crate::events::images::ToldImages;
 use crate::host::{self, Rooms, SCRATCH_MIB, Shared, remove_leftovers};
 use crate::images::{Images, StoredImages};
-use crate::launch::{CgroupV2, Cgroups, Launcher};
+use crate::launch::{CgroupV2, Cgroups, Launcher, OwnCgroup};
 use crate::logs::{self, Logs};
 use crate::metrics::host::Host;
 use crate::network::TaskNetworks;
@@ -74,6 +74,7 @@ fn try_run(arguments: Arguments) -> anyhow::Result<()> {
     runtime.block_on(async {
         let cgroups = Arc::new(CgroupV2::new(config.cgroups.clone(), &config.runtime));
         let claim = Claim::take(&config)?;
+        let _own = OwnCgroup::enter(&config.cgroups, &config.runtime);
         let images = Arc::new(StoredImages::open(&config)?);
         let mut ends = Ends::listen()?;
         let parts = Parts::open(&config.state, &config.database())?;

@@ -45,6 +45,8 @@ pub struct Given<'a> {
     pub config: &'a ImageConfig,
     /// The slot of its rootfs snapshot.
     pub rootfs_slot: u8,
+    /// The slot of the disk that its writable layer is on.
+    pub scratch_slot: u8,
     /// The number of its first process.
     pub process: u32,
     /// The microVM's host name.
@@ -74,7 +76,7 @@ pub fn resolve(plan: &ContainerPlan, given: &Given<'_>) -> Result<Spec, ApiError
         name: plan.name.clone(),
         process: given.process,
         rootfs_slot: given.rootfs_slot,
-        scratch_slot: Some(standing::SCRATCH),
+        scratch_slot: Some(given.scratch_slot),
         argv: argv(plan, config)?,
         env: environment::merge(&config.env, &env, given.hostname, plan.terminal.is_some())?,
         working_directory: working_directory(plan, config)?,
@@ -86,7 +88,7 @@ pub fn resolve(plan: &ContainerPlan, given: &Given<'_>) -> Result<Spec, ApiError
         masked_paths: owned(&defaults::MASKED_PATHS),
         read_only_paths: owned(&defaults::READ_ONLY_PATHS),
         memory_bytes_max: Some(memory_bytes),
-        pids_max: None,
+        pids_max: plan.pids_max.map(u64::from),
         memory_bytes_low: plan.memory_reservation_mib.map(|mib| u64::from(mib) << 20),
         // A share means something only against others.
         cpu_weight: (given.containers > 1).then(|| limits::cpu_weight(plan.cpu_units)),
@@ -117,6 +119,7 @@ pub fn check_resolved(plan: &Plan, image: &RunnableImage) -> Result<(), ApiError
     let given = Given {
         config: &image.config,
         rootfs_slot: standing::PMEM,
+        scratch_slot: standing::SCRATCH,
         process: 0,
         hostname: "",
         secrets: &[],
@@ -155,20 +158,20 @@ pub fn rootfs_slots(rootfs_bytes: &[u64]) -> Result<Vec<u8>, ApiError> {
     slots.ok_or_else(|| refusal("a task has more containers than a microVM has slots for disks".to_owned()))
 }
 
-/// The slots of `count` directories of the host, beside those of the rootfs snapshots.
+/// The slots of `count` directories of the host, or of other devices, beside those that are `taken`.
 ///
 /// # Errors
 /// [`ErrorCode::InvalidParameter`] where there are more than slots.
-pub fn directory_slots(rootfs: &[u8], count: usize) -> Result<Vec<u8>, ApiError> {
+pub fn free_slots(taken: &[u8], count: usize) -> Result<Vec<u8>, ApiError> {
     let slots = u8::try_from(SLOTS).unwrap_or(u8::MAX);
-    let free = (standing::FIRST_FREE..slots).filter(|slot| !rootfs.contains(slot));
-    let taken: Vec<u8> = free.take(count).collect();
-    if taken.len() < count {
+    let free = (standing::FIRST_FREE..slots).filter(|slot| !taken.contains(slot));
+    let free: Vec<u8> = free.take(count).collect();
+    if free.len() < count {
         return Err(refusal(
-            "a task has more containers and directories of the host than a microVM has slots for".to_owned(),
+            "a task has more containers, directories of the host and disks than a microVM has slots for".to_owned(),
         ));
     }
-    Ok(taken)
+    Ok(free)
 }
 
 /// The entrypoint, then the command; another entrypoint takes the image's command away with it.

@@ -4,7 +4,7 @@ use api::error::{ApiError, ErrorCode};
 use protocol::guest::{Container, MountSource};
 use protocol::vmm::{PMEM_WINDOW_BYTES, standing};
 
-use super::{Given, Spec, check as check_plan, directory_slots, hostname, resolve, rootfs_slots};
+use super::{Given, Spec, check as check_plan, free_slots, hostname, resolve, rootfs_slots};
 use crate::images::ImageConfig;
 use crate::record::{Condition, ContainerPlan, Dependency, Logging, MountPlan, Plan, PullPolicy, VolumePlan};
 use crate::sizing;
@@ -36,6 +36,7 @@ fn container(name: &str) -> ContainerPlan {
         health_check: None,
         restart: None,
         ulimits: vec![],
+        pids_max: None,
         capabilities_added: vec![],
         capabilities_dropped: vec![],
         no_new_privileges: false,
@@ -92,6 +93,7 @@ fn resolve_as(
     let given = Given {
         config,
         rootfs_slot: standing::PMEM,
+        scratch_slot: standing::SCRATCH,
         process: 0,
         hostname: &hostname(&plan(vec![]), "0123456789abcdef"),
         secrets: &words("SECRET=1"),
@@ -184,12 +186,9 @@ fn directories_of_the_host_are_few_and_have_slots() {
     assert_eq!(check_plan(&with_directories), Ok(()));
     with_directories.volumes[9].host_path = Some("/srv/9".into());
     assert!(refused(&with_directories).contains("10 directories"));
-    assert_eq!(
-        directory_slots(&[standing::PMEM, standing::DISK], 9),
-        Ok((7..16).collect())
-    );
-    assert_eq!(directory_slots(&[standing::PMEM, standing::DISK, 7], 2), Ok(vec![8, 9]));
-    assert!(directory_slots(&[standing::PMEM, 7], 9).is_err());
+    assert_eq!(free_slots(&[standing::PMEM, standing::DISK], 9), Ok((7..16).collect()));
+    assert_eq!(free_slots(&[standing::PMEM, standing::DISK, 7], 2), Ok(vec![8, 9]));
+    assert!(free_slots(&[standing::PMEM, 7], 9).is_err());
 }
 
 #[test]

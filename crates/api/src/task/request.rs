@@ -94,6 +94,9 @@ pub struct RunRequest {
     /// Resource limits.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ulimits: Vec<Ulimit>,
+    /// The most processes and threads that it may have at a time; no limit of its own where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pids_max: Option<u32>,
     /// Capabilities beside the usual ones, such as `NET_ADMIN` or `CAP_NET_ADMIN`; `ALL` for all of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub capabilities_added: Vec<String>,

@@ -6,7 +6,8 @@ use api::task::{HostEntry, PortMapping, Tmpfs, Ulimit};
 use clap::{Args, ValueEnum};
 
 use crate::value::{
-    MemoryMib, Seconds, VcpuMilli, Volume, parse_host_entry, parse_port, parse_tmpfs, parse_ulimit, parse_volume,
+    MemoryMib, PidsLimit, Seconds, VcpuMilli, Volume, parse_host_entry, parse_pids_limit, parse_port, parse_tmpfs,
+    parse_ulimit, parse_volume,
 };
 
 /// `mote run`.
@@ -103,6 +104,9 @@ pub struct ProcessOptions {
     /// Set a resource limit: nofile=1024:4096
     #[arg(long, value_name = "NAME=SOFT[:HARD]", value_parser = parse_ulimit)]
     pub ulimit: Vec<Ulimit>,
+    /// The most processes and threads at a time; -1 for no limit
+    #[arg(long, value_name = "NUMBER", value_parser = parse_pids_limit, allow_negative_numbers = true)]
+    pub pids_limit: Option<PidsLimit>,
     /// Put a small first process in front that reaps orphans
     #[arg(long)]
     pub init: bool,

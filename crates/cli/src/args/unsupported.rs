@@ -62,7 +62,6 @@ const UNSUPPORTED: &[(&str, &str)] = &[
     ("--kernel-memory", "use --memory"),
     ("--oom-kill-disable", "use --memory to give it more"),
     ("--oom-score-adj", "use --memory to give it more"),
-    ("--pids-limit", "use --ulimit nproc=NUMBER"),
     ("--blkio-weight", "tasks share the disk evenly"),
     ("--group-add", "give the group with --user USER:GROUP"),
     ("--storage-opt", "use --storage"),

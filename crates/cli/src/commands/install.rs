@@ -25,7 +25,8 @@ pub fn install(arguments: &AgentInstall) -> Result<u8> {
     Ok(0)
 }
 
-/// The unit. Tasks outlive the host agent, so systemd is to end its main process alone, and to leave the control groups of tasks to it.
+/// The unit. Tasks outlive the host agent, so systemd is to end its main process alone, and to leave the control groups of tasks to it. It stands
+/// in the first slice of all, since memory is kept for a service only as far as it is kept for the slice around it.
 fn unit(executable: &Path, options: &[String]) -> Result<String> {
     let mut line = quoted(&executable.display().to_string())?;
     for option in options {
@@ -50,6 +51,8 @@ Delegate=yes
 LimitNOFILE=1048576
 TasksMax=infinity
 OOMScoreAdjust=-500
+Slice=-.slice
+MemoryMin=64M
 
 [Install]
 WantedBy=multi-user.target
@@ -83,6 +86,8 @@ mod tests {
             "KillMode=process",
             "Delegate=yes",
             "LimitNOFILE=1048576",
+            "MemoryMin=64M",
+            "Slice=-.slice",
         ] {
             assert!(unit.lines().any(|found| found == line), "{line} is not in\n{unit}");
         }

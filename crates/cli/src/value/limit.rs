@@ -1,4 +1,4 @@
-//! Resource limits, as Docker writes them: `nofile=1024:4096`.
+//! Limits, as Docker writes them: `nofile=1024:4096`, and numbers of processes.
 
 use api::task::Ulimit;
 
@@ -44,6 +44,22 @@ pub fn parse_ulimit(text: &str) -> Result<Ulimit, String> {
     Ok(Ulimit { name, soft, hard })
 }
 
+/// The most processes at a time; none where there is no limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PidsLimit(pub Option<u32>);
+
+/// A number; `-1` and `0` are no limit, as in Docker.
+///
+/// # Errors
+/// One sentence.
+pub fn parse_pids_limit(text: &str) -> Result<PidsLimit, String> {
+    let wrong = || format!("'{text}' is no number of processes: write 100, or -1 for no limit");
+    match text {
+        "-1" | "0" | "unlimited" => Ok(PidsLimit(None)),
+        _ => text.parse().map(|number| PidsLimit(Some(number))).map_err(|_| wrong()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -66,5 +82,14 @@ mod tests {
         for text in ["nofile", "nofile=", "nofile=a", "files=1", "nofile=2:1", "nofile=-1:5"] {
             check(text, None);
         }
+    }
+
+    #[test]
+    fn no_number_of_processes_is_no_limit() {
+        assert_eq!(parse_pids_limit("100"), Ok(PidsLimit(Some(100))));
+        for none in ["-1", "0"] {
+            assert_eq!(parse_pids_limit(none), Ok(PidsLimit(None)));
+        }
+        assert!(parse_pids_limit("-7").is_err() && parse_pids_limit("many").is_err());
     }
 }

@@ -16,7 +16,7 @@ pub use api::calendar::rfc3339;
 pub use environment::{environment, labels};
 pub use filter::{Filter, matches};
 pub use format::Format;
-pub use limit::parse_ulimit;
+pub use limit::{PidsLimit, parse_pids_limit, parse_ulimit};
 pub use mount::{Volume, parse_tmpfs, parse_volume};
 pub use network::{host_end, parse_host_entry, parse_port, port_text};
 pub use signal::Signal;

@@ -89,6 +89,8 @@ pub fn plan(
         health_check: health_check(definition)?,
         restart: restart(definition)?,
         ulimits: ulimits(definition)?,
+        // ECS has no word for it on Fargate; `nproc` is a ulimit.
+        pids_max: None,
         capabilities_added,
         capabilities_dropped: capabilities.drop.unwrap_or_default(),
         no_new_privileges: definition

@@ -54,7 +54,14 @@ impl CgroupV2 {
         self.check_controllers()?;
         let enable = CONTROLLERS.map(|name| format!("+{name}")).join(" ");
         make(&self.parent)?;
-        write(&self.root.join("cgroup.subtree_control"), &enable)?;
+        match write(&self.root.join("cgroup.subtree_control"), &enable) {
+            Err(CgroupError::Io { source, .. }) if source.kind() == io::ErrorKind::ResourceBusy => {
+                return Err(CgroupError::HasProcesses {
+                    path: self.root.clone(),
+                });
+            }
+            other => other?,
+        }
         write(&self.parent.join("cgroup.subtree_control"), &enable)?;
         let file = File::open(&self.parent).map_err(|source| CgroupError::Io {
             attempted: "open",
@@ -85,7 +92,7 @@ impl CgroupV2 {
 }
 
 /// `/run/mote` is `mote`, `/srv/a/run` is `mote-srv-a-run`.
-fn parent_name(runtime: &Path) -> String {
+pub(super) fn parent_name(runtime: &Path) -> String {
     let text = runtime.to_string_lossy();
     let words: Vec<&str> = text.split('/').filter(|word| !word.is_empty()).collect();
     if words == ["run", PARENT] {

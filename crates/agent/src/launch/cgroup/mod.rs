@@ -2,6 +2,7 @@
 
 mod files;
 mod hierarchy;
+mod own;
 
 use std::collections::HashSet;
 use std::io;
@@ -10,6 +11,7 @@ use std::path::{Path, PathBuf};
 use crate::sizing::CpuLimit;
 
 pub use hierarchy::CgroupV2;
+pub use own::OwnCgroup;
 
 /// What went wrong with a cgroup.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +32,15 @@ pub enum CgroupError {
         controller: &'static str,
         /// Of which hierarchy.
         root: PathBuf,
+    },
+    /// Processes are where limited children are to be.
+    #[error(
+        "there are processes in {}, so no cgroup below it can have limits (cgroup v2's rule): name a cgroup without processes with --cgroups",
+        path.display()
+    )]
+    HasProcesses {
+        /// The cgroup.
+        path: PathBuf,
     },
     /// A file of the hierarchy.
     #[error("cannot {attempted} {}", path.display())]

@@ -64,6 +64,7 @@ pub fn request(arguments: &Run) -> Result<RunRequest> {
         shared_memory_mib: resources.shm_size.map(|size| size.0),
         ephemeral_storage_mib: resources.storage.map(|size| size.0),
         ulimits: process.ulimit.clone(),
+        pids_max: process.pids_limit.and_then(|limit| limit.0),
         capabilities_added: process.cap_add.clone(),
         capabilities_dropped: process.cap_drop.clone(),
         sysctls: pairs(&resources.sysctl)?,
@@ -165,7 +166,7 @@ mod tests {
     fn options_of_dockers_say_the_same() {
         let request = asked(
             "--cpus .5 -m 1g -p 8080:80 --add-host db:10.0.0.7 --dns 1.1.1.1 --network none --tmpfs /run:size=1m -v /data \
-             --ulimit nofile=10 --cap-drop ALL --cap-add CHOWN --sysctl net.ipv4.ip_forward=1 -l team=blue --init --read-only \
+             --ulimit nofile=10 --pids-limit 50 --cap-drop ALL --cap-add CHOWN --sysctl net.ipv4.ip_forward=1 -l team=blue --init --read-only \
              --shm-size 64m --storage 2g app",
         )
         .unwrap();
@@ -175,7 +176,7 @@ mod tests {
         assert_eq!(request.network, NetworkMode::None);
         assert_eq!(request.tmpfs[0].size_mib, Some(1));
         assert_eq!(request.volumes, ["/data"]);
-        assert_eq!(request.ulimits[0].hard, Some(10));
+        assert_eq!((request.ulimits[0].hard, request.pids_max), (Some(10), Some(50)));
         assert_eq!(
             (request.capabilities_added, request.capabilities_dropped),
             (vec!["CHOWN".into()], vec!["ALL".into()])
