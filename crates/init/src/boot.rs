@@ -10,6 +10,7 @@ use rustix::time::{ClockId, clock_gettime};
 
 use crate::failure::sentence;
 use crate::kernel_log;
+use crate::lodging;
 use crate::ready::Ready;
 use crate::sys::doorbell::Doorbell;
 use crate::sys::{process, signal};
@@ -21,6 +22,7 @@ use crate::task::{Task, TaskError};
 /// wrong looks like a good end.
 pub fn run() -> ! {
     panic::set_hook(Box::new(|panic| die(&panic.to_string())));
+    lodging::settle();
     let doorbell = match Doorbell::open() {
         Ok(doorbell) => doorbell,
         Err(error) => die(&format!("cannot open the doorbell: {error}")),
