@@ -32,6 +32,10 @@ pub fn run() -> ! {
         Err(error) => die(&sentence(&error)),
     };
     come_to_rest();
+    // What the host is to hear of containers does not wait for their programs. Not before: who rests lets others run.
+    if let Err(error) = process::go_first() {
+        die(&format!("cannot run before containers: {error}"));
+    }
     ready.doorbell.ring(DOORBELL_BOOTED);
     // Here templates are taken: what follows happens in each clone.
     let plugged = ready.doorbell.plugged_slots();
