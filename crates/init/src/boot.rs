@@ -5,8 +5,6 @@ use std::panic;
 use protocol::guest::{DOORBELL_BOOTED, DOORBELL_SHUTDOWN};
 use rustix::process::{WaitOptions, wait};
 use rustix::system::{RebootCommand, reboot};
-use rustix::thread::sched_yield;
-use rustix::time::{ClockId, clock_gettime};
 
 use crate::failure::sentence;
 use crate::kernel_log;
@@ -15,6 +13,7 @@ use crate::ready::Ready;
 use crate::sys::doorbell::Doorbell;
 use crate::sys::{process, signal};
 use crate::task::{Task, TaskError};
+use crate::warm;
 
 /// Boots the guest, runs the task, ends the microVM.
 ///
@@ -54,15 +53,10 @@ fn run_task(ready: &mut Ready, plugged: u32) -> Result<(), TaskError> {
     Task::begin(ready, plugged)?.run()
 }
 
-/// Lets everybody else finish what is under way, until the next tick of the clock: a clone that begins right behind one does not have to
-/// handle the next at once.
+/// Lets everybody else finish what is under way.
 fn come_to_rest() {
     rustix::fs::sync();
-    let tick = || clock_gettime(ClockId::MonotonicCoarse);
-    let before = tick();
-    while tick() == before {
-        sched_yield();
-    }
+    warm::idle();
 }
 
 /// Rings for the end. What the scratch disk and the processes hold goes with the microVM; other disks get what was written.

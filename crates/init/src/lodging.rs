@@ -2,7 +2,7 @@
 
 use std::ffi::CStr;
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
@@ -14,6 +14,7 @@ const FIRST: &str = "/init";
 
 /// Where a file system of huge pages is mounted for as long as it takes.
 const DIRECTORY: &str = "/run";
+
 /// The program in it.
 const PROGRAM: &CStr = c"/run/init";
 
@@ -22,6 +23,9 @@ const NAME: &CStr = c"mote-init";
 
 /// The size of a huge page.
 const HUGE_PAGE_LEN: u64 = 2 << 20;
+
+/// So much is copied at once: what the library and the kernel do for each call counts in every boot.
+const ROOM_LEN: usize = 64 << 10;
 
 /// Goes on there; returns where it is there already, or where that cannot be had.
 pub fn settle() {
@@ -56,6 +60,11 @@ fn copy() -> io::Result<()> {
         .open(PROGRAM.to_string_lossy().as_ref())?;
     // The kernel takes a huge page apart that lies beyond the end of its file.
     program.set_len(first.metadata()?.len().next_multiple_of(HUGE_PAGE_LEN))?;
-    io::copy(&mut first, &mut program)?;
-    Ok(())
+    let mut room = vec![0; ROOM_LEN];
+    loop {
+        match first.read(&mut room)? {
+            0 => return Ok(()),
+            len => program.write_all(&room[..len])?,
+        }
+    }
 }

@@ -13,7 +13,7 @@ use crate::frames::Frames;
 const STACK_LEN: usize = 32 * 1024;
 
 /// Longer than it takes to stop and to go on.
-const A_MOMENT: Duration = Duration::from_micros(200);
+const A_MOMENT: Duration = Duration::from_micros(100);
 
 /// Writes to the part of the stack that will be needed.
 #[inline(never)]
@@ -21,8 +21,7 @@ pub fn touch_stack() {
     black_box([0_u8; STACK_LEN]);
 }
 
-/// Has nothing to do for a moment. A guest whose pages are watched so that later ones have them in advance seldom waits for the host, which is
-/// quicker than it; the later ones do.
+/// Has nothing to do for a moment: whoever else has something to do does it meanwhile, and what it takes to do nothing is in memory from then on.
 pub fn idle() {
     std::thread::sleep(A_MOMENT);
 }

@@ -24,7 +24,6 @@ use crate::kernel_log;
 use crate::poller::Token;
 use crate::ready::Ready;
 use crate::slots::SlotError;
-use crate::warm;
 use late::{Late, share};
 use session::Link;
 
@@ -75,10 +74,6 @@ impl<'a> Task<'a> {
     /// # Errors
     /// [`TaskError`].
     pub fn begin(ready: &'a mut Ready, plugged: u32) -> Result<Self, TaskError> {
-        let tells_started = plugged & WANTS_STARTED != 0;
-        if tells_started {
-            warm::idle();
-        }
         ready.control.begin()?;
         // While the host accepts.
         ready.disks.plug(plugged)?;
@@ -95,7 +90,7 @@ impl<'a> Task<'a> {
             late: Late::new(start.vcpus, start.growth_mib, start.waits_for_vcpus),
             link: Link::Live,
             told: Vec::new(),
-            tells_started,
+            tells_started: plugged & WANTS_STARTED != 0,
         };
         task.begin_what_is_waited_for()?;
         task.start_all(start.containers)?;
