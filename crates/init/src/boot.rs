@@ -5,15 +5,15 @@ use std::panic;
 use protocol::guest::{DOORBELL_BOOTED, DOORBELL_SHUTDOWN};
 use rustix::process::{WaitOptions, wait};
 use rustix::system::{RebootCommand, reboot};
-use rustix::thread::sched_yield;
-use rustix::time::{ClockId, clock_gettime};
 
 use crate::failure::sentence;
 use crate::kernel_log;
+use crate::lodging;
 use crate::ready::Ready;
 use crate::sys::doorbell::Doorbell;
 use crate::sys::{process, signal};
 use crate::task::{Task, TaskError};
+use crate::warm;
 
 /// Boots the guest, runs the task, ends the microVM.
 ///
@@ -21,6 +21,7 @@ use crate::task::{Task, TaskError};
 /// wrong looks like a good end.
 pub fn run() -> ! {
     panic::set_hook(Box::new(|panic| die(&panic.to_string())));
+    lodging::settle();
     let doorbell = match Doorbell::open() {
         Ok(doorbell) => doorbell,
         Err(error) => die(&format!("cannot open the doorbell: {error}")),
@@ -30,6 +31,10 @@ pub fn run() -> ! {
         Err(error) => die(&sentence(&error)),
     };
     come_to_rest();
+    // What the host is to hear of containers does not wait for their programs. Not before: who rests lets others run.
+    if let Err(error) = process::go_first() {
+        die(&format!("cannot run before containers: {error}"));
+    }
     ready.doorbell.ring(DOORBELL_BOOTED);
     // Here templates are taken: what follows happens in each clone.
     let plugged = ready.doorbell.plugged_slots();
@@ -48,15 +53,10 @@ fn run_task(ready: &mut Ready, plugged: u32) -> Result<(), TaskError> {
     Task::begin(ready, plugged)?.run()
 }
 
-/// Lets everybody else finish what is under way, until the next tick of the clock: a clone that begins right behind one does not have to
-/// handle the next at once.
+/// Lets everybody else finish what is under way.
 fn come_to_rest() {
     rustix::fs::sync();
-    let tick = || clock_gettime(ClockId::MonotonicCoarse);
-    let before = tick();
-    while tick() == before {
-        sched_yield();
-    }
+    warm::idle();
 }
 
 /// Rings for the end. What the scratch disk and the processes hold goes with the microVM; other disks get what was written.

@@ -19,6 +19,7 @@ pub mod growth;
 pub mod guest;
 pub mod inlet;
 pub mod kernel_log;
+mod lodging;
 pub mod mount;
 pub mod netlink;
 pub mod network;

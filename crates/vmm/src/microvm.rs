@@ -19,7 +19,7 @@ use crate::template::{Template, TemplateError};
 use crate::x86_64::boot::{self, BootError};
 use crate::x86_64::command_line::{self, CommandLineError};
 use crate::x86_64::layout::{BASE, SERIAL_LINE};
-use crate::x86_64::{self, Leaves, VcpuError};
+use crate::x86_64::{self, Leaves, Time, VcpuError};
 
 /// A virtual machine with base memory and its first vCPU, and no devices.
 pub struct Microvm {
@@ -35,6 +35,8 @@ pub struct Microvm {
     pub base: Arc<GuestRegionMmap>,
     /// The template's memory, of a clone.
     pub template: Option<File>,
+    /// When a clone's guest rested; its time goes on from there as soon as it runs.
+    pub time: Option<Time>,
     /// The first serial port.
     pub serial: Option<Serial>,
     /// What the template's drivers have set up; of a guest that boots, nothing.
@@ -79,7 +81,7 @@ pub enum MicrovmError {
     /// The template cannot be used.
     #[error(transparent)]
     Template(#[from] TemplateError),
-    /// The interrupt controllers or the clock cannot be restored.
+    /// The interrupt controllers cannot be restored.
     #[error("cannot restore the virtual machine")]
     Restore(#[from] x86_64::StateError),
 }
@@ -117,6 +119,7 @@ impl Microvm {
             first,
             base,
             template: None,
+            time: None,
             serial,
             saved: None,
         })
@@ -126,7 +129,7 @@ impl Microvm {
     ///
     /// # Errors
     /// Where the host cannot give it, or the template is unfit.
-    // The order is KVM's: interrupt controllers before vCPUs, their state and the clock after (Linux, virt/kvm/api.rst).
+    // The order is KVM's: interrupt controllers before vCPUs, their state after (Linux, virt/kvm/api.rst).
     pub fn clone_of(directory: &Path) -> Result<Self, MicrovmError> {
         let Template { memory, state } = Template::open(directory)?;
         let kvm = open_kvm()?;
@@ -144,6 +147,7 @@ impl Microvm {
             first,
             base,
             template: Some(memory),
+            time: Some(Time::of(&state.vcpu, &state.chips)),
             serial: None,
             saved: Some(state.slots),
         })

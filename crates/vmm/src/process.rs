@@ -237,6 +237,10 @@ fn start(
         }),
         None => None,
     };
+    if let Some(time) = &microvm.time {
+        time.give(&microvm.vm, &microvm.first)
+            .context("cannot let the guest's time go on")?;
+    }
     let shared = Shared {
         vm: microvm.vm,
         leaves: microvm.leaves,

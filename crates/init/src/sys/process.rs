@@ -130,6 +130,18 @@ pub fn execute(path: &CStr, arguments: &[CString], environment: &[CString]) -> i
     io::Error::last_os_error()
 }
 
+/// Lets this process, and none that it forks, run as soon as it can, before whatever runs then (sched(7), `SCHED_FIFO`).
+///
+/// # Errors
+/// The kernel's.
+pub fn go_first() -> io::Result<()> {
+    let priority = libc::sched_param { sched_priority: 1 };
+    let policy = libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK;
+    // SAFETY: the structure outlives the call.
+    check(unsafe { libc::sched_setscheduler(0, policy, &raw const priority) })?;
+    Ok(())
+}
+
 /// Ends this process at once: nothing is flushed, nothing is dropped.
 pub fn exit_now(code: i32) -> ! {
     // SAFETY: nothing of this process is used afterwards.

@@ -14,4 +14,4 @@ mod registers;
 mod state;
 
 pub use machine::{HostError, Leaves, VcpuError, enter_at, make_vcpu, prepare, restore_vcpu};
-pub use state::{ChipState, Reference, StateError, VcpuState};
+pub use state::{ChipState, Reference, StateError, Time, VcpuState};

@@ -75,6 +75,50 @@ impl Default for ChipState {
     }
 }
 
+/// The time of a guest that rests.
+#[derive(Clone, Debug)]
+pub struct Time {
+    /// The time stamp counter, then what is compared with it.
+    msrs: Vec<kvm_msr_entry>,
+    clock: kvm_clock_data,
+}
+
+impl Time {
+    /// That of a guest whose only vCPU and whose chips are these.
+    pub fn of(vcpu: &VcpuState, chips: &ChipState) -> Self {
+        Self {
+            msrs: vcpu.msrs.iter().filter(|msr| is_time(msr)).copied().collect(),
+            clock: chips.clock,
+        }
+    }
+
+    /// Lets it go on for the guest of `vm` and its `vcpu`.
+    ///
+    /// Once only, and not before the guest runs on: KVM takes a second value of the counter for an attempt to bring processors together, and a
+    /// clone whose time went on while it was made would begin with the timers that have expired meanwhile.
+    ///
+    /// # Errors
+    /// Where KVM refuses.
+    pub fn give(&self, vm: &VmFd, vcpu: &VcpuFd) -> Result<(), StateError> {
+        set_msrs(vcpu, &self.msrs)?;
+        vm.set_clock(&self.clock).map_err(failed("set the guest's clock"))
+    }
+}
+
+const fn is_time(msr: &kvm_msr_entry) -> bool {
+    matches!(msr.index, TSC | TSC_DEADLINE)
+}
+
+fn set_msrs(vcpu: &VcpuFd, msrs: &[kvm_msr_entry]) -> Result<(), StateError> {
+    let attempted = "set the model-specific registers";
+    let list = Msrs::from_entries(msrs).map_err(|_| failed(attempted)(errno::Error::new(libc::E2BIG)))?;
+    let count = vcpu.set_msrs(&list).map_err(failed(attempted))?;
+    if count != msrs.len() {
+        return Err(failed(attempted)(errno::Error::new(libc::EINVAL)));
+    }
+    Ok(())
+}
+
 /// What a vCPU that has not run holds: of one that has, only what differs needs to be kept.
 pub struct Reference {
     leaves: Vec<kvm_cpuid_entry2>,
@@ -208,7 +252,7 @@ fn ordered(values: Vec<kvm_msr_entry>, new: &[kvm_msr_entry]) -> Vec<kvm_msr_ent
 }
 
 impl VcpuState {
-    /// Gives the state to `vcpu`, which has not run and says of itself what the state's `leaves` say.
+    /// Gives the state, without its [`Time`], to `vcpu`, which has not run and says of itself what the state's `leaves` say.
     ///
     /// # Errors
     /// Where KVM refuses.
@@ -229,12 +273,8 @@ impl VcpuState {
             .map_err(failed("set the debug registers"))?;
         vcpu.set_lapic(&self.lapic)
             .map_err(failed("set the local interrupt controller"))?;
-        let attempted = "set the model-specific registers";
-        let list = Msrs::from_entries(&self.msrs).map_err(|_| failed(attempted)(errno::Error::new(libc::E2BIG)))?;
-        let count = vcpu.set_msrs(&list).map_err(failed(attempted))?;
-        if count != self.msrs.len() {
-            return Err(failed(attempted)(errno::Error::new(libc::EINVAL)));
-        }
+        let timeless: Vec<_> = self.msrs.iter().filter(|msr| !is_time(msr)).copied().collect();
+        set_msrs(vcpu, &timeless)?;
         vcpu.set_vcpu_events(&self.events)
             .map_err(failed("set the pending events"))
     }
@@ -272,7 +312,7 @@ impl VcpuState {
 }
 
 impl ChipState {
-    /// Gives the state to `vm`, after its vCPU.
+    /// Gives the state, without its [`Time`], to `vm`, after its vCPU.
     ///
     /// # Errors
     /// Where KVM refuses.
@@ -280,7 +320,7 @@ impl ChipState {
         for chip in &self.chips {
             vm.set_irqchip(chip).map_err(failed("set an interrupt controller"))?;
         }
-        vm.set_clock(&self.clock).map_err(failed("set the guest's clock"))
+        Ok(())
     }
 
     /// Appends the state.
