@@ -113,29 +113,23 @@ fn clock_task(host: &Host, name: &str) -> Running {
     )
 }
 
-/// Whether a clone's wall clock is right at every one of many looks.
-fn is_right(name: &str) -> bool {
-    let mut task = clock_task(host(), name);
-    let readings: Vec<Reading> = (0..20).map(|_| read(&mut task)).collect();
-    let _ = task.end().ended_with(0);
-    let is_right = |reading: &Reading| {
-        let Reading {
-            host: [before, after],
-            wall,
-            ..
-        } = reading;
-        // It is told the time and not the time of the telling, so it can be behind and never ahead.
-        assert!(*wall <= *after + CLOCK_ERROR_MAX, "{before:?} {wall:?} {after:?}");
-        *wall + CLOCK_ERROR_MAX >= *before
-    };
-    readings.iter().all(is_right)
-}
-
 #[test]
 fn the_wall_clock_is_the_hosts() {
-    // On a computer that does other things as well, a clone may hear late what time it is, and is behind by that. Not all of them do.
-    let right = ["clock-1", "clock-2", "clock-3", "clock-4", "clock-5"].map(is_right);
-    assert!(right.contains(&true), "{right:?}");
+    for name in ["clock-1", "clock-2", "clock-3"] {
+        let mut task = clock_task(host(), name);
+        for _ in 0..20 {
+            let Reading {
+                host: [before, after],
+                wall,
+                ..
+            } = read(&mut task);
+            assert!(
+                wall + CLOCK_ERROR_MAX >= before && wall <= after + CLOCK_ERROR_MAX,
+                "{before:?} {wall:?} {after:?}"
+            );
+        }
+        let _ = task.end().ended_with(0);
+    }
 }
 
 #[test]

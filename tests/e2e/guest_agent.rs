@@ -127,7 +127,6 @@ impl Session {
         let mut start = Start {
             hostname: "guest".to_owned(),
             entropy: vec![7; 64],
-            wall_clock_ns: 1_800_000_000_000_000_000,
             vcpus: 1,
             waits_for_vcpus: false,
             growth_mib: 0,

@@ -40,15 +40,9 @@ pub fn monotonic_ns() -> u64 {
     u64::try_from(now.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(now.tv_nsec).unwrap_or(0)
 }
 
-/// Now, in nanoseconds since the Unix epoch; zero on a host whose clock is set before it.
-#[must_use]
-pub fn wall_ns() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
-}
-
-/// Now, in milliseconds since the Unix epoch.
+/// Now, in milliseconds since the Unix epoch; zero on a host whose clock is set before it.
 #[must_use]
 pub fn wall_ms() -> u64 {
-    wall_ns() / 1_000_000
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

@@ -5,11 +5,12 @@ use std::fs;
 
 use protocol::guest::Start;
 use rustix::mount::{MountFlags, MountPropagationFlags, mount_bind, mount_change, mount_move};
-use rustix::time::{ClockId, Timespec, clock_settime};
+use rustix::time::{ClockId, Timespec, clock_gettime, clock_settime};
 
 use crate::disks::DISKS;
 use crate::failure::{Attempt, StepError};
 use crate::mount::{Mount, mount_all};
+use crate::sys::doorbell::Doorbell;
 use crate::sys::ioctl::{self, Random};
 
 /// The root of the guest's cgroup tree.
@@ -82,9 +83,18 @@ pub fn set_up() -> Result<(), StepError> {
 ///
 /// # Errors
 /// The first step that failed.
-pub fn identify(random: &Random, start: &Start) -> Result<(), StepError> {
+pub fn identify(random: &Random, doorbell: &Doorbell, start: &Start) -> Result<(), StepError> {
     random.credit(&start.entropy).attempting(|| "credit entropy")?;
-    clock_settime(ClockId::Realtime, timespec(start.wall_clock_ns)).attempting(|| "set the clock")
+    // A guest that does not get a CPU between being told the time and setting its clock is not behind by that: its own time goes on meanwhile.
+    let (told_ns, told_at_ns) = doorbell.wall_clock_ns(monotonic_ns);
+    let now_ns = told_ns + monotonic_ns().saturating_sub(told_at_ns);
+    clock_settime(ClockId::Realtime, timespec(now_ns)).attempting(|| "set the clock")
+}
+
+/// The guest's own time.
+fn monotonic_ns() -> u64 {
+    let now = clock_gettime(ClockId::Monotonic);
+    now.tv_sec.cast_unsigned() * 1_000_000_000 + now.tv_nsec.cast_unsigned()
 }
 
 /// Puts a second mount of the root on top of the kernel's first one, from which `pivot_root` refuses to move away.

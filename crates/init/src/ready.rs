@@ -126,7 +126,6 @@ fn sample() -> ToGuest {
     ToGuest::Start(Box::new(Start {
         hostname: place.into_owned().hostname,
         entropy: vec![0; 64],
-        wall_clock_ns: 0,
         vcpus: 1,
         waits_for_vcpus: false,
         growth_mib: 0,

@@ -3,7 +3,6 @@
 use protocol::guest::{Start, ToGuest};
 
 use super::{Held, Kept, Microvm, Notice, TaskHost};
-use crate::clock;
 use crate::lifecycle::{Action, Event, Signal};
 use crate::record::TaskRecord;
 use crate::sentence::sentence;
@@ -161,7 +160,6 @@ impl TaskHost {
         let start = Start {
             hostname: spec::hostname(plan, &record.id),
             entropy,
-            wall_clock_ns: clock::wall_ns(),
             vcpus: self.sizing.vcpus,
             waits_for_vcpus: plan.waits_for_vcpus,
             growth_mib: self.sizing.growth_mib,

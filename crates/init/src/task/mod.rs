@@ -79,7 +79,7 @@ impl<'a> Task<'a> {
         ready.disks.plug(plugged)?;
         ready.control.say_hello()?;
         let mut start = ready.control.wait_for_start()?;
-        identify(&ready.random, &start)?;
+        identify(&ready.random, &ready.doorbell, &start)?;
         let place = place(ready, &mut start)?;
         let mut task = Self {
             ready,

@@ -10,8 +10,6 @@ pub struct Start {
     pub hostname: String,
     /// Fresh random bytes that are credited to the kernel's entropy pool before any process starts.
     pub entropy: Vec<u8>,
-    /// The host's wall clock, in nanoseconds since the Unix epoch.
-    pub wall_clock_ns: u64,
     /// How many vCPUs to have online; at least one.
     pub vcpus: u8,
     /// Whether containers start only when all vCPUs are online, so that a program that counts them once counts right.

@@ -52,6 +52,10 @@ pub const CONTAINERS_MAX: usize = 10;
 /// where something is behind it.
 pub const DOORBELL_PORT: u16 = 0x600;
 
+/// The I/O port of the host's wall clock. A four-byte read gives the lower half of the nanoseconds since the Unix epoch, the next one the upper
+/// half of the same moment: that of the first read.
+pub const CLOCK_PORT: u16 = DOORBELL_PORT + 4;
+
 /// Written to the doorbell when all is done that needs no host: here templates are taken, and clones begin. The read comes next.
 pub const DOORBELL_BOOTED: u32 = 1;
 

@@ -96,7 +96,6 @@ fn start() -> ToGuest {
     ToGuest::Start(Box::new(Start {
         hostname: String::new(),
         entropy: Vec::new(),
-        wall_clock_ns: 0,
         vcpus: 1,
         waits_for_vcpus: false,
         growth_mib: 0,
