@@ -23,6 +23,8 @@ HUNG_SECONDS = 600
 # Where `session-manager-plugin` is found, and a Python that has what it imports.
 HERE = Path(__file__).parent
 ENVIRONMENT = dict(os.environ, PATH=f"{Path(sys.executable).parent}:{HERE}:{os.environ['PATH']}", AWS_PAGER="", PYTHONUNBUFFERED="1")
+# Where version 1, which is loaded here, has its data: version 2 has other ones.
+ENVIRONMENT.pop("AWS_DATA_PATH", None)
 
 
 # One for all calls: in a machine, a Python program takes long to start.
