@@ -3,11 +3,12 @@
 //! A VMM is started without a shape: it prepares what all microVMs of its origin have in common and waits to be told what to be. So those
 //! that a task waits for and those of the pool are made alike, and all that one holds is named after itself, not after a task.
 
-mod cgroup;
+pub mod cgroup;
 mod directory;
 mod door;
 mod ending;
 mod frames;
+mod held;
 mod process;
 #[cfg(test)]
 mod tests;
@@ -30,6 +31,7 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 pub use cgroup::{Cgroup, CgroupError, CgroupV2, Cgroups, OccupiedCgroup, OwnCgroup};
 pub use ending::{ending, last_lines};
 pub use frames::{is_disconnect, read as read_frame, write as write_frame};
+pub use held::{Held, Whereabouts};
 pub use process::{End, VmmProcess};
 pub use used::read as read_used;
 
@@ -120,24 +122,6 @@ pub type Events = BufReader<OwnedReadHalf>;
 
 /// Room for the few events that come together, in bytes: every running task has so much.
 const EVENTS_LEN: usize = 512;
-
-/// What a VMM holds on the host beside its process.
-pub struct Held {
-    /// What meters it.
-    pub cgroup: Box<dyn Cgroup>,
-    directory: RuntimeDirectory,
-}
-
-/// Where the host sees a microVM, for who measures it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Whereabouts {
-    /// The VMM's process.
-    pub process: u32,
-    /// Its cgroup.
-    pub cgroup: PathBuf,
-    /// The file in which it counts.
-    pub counters: PathBuf,
-}
 
 impl Launcher {
     /// Starts `program`s, whose directories are in `directory`.
@@ -348,69 +332,4 @@ async fn last_event(events: &mut Events) -> Option<(ExitCode, String)> {
         }
     }
     ended
-}
-
-impl Held {
-    /// Where its sockets are.
-    #[must_use]
-    pub fn path(&self) -> &Path {
-        self.directory.path()
-    }
-
-    /// The socket that leads to the guest, and that the VMM is to be given for its vsock device.
-    #[must_use]
-    pub fn vsock(&self) -> PathBuf {
-        self.path().join(VSOCK)
-    }
-
-    /// Takes the guest's door away; the guest is about to be told what to be.
-    pub fn close_door(&self) {
-        door::remove(self.path());
-    }
-
-    /// Where the host sees the microVM whose VMM is `process`.
-    #[must_use]
-    pub fn whereabouts(&self, process: u32) -> Whereabouts {
-        Whereabouts {
-            process,
-            cgroup: self.cgroup.path().to_owned(),
-            counters: self.counters(),
-        }
-    }
-
-    /// Where the VMM counts.
-    fn counters(&self) -> PathBuf {
-        self.path().join(COUNTERS)
-    }
-
-    /// What the VMM says when it fails.
-    #[must_use]
-    pub fn stderr(&self) -> PathBuf {
-        self.path().join(STDERR)
-    }
-
-    /// Keeps all of it: a later host agent takes it over.
-    pub fn leave(self) {
-        let Self { mut cgroup, directory } = self;
-        cgroup.leave();
-        directory.leave();
-    }
-
-    /// Removes all of it, whatever fails, and tells what did.
-    pub async fn release(self, id: &str) {
-        let Self { mut cgroup, directory } = self;
-        let released = tokio::task::spawn_blocking(move || {
-            let cgroup = cgroup.remove().map_err(LaunchError::from);
-            cgroup.and(directory.remove().map_err(LaunchError::from))
-        });
-        match released.await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::error!(
-                microvm = id,
-                "something is left over: {}",
-                crate::sentence::sentence(&error)
-            ),
-            Err(error) => tracing::error!(microvm = id, "something may be left over: {error}"),
-        }
-    }
 }

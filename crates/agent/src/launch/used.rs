@@ -5,18 +5,18 @@ use std::path::Path;
 
 use protocol::vmm::Counters;
 
+use super::cgroup::counters::cpu;
 use crate::record::Used;
-use crate::stats::used_us;
 
 /// What the microVM with this control group and this file of counters has used until now; `None` where there is no such control group any more.
 #[must_use]
 pub fn read(cgroup: &Path, counters: &Path) -> Option<Used> {
-    let cpu = fs::read_to_string(cgroup.join("cpu.stat")).ok()?;
+    let stat = fs::read_to_string(cgroup.join("cpu.stat")).ok()?;
     // A VMM that never came to make the file has moved nothing.
     let bytes = fs::read(counters).unwrap_or_default();
     let counters = Counters::parse(&bytes).unwrap_or_default();
     Some(Used {
-        cpu_us: used_us(&cpu),
+        cpu_us: cpu(&stat).used_us,
         received_bytes: counters.received_bytes,
         sent_bytes: counters.sent_bytes,
         read_bytes: counters.read_bytes,

@@ -1,13 +1,10 @@
 //! What tasks use, as the host can see it: control group counters, a VMM's mappings, its open disks.
 //!
-//! [`mappings`] and [`counters`] read what the kernel writes, [`process`] asks it, [`reading`] puts the figures of one task together.
+//! [`mappings`] reads what the kernel writes, [`process`] asks it, [`reading`] puts the figures of one task together.
 
-mod counters;
 mod mappings;
 mod process;
 mod reading;
-
-pub use counters::used_us;
 
 use std::sync::Arc;
 

@@ -8,9 +8,10 @@ use api::stats::{MemoryStats, MemoryUse, TaskStats};
 use api::task::Task;
 use rustix::io::Errno;
 
-use super::{counters, process};
+use super::process;
 use crate::clock;
 use crate::launch::Whereabouts;
+use crate::launch::cgroup::counters;
 
 /// Where the kernel tells of processes.
 const PROC: &str = "/proc";

@@ -1,7 +1,7 @@
 //! Records of tasks.
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use api::task::Status;
 use rusqlite::types::Value;

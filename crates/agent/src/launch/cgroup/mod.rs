@@ -1,5 +1,6 @@
 //! Cgroups: what a VMM may use, and the hold on every process of it.
 
+pub mod counters;
 mod files;
 mod hierarchy;
 mod own;

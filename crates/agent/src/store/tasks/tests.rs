@@ -3,7 +3,7 @@
 use super::*;
 use crate::record::{Plan, Stop, StopCode, Times};
 
-fn record(id: &str, definition: &str) -> TaskRecord {
+pub fn record(id: &str, definition: &str) -> TaskRecord {
     TaskRecord {
         id: id.to_owned(),
         cluster: "default".to_owned(),

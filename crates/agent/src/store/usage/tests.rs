@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::ports::Records;
-use crate::services::view::tests::record;
+use crate::store::tasks::tests::record;
 
 const USED: Used = Used {
     cpu_us: 5,
@@ -17,15 +17,16 @@ fn open(directory: &tempfile::TempDir) -> Store {
 }
 
 fn running(begun_ms: u64) -> TaskRecord {
-    let mut task = record("RUNNING");
+    let mut task = record("t", "web:1");
     task.times.connected_ms = Some(begun_ms);
-    task.times.stopped_ms = None;
-    task.times.execution_stopped_ms = None;
     task.tags = vec![("team".to_owned(), "blue".to_owned())];
-    task.plan.containers[0].labels = vec![
-        ("team".to_owned(), "red".to_owned()),
-        ("stage".to_owned(), "test".to_owned()),
-    ];
+    let container = serde_json::json!({
+        "name": "app", "image": "web", "pull": "Missing", "is_essential": true, "env": [], "secrets": [], "stdin": false, "cpu_units": 0,
+        "depends_on": [], "stop_timeout_seconds": 30, "ulimits": [], "capabilities_added": [], "capabilities_dropped": [],
+        "no_new_privileges": false, "is_read_only": false, "has_init_process": false, "mounts": [], "hosts": [],
+        "labels": [["team", "red"], ["stage", "test"]], "logging": {},
+    });
+    task.plan.containers = vec![serde_json::from_value(container).unwrap()];
     task
 }
 

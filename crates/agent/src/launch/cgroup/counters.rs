@@ -10,17 +10,11 @@ pub fn value(text: &str, name: &str) -> Option<u64> {
     })
 }
 
-/// The CPU time that a `cpu.stat` tells, in microseconds; nothing where the kernel does not count it.
-#[must_use]
-pub fn used_us(text: &str) -> u64 {
-    value(text, "usage_usec").unwrap_or_default()
-}
-
 /// A `cpu.stat`. What the kernel does not count is nothing.
 pub fn cpu(text: &str) -> CpuStats {
     let value = |name| value(text, name).unwrap_or_default();
     CpuStats {
-        used_us: used_us(text),
+        used_us: value("usage_usec"),
         user_us: value("user_usec"),
         system_us: value("system_usec"),
         periods: value("nr_periods"),
