@@ -34,13 +34,17 @@ impl Client {
     /// Brings the images of an archive into the store; `name` names an image that the archive does not name.
     ///
     /// # Errors
-    /// [`ClientError`]; also where the archive cannot be read or used.
+    /// [`ClientError`]; also where the archive cannot be read or used, and where requests have to be signed.
     pub async fn load(
         &self,
         archive: impl AsyncRead + Send + Unpin + 'static,
         name: Option<&str>,
         on_event: impl FnMut(&ImageEvent),
     ) -> Result<Vec<Image>, ClientError> {
+        // Refused there as well, but while the archive is still being sent.
+        if self.signer.is_some() {
+            return Err(ClientError::TooLongToSign);
+        }
         let path = match name {
             Some(name) => format!("{}?name={}", route::IMAGES_LOAD, percent_encode(name)),
             None => route::IMAGES_LOAD.to_owned(),

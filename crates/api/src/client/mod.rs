@@ -56,6 +56,11 @@ pub enum ClientError {
         /// One sentence.
         message: String,
     },
+    /// The request is longer than what is signed, and the host agent takes nothing else over this connection.
+    #[error(
+        "an archive is too long to be signed: load it over the host agent's unix socket, on its own host, or pull the image from a registry"
+    )]
+    TooLongToSign,
     /// The connection failed.
     #[error("the connection to the host agent failed during {operation}")]
     Http {
