@@ -5,7 +5,7 @@ mod tests;
 
 use std::sync::Arc;
 
-use rusqlite::{Row, Transaction};
+use rusqlite::{Row, Transaction, params};
 
 use super::{Cause, Durability, Store, StoreError, from_integer, to_integer, to_text};
 use crate::record::{TaskRecord, Used};
@@ -44,11 +44,13 @@ pub struct UsageRow {
     pub used: Used,
 }
 
-/// The values of a task's row at `now_ms`, and whether it tells how the task ended.
+/// The values of a task's row at `now_ms`.
 struct Note<'a> {
     record: &'a TaskRecord,
     begun_ms: u64,
     now_ms: u64,
+    /// Whether the task had ended by then.
+    has_ended: bool,
     used: Used,
 }
 
@@ -67,6 +69,7 @@ impl Store {
                     record,
                     begun_ms,
                     now_ms,
+                    has_ended: false,
                     used: *used,
                 };
                 note.put(connection)?;
@@ -123,28 +126,26 @@ pub(super) fn close(connection: &Transaction<'_>, record: &TaskRecord) -> Result
         record,
         begun_ms,
         now_ms: ended_ms,
+        has_ended: true,
         used,
     };
-    note.put(connection)?;
-    connection
-        .prepare_cached("UPDATE usage SET noted_ms = ?2, ended_ms = ?2 WHERE task = ?1")?
-        .execute((&record.id, to_integer(ended_ms)))?;
-    Ok(())
+    note.put(connection)
 }
 
 impl Note<'_> {
     fn put(&self, connection: &Transaction<'_>) -> Result<(), Cause> {
         let Self { record, used, .. } = self;
         let mut statement = connection.prepare_cached(
-            "INSERT INTO usage (task, name, cluster, family, service, tags, vcpu_milli, memory_mib, scratch_mib, begun_ms, noted_ms, cpu_us,
-                                received_bytes, sent_bytes, read_bytes, written_bytes)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)
-             ON CONFLICT (task) DO UPDATE SET tags = excluded.tags, noted_ms = excluded.noted_ms, cpu_us = excluded.cpu_us,
-                received_bytes = excluded.received_bytes, sent_bytes = excluded.sent_bytes, read_bytes = excluded.read_bytes,
+            "INSERT INTO usage (task, name, cluster, family, service, tags, vcpu_milli, memory_mib, scratch_mib, begun_ms, noted_ms, ended_ms,
+                                cpu_us, received_bytes, sent_bytes, read_bytes, written_bytes)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)
+             ON CONFLICT (task) DO UPDATE SET tags = excluded.tags, noted_ms = excluded.noted_ms, ended_ms = excluded.ended_ms,
+                cpu_us = excluded.cpu_us, received_bytes = excluded.received_bytes, sent_bytes = excluded.sent_bytes, read_bytes = excluded.read_bytes,
                 written_bytes = excluded.written_bytes WHERE ended_ms IS NULL",
         )?;
         let plan = &record.plan;
-        statement.execute((
+        let now_ms = to_integer(self.now_ms);
+        statement.execute(params![
             &record.id,
             &record.name,
             &record.cluster,
@@ -155,13 +156,14 @@ impl Note<'_> {
             plan.memory_mib,
             plan.scratch_mib,
             to_integer(self.begun_ms),
-            to_integer(self.now_ms),
+            now_ms,
+            self.has_ended.then_some(now_ms),
             to_integer(used.cpu_us),
             to_integer(used.received_bytes),
             to_integer(used.sent_bytes),
             to_integer(used.read_bytes),
             to_integer(used.written_bytes),
-        ))?;
+        ])?;
         Ok(())
     }
 }

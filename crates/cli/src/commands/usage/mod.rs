@@ -8,7 +8,6 @@ use serde::Serialize;
 
 use super::task_name::short_id;
 use crate::args::{self, UsageFormat};
-use crate::value::Format;
 use crate::{host, output};
 use prices::Prices;
 
@@ -36,7 +35,7 @@ pub async fn usage(host: Option<String>, arguments: args::Usage) -> Result<u8> {
     }
     match &arguments.format {
         UsageFormat::Csv => csv(&lines)?,
-        UsageFormat::Other(format) => print(format, &lines, &header, query.by)?,
+        UsageFormat::Other(format) => output::list(format, &lines, &header, |line| row(line, query.by))?,
     }
     Ok(0)
 }
@@ -84,10 +83,6 @@ const fn title(by: UsageBy) -> &'static str {
         UsageBy::Cluster => "CLUSTER",
         UsageBy::Tag => "TAG",
     }
-}
-
-fn print(format: &Format, lines: &[Line], header: &[&str], by: UsageBy) -> Result<()> {
-    output::list(format, lines, header, |line| row(line, by))
 }
 
 fn row(line: &Line, by: UsageBy) -> Vec<String> {
