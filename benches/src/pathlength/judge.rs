@@ -10,6 +10,9 @@ use crate::unit::Unit;
 /// A clone that is made for the request.
 pub const CLONE: &str = "mote clone";
 
+/// A clone that is made for the request and has no network, as the containers and VMMs beside it.
+pub const CLONE_ALONE: &str = "mote clone, no network";
+
 /// A clone that waited in the pool.
 pub const POOL: &str = "mote clone from the pool";
 
@@ -60,10 +63,18 @@ const STRETCHES: &[Stretch] = &[
     stretch(microsandbox::NAME, None, Point::ProcessRuns, None),
     stretch(FIRECRACKER_BOOT, None, Point::GuestRuns, None),
     stretch(FIRECRACKER_LOAD, None, Point::GuestRuns, None),
+    stretch(CLONE_ALONE, Some(Point::Accepted), Point::ProcessRuns, Some(8.0)),
 ];
 
 /// The most that one stretch may be of another, both by their places in [`STRETCHES`]: a sixth, a fifth, a twelfth, never rounded up.
-const RATIOS: &[(usize, usize, f64)] = &[(0, 14, 0.166), (2, 9, 0.2), (2, 13, 0.083), (3, 9, 0.2)];
+const RATIOS: &[(usize, usize, f64)] = &[
+    (0, 14, 0.166),
+    (2, 9, 0.2),
+    (2, 13, 0.083),
+    (15, 9, 0.2),
+    (15, 13, 0.083),
+    (3, 9, 0.2),
+];
 
 /// The starts whose phases are drawn.
 const DRAWN: [&str; 3] = [POOL, CLONE, BOOT];

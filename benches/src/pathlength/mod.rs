@@ -12,6 +12,8 @@ mod tasks;
 mod vmm;
 
 use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use api::task::Origin;
@@ -42,6 +44,9 @@ const POOL: &[&str] = &["--pool", "2"];
 /// Runs before the first that counts: caches fill.
 const WARM_UP_RUNS: u32 = 3;
 
+/// Before each run: what the kernel takes down behind the one before is none of its business.
+const SETTLING: Duration = Duration::from_millis(300);
+
 /// Measures everything that there is.
 pub fn measure(options: &Options, unit: Unit) -> Result<Outcome> {
     let installation = Installation::from_environment()?;
@@ -63,7 +68,8 @@ pub fn measure(options: &Options, unit: Unit) -> Result<Outcome> {
     for (name, agent, origin) in agents {
         let measures_vmm =
             origin == Origin::Clone && (options.wants(judge::VMM_CLONE) || options.wants(judge::VMM_BOOT));
-        if !options.wants(name) && !measures_vmm {
+        let without_network = origin == Origin::Clone && options.wants(judge::CLONE_ALONE);
+        if !options.wants(name) && !measures_vmm && !without_network {
             continue;
         }
         let host = Host::start(&installation, agent)?;
@@ -73,6 +79,10 @@ pub fn measure(options: &Options, unit: Unit) -> Result<Outcome> {
         // In any case: the first clones of a template teach what the next ones do better.
         let tasks = runs(&mut tasks::Tasks::new(name, &host, origin), options.runs)?;
         series.extend(options.wants(name).then_some(tasks));
+        if without_network {
+            let mut tasks = tasks::Tasks::new(name, &host, origin).without_network(judge::CLONE_ALONE);
+            series.push(runs(&mut tasks, options.runs)?);
+        }
         if measures_vmm {
             for mut vmm in vmm::subjects(&installation, &templates)? {
                 series.push(runs(&mut vmm, options.runs)?);
@@ -133,6 +143,7 @@ fn peers(
 fn runs(subject: &mut dyn Subject, runs: u32) -> Result<Series> {
     let mut series = Series::new(subject.name());
     for run in 0..WARM_UP_RUNS + runs {
+        sleep(SETTLING);
         let points: Vec<(Point, u64)> = subject
             .run(run)
             .with_context(|| format!("run {run} of {} failed", subject.name()))?;

@@ -12,12 +12,27 @@ pub struct Tasks<'a> {
     name: &'static str,
     host: &'a Host,
     origin: Origin,
+    network: &'static str,
 }
 
 impl<'a> Tasks<'a> {
-    /// Tasks of `host`, all of which come from `origin`.
+    /// Tasks of `host`, all of which come from `origin` and are in a network.
     pub const fn new(name: &'static str, host: &'a Host, origin: Origin) -> Self {
-        Self { name, host, origin }
+        Self {
+            name,
+            host,
+            origin,
+            network: "default",
+        }
+    }
+
+    /// The same without a network, as the peers have none.
+    pub const fn without_network(self, name: &'static str) -> Self {
+        Self {
+            name,
+            network: "none",
+            ..self
+        }
     }
 }
 
@@ -30,10 +45,21 @@ impl Subject for Tasks<'_> {
         if self.origin == Origin::Pool {
             self.host.prepare()?;
         }
-        let name = format!("run-{run}");
+        let name = format!("{}-{run}", self.network);
         let begun = monotonic_ns();
         self.host.mote(&[
-            "run", "--name", &name, "--cpu", "1", "--memory", "64", IMAGE, "echo", "hello",
+            "run",
+            "--name",
+            &name,
+            "--network",
+            self.network,
+            "--cpu",
+            "1",
+            "--memory",
+            "64",
+            IMAGE,
+            "echo",
+            "hello",
         ])?;
         let ended = monotonic_ns();
         let task = self

@@ -29,6 +29,7 @@ mod touched;
 
 mod bus;
 mod kick;
+mod slice;
 mod vcpu;
 mod vcpus;
 mod wiring;

@@ -14,6 +14,7 @@ use crate::bus::Bus;
 use crate::ending::Ending;
 use crate::kick::{self, RunningVcpu};
 use crate::reports::{Report, Reporter};
+use crate::slice;
 use crate::template::save::save;
 use crate::template::state::State;
 use crate::touched::Start;
@@ -99,6 +100,7 @@ impl Inner {
         let inner = Arc::clone(self);
         let body = move || {
             let last_word = LastWord(&inner.shared.reporter);
+            slice::take_long();
             let mut running = RunningVcpu::new(vcpu);
             if let Some(answer) = answer {
                 running.answer(answer);

@@ -24,6 +24,7 @@ const UNSAFE_FILES: &[&str] = &[
     "crates/vmm/src/kick.rs",
     "crates/vmm/src/main.rs",
     "crates/vmm/src/memory.rs",
+    "crates/vmm/src/slice.rs",
     "crates/vmm/src/socket.rs",
     "crates/vmm/src/tap.rs",
     "crates/vmm/src/x86_64/state.rs",
