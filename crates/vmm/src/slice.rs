@@ -1,18 +1,17 @@
-//! How long the host lets a vCPU's thread run before others have their turn.
+//! How long the host lets the thread that serves the devices run at once: shortly, so that its turn comes soon.
 
 use libc::sched_attr;
 
-/// A little more than the host's usual slice on any number of CPUs, in nanoseconds: whoever wakes with a shorter slice, as the host agent and this
-/// process's device thread do, then runs at once where it would otherwise wait for the vCPU's slice to end (Linux 6.12, `kernel/sched/fair.c`,
-/// `PREEMPT_SHORT`). Other guests have the same slice.
-const SLICE_NS: u64 = 4_000_000;
+/// The least that the host gives, in nanoseconds (Linux 6.12, `kernel/sched/fair.c`). Whoever wants little at once comes before those who want
+/// more: what the guest asks of its devices is then done while its vCPU still computes, on a host that has no CPU to spare for it.
+const SLICE_NS: u64 = 100_000;
 
 /// The length of the structure's first version, in bytes.
 const LEN: u32 = 48;
 
-/// Gives the calling thread, which runs a vCPU, that slice. A system that knows no slices of a thread's own ignores it, and one that refuses loses
-/// nothing but this.
-pub fn take_long() {
+/// Gives the calling thread that slice, and none of those that it has started. A system that knows no slices of a thread's own ignores it, and
+/// one that refuses loses nothing but this.
+pub fn shorten() {
     let attributes = sched_attr {
         size: LEN,
         sched_policy: 0,

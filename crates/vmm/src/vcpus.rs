@@ -63,7 +63,7 @@ struct Inner {
 }
 
 impl Vcpus {
-    /// Runs `first`, which gets `answer` to the read of the doorbell that it has left the guest for, where there is one.
+    /// Called by the thread that serves the devices. Runs `first`, which gets `answer` to the read of the doorbell that it has left the guest for, where there is one.
     pub fn start(shared: Shared, first: VcpuFd, answer: Option<u32>) -> Self {
         let inner = Arc::new(Inner {
             shared,
@@ -71,6 +71,7 @@ impl Vcpus {
             threads: Mutex::default(),
         });
         inner.spawn(0, first, answer);
+        slice::shorten();
         Self { inner }
     }
 
@@ -100,7 +101,6 @@ impl Inner {
         let inner = Arc::clone(self);
         let body = move || {
             let last_word = LastWord(&inner.shared.reporter);
-            slice::take_long();
             let mut running = RunningVcpu::new(vcpu);
             if let Some(answer) = answer {
                 running.answer(answer);
