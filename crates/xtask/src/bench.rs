@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 use crate::build::{Tree, build, target_directory};
-use crate::e2e::image_variables;
+use crate::e2e::{IMAGES, image_variables};
 use crate::machine::Machine;
 use crate::process::{cargo, command, output, run};
 
@@ -23,10 +23,13 @@ const WITHOUT_MACHINE: &str = "api-load";
 /// The benchmarks whose clock counts instructions: what else the computer does then takes no CPU from a microVM.
 const COUNTING: [&str; 2] = ["cpu-accuracy", "pathlength"];
 
+/// The images of the servers that are no tests' as well.
+const SERVERS: [&str; 2] = ["redis", "postgres"];
+
 /// Which benchmark, and how.
 #[derive(clap::Args)]
 pub struct Bench {
-    /// The benchmark: api-load, burst, coldstart, cpu-accuracy, density, grow, memory-exact or pathlength
+    /// The benchmark: api-load, burst, coldstart, cpu-accuracy, density, grow, memory-exact, pathlength or servers
     name: String,
     /// Print one JSON document and nothing else
     #[arg(long)]
@@ -68,7 +71,10 @@ pub fn bench(root: &Path, bench: &Bench) -> Result<()> {
 
 fn in_machine(root: &Path, bench: &Bench, directory: &Path) -> Result<()> {
     let tree = build(root)?;
-    let images = image_variables(root)?;
+    let mut images = image_variables(root, &IMAGES)?;
+    if bench.name == "servers" {
+        images.extend(image_variables(root, &SERVERS)?);
+    }
     let icount = bench.icount || COUNTING.contains(&bench.name.as_str());
     let machine = Machine::start(root, &tree, "bench", icount, Some(directory))?;
     let mut shell = machine.shell();
