@@ -37,7 +37,7 @@ pub const SERVERS: [Server; 3] = [
         memory_mib: 128,
         ready: &["wrk", "-t1", "-c1", "-d1s", "http://{address}/"],
         prepare: None,
-        load: &["wrk", "-t1", "-c16", "-d10s", "http://{address}/"],
+        load: &["wrk", "-t1", "-c16", "-d10s", "--timeout", "60s", "http://{address}/"],
         read: wrk,
     },
     Server {

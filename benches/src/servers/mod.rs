@@ -10,9 +10,10 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 
 use crate::host::Installation;
+use crate::podman::{self, Podman};
 use crate::report::{Figure, Outcome};
 use load::{SERVERS, Served, Server};
-use sides::{Mote, Podman, Side};
+use sides::{Mote, Side};
 
 /// How often to look whether a server serves, and how long to wait in between.
 const LOOKS_MAX: u32 = 1200;
@@ -27,7 +28,7 @@ pub fn measure() -> Result<Outcome> {
     if podman.is_none() {
         outcome
             .notes
-            .push(format!("{} is left out: podman is not installed", Podman::NAME));
+            .push(format!("{} is left out: podman is not installed", podman::NAME));
     }
     for server in &SERVERS {
         let ours = press(&mote, server)?;
@@ -88,7 +89,7 @@ fn figures(image: &str, ours: &Served, theirs: Option<&Served>) -> Vec<Figure> {
     for (index, (what, rate)) in ours.rates.iter().enumerate() {
         let figure = Figure::new(format!("{image}: {what}"), "1/s", *rate);
         figures.push(match theirs {
-            Some(theirs) => figure.against(Podman::NAME, theirs.rates[index].1),
+            Some(theirs) => figure.against(podman::NAME, theirs.rates[index].1),
             None => figure,
         });
     }
