@@ -85,7 +85,7 @@ fn rootfs(installation: &Installation, directory: &Path) -> Result<PathBuf> {
     let tree = bundle.path().join("rootfs");
     std::fs::create_dir(tree.join("data")).context("cannot make a mount point")?;
     let init = format!(
-        "#!/bin/bash\nexport PATH=/usr/sbin:/usr/bin:/sbin:/bin\nmount -t proc proc /proc\nmount -t tmpfs tmp /tmp\nmount -t ext4 /dev/vdb /data\n\
+        "#!/bin/bash\nexport PATH=/usr/sbin:/usr/bin:/sbin:/bin\nmount -t proc proc /proc\nmount -t devtmpfs dev /dev\nmount -t tmpfs tmp /tmp\nmount -t ext4 /dev/vdb /data\n\
          ip link set lo up\nip address add {GUEST_ADDRESS}/30 dev eth0\nip link set eth0 up\n\
          {} >/tmp/result\ncat /tmp/result >/dev/tcp/{HOST_ADDRESS}/{RESULT_PORT}\n{}\n",
         guest::DISK,
