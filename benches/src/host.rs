@@ -102,8 +102,20 @@ impl Host {
             agent,
             runtime: runtime.context("cannot make a runtime for clients")?,
         };
-        host.mote(&["load", "--quiet", &installation.archive.to_string_lossy()])?;
+        host.load(&installation.archive)?;
         Ok(host)
+    }
+
+    /// Gives it the image in an archive.
+    pub fn load(&self, archive: &Path) -> Result<()> {
+        self.mote(&["load", "--quiet", &archive.to_string_lossy()]).map(drop)
+    }
+
+    /// The address of a task that runs.
+    pub fn address(&self, task: &str) -> Result<String> {
+        let task = self.wait(self.client().task(task)).context("the task is gone")?;
+        let network = task.network.context("the task has no network")?;
+        Ok(network.address.to_string())
     }
 
     /// The host agent's process.
@@ -164,6 +176,13 @@ impl Drop for Host {
         let _ = self.agent.wait();
         let _ = std::fs::remove_dir_all(&self.directory);
     }
+}
+
+/// The archive of an image that not every benchmark needs, as `cargo xtask bench` tells it.
+pub fn image_archive(name: &str) -> Result<PathBuf> {
+    let variable = format!("MOTE_IMAGE_{}", name.to_uppercase());
+    let path = std::env::var_os(&variable).map(PathBuf::from);
+    path.with_context(|| format!("{variable} is not set: use `cargo xtask bench`"))
 }
 
 /// The request for a container of the image.

@@ -1,8 +1,7 @@
 //! `mote-bench NAME`: measures mote on the host that it runs on. `cargo xtask bench` brings it into a machine.
 //!
 //! A benchmark is a function that gives an [`report::Outcome`]: [`coldstart`], [`pathlength`], [`burst`], [`density`], [`grow`], [`cpu_accuracy`],
-//! [`memory_exact`], which drive a
-//! [`host::Host`], and [`api_load`], which needs no KVM. What they measured becomes a [`report::Report`] and [`plot`]s.
+//! [`memory_exact`], [`net`], [`servers`], which drive a [`host::Host`], and [`api_load`], which needs no KVM. What they measured becomes a [`report::Report`] and [`plot`]s.
 
 #![forbid(unsafe_code)]
 #![expect(
@@ -18,7 +17,9 @@ mod cpu_accuracy;
 mod density;
 mod grow;
 mod memory_exact;
+mod net;
 mod pathlength;
+mod servers;
 
 mod bundle;
 mod clock;
@@ -27,6 +28,7 @@ mod http;
 mod marked;
 mod memory;
 mod plot;
+mod podman;
 mod report;
 mod sample;
 mod unit;
@@ -44,7 +46,7 @@ use unit::Unit;
 /// What to measure, and how.
 #[derive(Parser)]
 struct Arguments {
-    /// The benchmark: api-load, burst, coldstart, cpu-accuracy, density, grow, memory-exact or pathlength
+    /// The benchmark: api-load, burst, coldstart, cpu-accuracy, density, grow, memory-exact, net, pathlength or servers
     name: String,
     /// Number of runs that count
     #[arg(long, default_value_t = 10)]
@@ -97,6 +99,8 @@ fn run(arguments: Arguments) -> Result<()> {
         "cpu-accuracy" => cpu_accuracy::measure()?,
         "density" => density::measure()?,
         "memory-exact" => memory_exact::measure()?,
+        "net" => net::measure(arguments.firecracker.as_deref(), unit)?,
+        "servers" => servers::measure()?,
         "grow" => grow::measure(arguments.runs, unit)?,
         "pathlength" => {
             let options = pathlength::Options {
@@ -110,7 +114,7 @@ fn run(arguments: Arguments) -> Result<()> {
         }
         other => {
             bail!(
-                "there is no benchmark {other}; there are: api-load, burst, coldstart, cpu-accuracy, density, grow, memory-exact, pathlength"
+                "there is no benchmark {other}; there are: api-load, burst, coldstart, cpu-accuracy, density, grow, memory-exact, net, pathlength, servers"
             )
         }
     };

@@ -1,4 +1,4 @@
-//! `mote-bench-worker burn|io THREADS SECONDS`: what a container does whose CPU is measured.
+//! `mote-bench-worker burn|io THREADS SECONDS`: what a container does whose CPU is measured. `mote-bench-worker echo PORT`: gives every byte back.
 //!
 //! `burn` computes and `io` writes and reads past the page cache; both say `begun`, and at the end the longest time, in nanoseconds, in which a
 //! thread got nothing done.
@@ -6,7 +6,8 @@
 #![forbid(unsafe_code)]
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
+use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
 
@@ -24,12 +25,27 @@ fn main() -> io::Result<()> {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words.as_slice() {
         [what @ ("burn" | "io"), threads, seconds] => work(*what == "io", number(threads)?, number(seconds)?),
+        ["echo", port] => echo(port),
         _ => Err(io::Error::other("there is no such work")),
     }
 }
 
 fn number(word: &str) -> io::Result<u64> {
     word.parse().map_err(io::Error::other)
+}
+
+/// Gives back what comes, at once, one connection after the other.
+fn echo(port: &str) -> io::Result<()> {
+    let port = port.parse().map_err(io::Error::other)?;
+    let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, port))?;
+    loop {
+        let (mut stream, _) = listener.accept()?;
+        stream.set_nodelay(true)?;
+        let mut bytes = [0; 64];
+        while let Ok(len @ 1..) = stream.read(&mut bytes) {
+            stream.write_all(&bytes[..len])?;
+        }
+    }
 }
 
 /// Keeps threads busy for so long, and says how long one of them was kept waiting at most.

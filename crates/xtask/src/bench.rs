@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 use crate::build::{Tree, build, target_directory};
-use crate::e2e::image_variables;
+use crate::e2e::{IMAGES, image_variables};
 use crate::machine::Machine;
 use crate::process::{cargo, command, output, run};
 
@@ -23,10 +23,13 @@ const WITHOUT_MACHINE: &str = "api-load";
 /// The benchmarks whose clock counts instructions: what else the computer does then takes no CPU from a microVM.
 const COUNTING: [&str; 2] = ["cpu-accuracy", "pathlength"];
 
+/// The images of benchmarks that are not those of the tests.
+const FURTHER_IMAGES: [(&str, &[&str]); 2] = [("net", &["tools"]), ("servers", &["redis", "postgres"])];
+
 /// Which benchmark, and how.
 #[derive(clap::Args)]
 pub struct Bench {
-    /// The benchmark: api-load, burst, coldstart, cpu-accuracy, density, grow, memory-exact or pathlength
+    /// The benchmark: api-load, burst, coldstart, cpu-accuracy, density, grow, memory-exact, net, pathlength or servers
     name: String,
     /// Print one JSON document and nothing else
     #[arg(long)]
@@ -43,7 +46,7 @@ pub struct Bench {
     /// Clones that wait when a burst begins
     #[arg(long, default_value_t = 0)]
     pool: u32,
-    /// Firecracker's program, to be measured beside mote by pathlength
+    /// Firecracker's program, to be measured beside mote by net and pathlength
     #[arg(long, value_name = "PATH")]
     firecracker: Option<PathBuf>,
     /// Put the figures into docs/performance.md and the plots beside it
@@ -68,7 +71,9 @@ pub fn bench(root: &Path, bench: &Bench) -> Result<()> {
 
 fn in_machine(root: &Path, bench: &Bench, directory: &Path) -> Result<()> {
     let tree = build(root)?;
-    let images = image_variables(root)?;
+    let mut images = image_variables(root, &IMAGES)?;
+    let further = FURTHER_IMAGES.iter().find(|(name, _)| *name == bench.name);
+    images.extend(image_variables(root, further.map_or(&[], |(_, images)| images))?);
     let icount = bench.icount || COUNTING.contains(&bench.name.as_str());
     let machine = Machine::start(root, &tree, "bench", icount, Some(directory))?;
     let mut shell = machine.shell();
@@ -85,8 +90,11 @@ fn in_machine(root: &Path, bench: &Bench, directory: &Path) -> Result<()> {
     if let Some(part) = &bench.only {
         shell.arg("--only").arg(part);
     }
+    if let Some(program) = &bench.firecracker {
+        add_firecracker(root, &tree, program, directory, &mut shell)?;
+    }
     if bench.name == "pathlength" {
-        add_peers(root, &tree, bench, directory, &mut shell)?;
+        add_microsandbox(root, &mut shell)?;
     }
     run(&mut shell)
 }
@@ -116,18 +124,21 @@ fn add_options(root: &Path, bench: &Bench, directory: &Path, to: &mut Command) -
     Ok(())
 }
 
-/// The peers that are no Debian packages.
-fn add_peers(root: &Path, tree: &Tree, bench: &Bench, directory: &Path, shell: &mut Command) -> Result<()> {
-    if let Some(program) = &bench.firecracker {
-        let program = fs::canonicalize(program).with_context(|| format!("cannot find {}", program.display()))?;
-        // The machine has a /tmp of its own.
-        let (copy, initramfs) = (directory.join("firecracker"), directory.join("firecracker.cpio"));
-        fs::copy(&program, &copy).with_context(|| format!("cannot copy {}", program.display()))?;
-        let marker = tree.bin("mote-bench-marker");
-        run(command(root, "rootfs/build-initramfs.sh").arg(marker).arg(&initramfs))?;
-        shell.arg("--firecracker").arg(copy);
-        shell.arg("--firecracker-initramfs").arg(initramfs);
-    }
+/// Firecracker, and what it boots where only its start counts.
+fn add_firecracker(root: &Path, tree: &Tree, program: &Path, directory: &Path, shell: &mut Command) -> Result<()> {
+    let program = fs::canonicalize(program).with_context(|| format!("cannot find {}", program.display()))?;
+    // The machine has a /tmp of its own.
+    let (copy, initramfs) = (directory.join("firecracker"), directory.join("firecracker.cpio"));
+    fs::copy(&program, &copy).with_context(|| format!("cannot copy {}", program.display()))?;
+    let marker = tree.bin("mote-bench-marker");
+    run(command(root, "rootfs/build-initramfs.sh").arg(marker).arg(&initramfs))?;
+    shell.arg("--firecracker").arg(copy);
+    shell.arg("--firecracker-initramfs").arg(initramfs);
+    Ok(())
+}
+
+/// microsandbox, which is a Python package.
+fn add_microsandbox(root: &Path, shell: &mut Command) -> Result<()> {
     let microsandbox = output(&mut command(root, "scripts/microsandbox.sh"));
     match microsandbox {
         Ok(files) => {

@@ -15,7 +15,7 @@ use crate::machine::Machine;
 use crate::process::{cargo, command, output, tee};
 
 /// The images that the tests use, by the names of their recipes.
-const IMAGES: [&str; 3] = ["busybox", "python", "nginx"];
+pub const IMAGES: [&str; 3] = ["busybox", "python", "nginx"];
 
 /// The most machines at a time: each has 6 GiB of memory, of which the tests use half.
 const MACHINES_MAX: usize = 4;
@@ -162,7 +162,7 @@ fn cores() -> usize {
 
 /// How the tests find what they use.
 fn variables(root: &Path, tree: &Tree) -> Result<Vec<String>> {
-    let mut variables = image_variables(root)?;
+    let mut variables = image_variables(root, &IMAGES)?;
     // The machine has no way to where they come from.
     let clients = output(&mut command(root, "scripts/clients.sh"))?;
     variables.push(format!("MOTE_CLIENTS={}", clients.trim()));
@@ -171,12 +171,12 @@ fn variables(root: &Path, tree: &Tree) -> Result<Vec<String>> {
 }
 
 /// The images' archives, made where they are missing, as the variables by which tests find them.
-pub fn image_variables(root: &Path) -> Result<Vec<String>> {
+pub fn image_variables(root: &Path, images: &[&str]) -> Result<Vec<String>> {
     let variable = |name: &&str| {
         let path = output(&mut command(root, format!("rootfs/images/{name}.sh")))?;
         Ok(format!("MOTE_IMAGE_{}={}", name.to_uppercase(), path.trim()))
     };
-    IMAGES.iter().map(variable).collect()
+    images.iter().map(variable).collect()
 }
 
 /// Builds the tests; the path of their executable.

@@ -1,0 +1,121 @@
+//! Network and disk of one guest: bytes each way, round trips of one byte, requests of the disk; beside Firecracker's, or, where that is not at hand, the
+//! network of a container of podman and crun.
+
+mod firecracker;
+mod guest;
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+
+use crate::host::{Host, Installation, NO_POOL, Scratch, image_archive};
+use crate::podman::{self, Podman};
+use crate::report::{Figure, Outcome};
+use crate::unit::Unit;
+use guest::Measured;
+
+/// The peer that counts.
+const FIRECRACKER: &str = "Firecracker";
+
+/// The image that has the programs.
+const IMAGE: &str = "tools";
+
+/// The size of the guest.
+const SIZE: [&str; 4] = ["--cpu", "1", "--memory", "512"];
+
+/// Measures mote, and the peer that is there.
+pub fn measure(firecracker: Option<&Path>, unit: Unit) -> Result<Outcome> {
+    let installation = Installation::from_environment()?;
+    let scratch = Scratch::new("net")?;
+    let ours = mote(&installation, &scratch).context("mote cannot be measured")?;
+    eprintln!("mote-bench: {ours:?}");
+    let mut outcome = Outcome::default();
+    let (peer, theirs) = if let Some(program) = firecracker {
+        let guest = firecracker::boot(program, &installation, &scratch)?;
+        let mut theirs = guest::disk(&guest.disk)?;
+        theirs.extend(guest::network(guest.address)?);
+        (FIRECRACKER, theirs)
+    } else {
+        outcome
+            .notes
+            .push("Firecracker is left out: --firecracker PATH names it".into());
+        (podman::NAME, container(&scratch)?)
+    };
+    if unit == Unit::MegaInstructions {
+        outcome.notes.push("a second is 1,000,000,000 instructions of host and guest together: so rates are the inverse of path lengths".into());
+    }
+    outcome.results = figures(&ours, &theirs, peer);
+    Ok(outcome)
+}
+
+fn mote(installation: &Installation, scratch: &Scratch) -> Result<Vec<Measured>> {
+    let programs = scratch.path().join("programs");
+    std::fs::create_dir(&programs).context("cannot make a directory for programs")?;
+    let name = "mote-bench-worker";
+    std::fs::copy(installation.program(name), programs.join(name)).context("cannot copy the program")?;
+    let programs = programs.to_string_lossy();
+    let host = Host::start(installation, &[NO_POOL, &["--allow-host-path", &programs]].concat())?;
+    host.load(&image_archive(IMAGE)?)?;
+    host.prepare()?;
+    let disk = format!("mkdir /data && {}", guest::DISK);
+    let said = host.mote(&[&["run", "--rm"], &SIZE[..], &[IMAGE, "bash", "-c", &disk]].concat())?;
+    let mut measured = guest::disk(said.as_bytes())?;
+    let volume = format!("{programs}:/bench:ro");
+    let serve = guest::serve("/bench/mote-bench-worker");
+    let options = ["run", "--detach", "--name", "serves", "--volume", &volume];
+    host.mote(&[&options, &SIZE[..], &[IMAGE, "bash", "-c", &serve]].concat())?;
+    measured.extend(guest::network(&host.address("serves")?)?);
+    host.mote(&["rm", "--force", "serves"])?;
+    Ok(measured)
+}
+
+/// A container's network; nothing where podman is not installed.
+fn container(scratch: &Scratch) -> Result<Vec<Measured>> {
+    let Some(podman) = Podman::find()? else {
+        return Ok(Vec::new());
+    };
+    let program = scratch.path().join("programs/mote-bench-worker");
+    let serve = guest::serve("/bench/mote-bench-worker");
+    let volume = format!("{}:/bench/mote-bench-worker:ro", program.display());
+    let name = "serves";
+    let address = podman.start(
+        name,
+        &image_archive(IMAGE)?,
+        512,
+        &["--volume", &volume],
+        &["bash", "-c", &serve],
+    )?;
+    let measured = guest::network(&address)?;
+    podman.remove(name)?;
+    Ok(measured)
+}
+
+/// Ours beside theirs; every rate of Firecracker's has to be reached.
+fn figures(ours: &[Measured], theirs: &[Measured], peer: &str) -> Vec<Figure> {
+    let mut figures = Vec::new();
+    for (name, unit, value) in ours {
+        let figure = Figure::new(name.clone(), unit, *value);
+        let Some((_, _, other)) = theirs.iter().find(|(theirs, ..)| theirs == name) else {
+            figures.push(figure);
+            continue;
+        };
+        figures.push(figure.against(peer, *other));
+        if peer == FIRECRACKER {
+            figures.push(Figure::new(format!("{name}, Firecracker's by ours"), "ratio", other / value).at_most(1.0));
+        }
+    }
+    figures
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_slower_than_firecracker_misses() {
+        let measured = |value| vec![("round trips".to_owned(), "1/s", value)];
+        let holds = |ours, theirs| figures(&measured(ours), &measured(theirs), FIRECRACKER)[1].holds;
+        assert_eq!((holds(10.0, 9.0), holds(9.0, 10.0)), (Some(true), Some(false)));
+        assert_eq!(figures(&measured(1.0), &measured(2.0), podman::NAME).len(), 1);
+    }
+}
