@@ -126,7 +126,7 @@ impl Network {
     /// Makes a network that was there before. Its rules are set up with all others.
     pub(super) async fn open_shared(&self, definition: &SharedNetwork, mtu: u16, kept: &[&Lease]) {
         let made = self.make(definition, mtu, kept).await.map_err(|error| {
-            let why = error.to_string();
+            let why = with_causes(&error);
             tracing::warn!("the network {} cannot be made: {why}", definition.name);
             why
         });
@@ -173,4 +173,10 @@ impl Network {
             None => Err(NetworkError::Unknown { name }),
         }
     }
+}
+
+/// An error and all that caused it, as one sentence.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
