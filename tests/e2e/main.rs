@@ -19,6 +19,7 @@ mod images;
 mod kernel;
 mod late_rootfs;
 mod network;
+mod networks;
 mod pool;
 mod process;
 mod reboot;

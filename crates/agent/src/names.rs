@@ -11,6 +11,9 @@ pub const SHORT_ID_LEN: usize = 12;
 /// The longest name of a task.
 const NAME_LEN_MAX: usize = 128;
 
+/// The longest name of a network: a label of DNS (RFC 1035, 2.3.4).
+const NETWORK_NAME_LEN_MAX: usize = 63;
+
 const ADJECTIVES: [&str; 32] = [
     "amber", "bold", "brisk", "calm", "clear", "cosy", "deft", "eager", "early", "fair", "fleet", "fresh", "gentle",
     "glad", "golden", "honest", "keen", "kind", "light", "lively", "lucky", "mellow", "neat", "nimble", "proud",
@@ -84,10 +87,7 @@ pub fn check(name: &str) -> Result<(), ApiError> {
             message: why,
         })
     };
-    let mut characters = name.chars();
-    let first_fits = characters.next().is_some_and(|first| first.is_ascii_alphanumeric());
-    let rest_fits = characters.all(|other| other.is_ascii_alphanumeric() || "_.-".contains(other));
-    if !first_fits || !rest_fits {
+    if !has_usual_characters(name) {
         return refuse(format!(
             "{name:?} is no name for a task: it must be letters, digits, '_', '.' and '-', a letter or digit first"
         ));
@@ -102,6 +102,33 @@ pub fn check(name: &str) -> Result<(), ApiError> {
         return refuse(format!("{name} looks like a task's id, so it cannot be a name"));
     }
     Ok(())
+}
+
+/// Checks a name that a user chose for a network.
+///
+/// # Errors
+/// [`ErrorCode::InvalidParameter`] where it is not `[a-zA-Z0-9][a-zA-Z0-9_.-]*`, or too long.
+pub fn check_network(name: &str) -> Result<(), ApiError> {
+    let message = if !has_usual_characters(name) {
+        format!(
+            "{name:?} is no name for a network: it must be letters, digits, '_', '.' and '-', a letter or digit first"
+        )
+    } else if name.len() > NETWORK_NAME_LEN_MAX {
+        let len = name.len();
+        format!("the network's name has {len} characters: at most {NETWORK_NAME_LEN_MAX} are allowed")
+    } else {
+        return Ok(());
+    };
+    Err(ApiError {
+        code: ErrorCode::InvalidParameter,
+        message,
+    })
+}
+
+fn has_usual_characters(name: &str) -> bool {
+    let mut characters = name.chars();
+    let first_fits = characters.next().is_some_and(|first| first.is_ascii_alphanumeric());
+    first_fits && characters.all(|other| other.is_ascii_alphanumeric() || "_.-".contains(other))
 }
 
 /// Finds the id of the one task that `query` means among `(id, name)`: a whole id, a name, or a prefix of one id only.

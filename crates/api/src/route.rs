@@ -24,6 +24,12 @@ pub const TEMPLATES: &str = "/v1/templates";
 /// `DELETE`: the template is removed; running clones of it go on. By its key or a unique beginning of that.
 pub const TEMPLATE: &str = "/v1/templates/{template}";
 
+/// `GET`: [`crate::network::NetworkList`]. `POST` [`crate::network::CreateNetwork`]: the new [`crate::network::Network`].
+pub const NETWORKS: &str = "/v1/networks";
+
+/// `GET`: [`crate::network::Network`]. `DELETE`: the network is gone; refused while a task is in it.
+pub const NETWORK: &str = "/v1/networks/{network}";
+
 /// `GET`: [`crate::stats::StatsList`].
 pub const STATS: &str = "/v1/stats";
 

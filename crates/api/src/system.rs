@@ -122,7 +122,10 @@ pub struct PruneRequest {
     /// All images that no task uses.
     #[serde(default)]
     pub all_images: bool,
-    /// Only what is older than this, in milliseconds since the Unix epoch: tasks by their end, images by their arrival.
+    /// Networks that no task is in.
+    #[serde(default)]
+    pub networks: bool,
+    /// Only what is older than this, in milliseconds since the Unix epoch: tasks by their end, networks by their making.
     #[serde(default)]
     pub until_ms: Option<u64>,
 }
@@ -134,6 +137,9 @@ pub struct Pruned {
     pub tasks: Vec<String>,
     /// Names of images, digests of those without.
     pub images: Vec<String>,
+    /// Names of networks.
+    #[serde(default)]
+    pub networks: Vec<String>,
     /// What is free now that was not, in bytes.
     pub freed_bytes: u64,
 }

@@ -16,6 +16,9 @@ const MTU_USUAL: u16 = 1500;
 /// What every IPv4 network carries (RFC 791), in bytes.
 const MTU_MIN: u16 = 576;
 
+/// What the names of bridges of networks that guests share begin with. An interface's name has at most 15 characters.
+const SHARED_PREFIX: &str = "motebr-";
+
 /// Why there is no bridge.
 #[derive(Debug, thiserror::Error)]
 pub enum BridgeError {
@@ -105,6 +108,34 @@ impl Bridge {
             }
             remove(name).await?;
         }
+        let bridge = Self {
+            name: name.to_owned(),
+            subnet,
+            mtu,
+        };
+        let second = format!("address replace {metadata}/32 dev {name} scope link\n");
+        bridge.raise(&second).await?;
+        set("net/ipv4/ip_forward", "1")?;
+        Ok(bridge)
+    }
+
+    /// Makes the bridge of a network that guests share, or takes over the one that an earlier process left.
+    ///
+    /// # Errors
+    /// [`BridgeError`]
+    pub async fn make_shared(subnet: Subnet, mtu: u16) -> Result<Self, BridgeError> {
+        let name = shared_name(subnet);
+        if !exists(&name) {
+            check_free(subnet).await?;
+        }
+        let bridge = Self { name, subnet, mtu };
+        bridge.raise("").await?;
+        Ok(bridge)
+    }
+
+    /// Makes it where it is not there, and gives it its address; `more` is for `ip`, too.
+    async fn raise(&self, more: &str) -> Result<(), BridgeError> {
+        let Self { name, subnet, mtu } = self;
         if !exists(name) {
             // Its hardware address would otherwise be that of one of its ports, and change as they come and go.
             let hardware = mac_text(mac(subnet.gateway()));
@@ -117,19 +148,48 @@ impl Bridge {
         set(&format!("net/ipv6/conf/{name}/disable_ipv6"), "1").or_else(where_absent)?;
         // So that a connection of this host's to 127.0.0.1 can lead to a guest. The packet filter sees to it that none comes back that way.
         set(&format!("net/ipv4/conf/{name}/route_localnet"), "1")?;
-        let gateway = subnet.gateway();
-        let prefix = subnet.prefix();
-        let lines = format!(
-            "address replace {gateway}/{prefix} dev {name}\naddress replace {metadata}/32 dev {name} scope link\nlink set dev {name} mtu {mtu} up\n"
-        );
-        program::ip("set the bridge up", &lines).await?;
-        set("net/ipv4/ip_forward", "1")?;
-        Ok(Self {
-            name: name.to_owned(),
-            subnet,
-            mtu,
-        })
+        let (gateway, prefix) = (subnet.gateway(), subnet.prefix());
+        let lines = format!("address replace {gateway}/{prefix} dev {name}\n{more}link set dev {name} mtu {mtu} up\n");
+        Ok(program::ip("set the bridge up", &lines).await?)
     }
+}
+
+/// Checks that the host has no route into `wanted`.
+///
+/// # Errors
+/// [`BridgeError::Overlap`]
+pub async fn check_free(wanted: Subnet) -> Result<(), BridgeError> {
+    match taken().await?.into_iter().find(|other| other.overlaps(wanted)) {
+        Some(subnet) => Err(BridgeError::Overlap { subnet, wanted }),
+        None => Ok(()),
+    }
+}
+
+/// The networks that the host has routes into, those behind our bridges included.
+///
+/// # Errors
+/// [`ProgramError`]
+pub async fn taken() -> Result<Vec<Subnet>, ProgramError> {
+    Ok(routes().await?.iter().filter_map(|route| network(&route.dst)).collect())
+}
+
+/// The name of the bridge of a network that guests share.
+#[must_use]
+pub fn shared_name(subnet: Subnet) -> String {
+    format!("{SHARED_PREFIX}{:08x}", u32::from(subnet.gateway()))
+}
+
+/// The bridges of networks that guests share that are there.
+#[must_use]
+pub fn list_shared() -> Vec<String> {
+    let entries = fs::read_dir("/sys/class/net").into_iter().flatten().flatten();
+    let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+    names.filter(|name| is_shared_name(name)).collect()
+}
+
+fn is_shared_name(name: &str) -> bool {
+    name.strip_prefix(SHARED_PREFIX)
+        .is_some_and(|number| number.len() == 8 && number.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
 /// Removes the bridge `name`; there may be none.
@@ -236,6 +296,16 @@ mod tests {
         let wanted = "10.0.0.0/16".parse().unwrap();
         let error = choose(&routes, "mote0", Some(wanted), before).unwrap_err();
         assert!(error.to_string().contains("a route into 10.0.0.0/24"), "{error}");
+    }
+
+    #[test]
+    fn a_bridge_that_guests_share_is_called_by_its_address() {
+        let name = shared_name("172.30.5.0/24".parse().unwrap());
+        assert_eq!(name, "motebr-ac1e0501");
+        assert!(is_shared_name(&name) && name.len() < 16);
+        for name in ["mote0", "motebr-", "motebr-ac1e05zz", "mote-ac1e0501"] {
+            assert!(!is_shared_name(name), "{name}");
+        }
     }
 
     #[test]

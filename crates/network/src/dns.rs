@@ -1,7 +1,10 @@
 //! The guests' name server: passes questions on to the host's, wherever these are, and so also to one that only this host can reach.
 //!
-//! It understands no question: only the number by which an answer belongs to it. Sizes, times and the number of questions at once are bounded.
+//! It knows the names of the network that it is in, where those have any ([`Names`]). Of a question for anything else it understands only the number by
+//! which an answer belongs to it. Sizes, times and the number of questions at once are bounded.
 
+mod names;
+mod question;
 mod resolvers;
 
 use std::io;
@@ -15,7 +18,10 @@ use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
 
+pub use names::Names;
+pub use question::Question;
 pub use resolvers::{Resolvers, parse};
 
 /// The port of name servers.
@@ -42,12 +48,32 @@ const SERVER_FAILED: u8 = 2;
 /// A forwarder that runs until it is dropped.
 #[derive(Debug)]
 pub struct Forwarder {
-    _running: DropGuard,
+    running: DropGuard,
+    tasks: TaskTracker,
+}
+
+/// What all work of a forwarder shares.
+#[derive(Debug)]
+struct Service {
+    upstream: Upstream,
+    places: Arc<Semaphore>,
+    tasks: TaskTracker,
+    stopped: CancellationToken,
+}
+
+/// What a forwarder knows by itself.
+#[derive(Clone, Debug, Default)]
+pub struct Knowledge {
+    /// The names of the network that it is in.
+    pub names: Option<Arc<Names>>,
+    /// Whether it asks nobody for what it does not know.
+    pub is_internal: bool,
 }
 
 /// Where names are asked for on this host.
 #[derive(Debug)]
 struct Upstream {
+    known: Knowledge,
     /// `/etc/resolv.conf` but in tests.
     file: PathBuf,
     /// The name servers' port, 53 but in tests.
@@ -55,57 +81,66 @@ struct Upstream {
 }
 
 impl Forwarder {
-    /// Answers at `address`, with what the name servers in the file `resolvers` say.
+    /// Answers at `address`, with what is `known`, and else with what the name servers in the file `resolvers` say.
     ///
     /// # Errors
     /// Where the address has a name server already.
-    pub async fn start(address: Ipv4Addr, resolvers: PathBuf) -> io::Result<Self> {
-        Self::start_at((address, DNS_PORT).into(), resolvers, DNS_PORT).await
+    pub async fn start(address: Ipv4Addr, resolvers: PathBuf, known: Knowledge) -> io::Result<Self> {
+        Self::start_at((address, DNS_PORT).into(), resolvers, DNS_PORT, known).await
     }
 
-    async fn start_at(address: SocketAddr, file: PathBuf, port: u16) -> io::Result<Self> {
+    async fn start_at(address: SocketAddr, file: PathBuf, port: u16, known: Knowledge) -> io::Result<Self> {
         let datagrams = Arc::new(UdpSocket::bind(address).await?);
         let connections = TcpListener::bind(address).await?;
-        let running = CancellationToken::new();
-        let upstream = Arc::new(Upstream { file, port });
-        let places = Arc::new(Semaphore::new(QUESTIONS_MAX));
-        let stopped = running.clone();
-        tokio::spawn({
-            let (upstream, places, stopped) = (upstream.clone(), places.clone(), stopped.clone());
-            async move {
-                stopped
-                    .run_until_cancelled(serve_datagrams(datagrams, upstream, places))
-                    .await
-            }
+        let stopped = CancellationToken::new();
+        let service = Arc::new(Service {
+            upstream: Upstream { known, file, port },
+            places: Arc::new(Semaphore::new(QUESTIONS_MAX)),
+            tasks: TaskTracker::new(),
+            stopped: stopped.clone(),
         });
-        tokio::spawn(async move {
-            stopped
-                .run_until_cancelled(serve_connections(connections, upstream, places))
-                .await
-        });
+        service.spawn(serve_datagrams(datagrams, Arc::clone(&service)));
+        service.spawn(serve_connections(connections, Arc::clone(&service)));
         Ok(Self {
-            _running: running.drop_guard(),
+            running: stopped.drop_guard(),
+            tasks: service.tasks.clone(),
         })
+    }
+
+    /// Stops it: when this returns, somebody else can have the address.
+    pub async fn stop(self) {
+        drop(self.running);
+        self.tasks.close();
+        self.tasks.wait().await;
     }
 }
 
-async fn serve_datagrams(socket: Arc<UdpSocket>, upstream: Arc<Upstream>, places: Arc<Semaphore>) {
+impl Service {
+    /// Does this until the forwarder stops.
+    fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        let stopped = self.stopped.clone();
+        self.tasks
+            .spawn(async move { stopped.run_until_cancelled_owned(work).await });
+    }
+}
+
+async fn serve_datagrams(socket: Arc<UdpSocket>, service: Arc<Service>) {
     let mut buffer = vec![0; DATAGRAM_LEN_MAX];
     loop {
         // An error is one of an earlier answer that could not be delivered.
         let Ok((len, guest)) = socket.recv_from(&mut buffer).await else {
             continue;
         };
-        let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+        let Ok(place) = Arc::clone(&service.places).try_acquire_owned() else {
             continue;
         };
         if len < HEADER_LEN {
             continue;
         }
         let question = buffer[..len].to_vec();
-        let (socket, upstream) = (Arc::clone(&socket), Arc::clone(&upstream));
-        tokio::spawn(async move {
-            let answer = upstream.ask_by_datagram(&question).await;
+        let (socket, asked) = (Arc::clone(&socket), Arc::clone(&service));
+        service.spawn(async move {
+            let answer = asked.upstream.ask_by_datagram(&question).await;
             // A guest that is gone needs no answer.
             let _ = socket
                 .send_to(&answer.unwrap_or_else(|| failure(&question)), guest)
@@ -115,15 +150,13 @@ async fn serve_datagrams(socket: Arc<UdpSocket>, upstream: Arc<Upstream>, places
     }
 }
 
-async fn serve_connections(listener: TcpListener, upstream: Arc<Upstream>, places: Arc<Semaphore>) {
+async fn serve_connections(listener: TcpListener, service: Arc<Service>) {
     loop {
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else {
+        let Ok(place) = Arc::clone(&service.places).acquire_owned().await else {
             return;
         };
         match listener.accept().await {
-            Ok((guest, _)) => {
-                tokio::spawn(serve_connection(guest, Arc::clone(&upstream), place));
-            }
+            Ok((guest, _)) => service.spawn(serve_connection(guest, Arc::clone(&service), place)),
             // Out of descriptors: others are given back some time.
             Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
         }
@@ -131,9 +164,9 @@ async fn serve_connections(listener: TcpListener, upstream: Arc<Upstream>, place
 }
 
 /// Answers one question after the other (RFC 7766).
-async fn serve_connection(mut guest: TcpStream, upstream: Arc<Upstream>, _place: OwnedSemaphorePermit) {
+async fn serve_connection(mut guest: TcpStream, service: Arc<Service>, _place: OwnedSemaphorePermit) {
     while let Ok(Ok(question)) = timeout(IDLE, read_message(&mut guest)).await {
-        let answer = upstream.ask_by_connection(&question).await;
+        let answer = service.upstream.ask_by_connection(&question).await;
         let answer = answer.unwrap_or_else(|| failure(&question));
         if !matches!(timeout(IDLE, write_message(&mut guest, &answer)).await, Ok(Ok(()))) {
             return;
@@ -174,13 +207,24 @@ fn answers(answer: &[u8], question: &[u8]) -> bool {
 }
 
 impl Upstream {
+    /// What is known without asking.
+    fn known(&self, question: &[u8]) -> Option<Vec<u8>> {
+        self.known.names.as_ref()?.answer(question)
+    }
+
     async fn servers(&self) -> Vec<SocketAddr> {
+        if self.known.is_internal {
+            return Vec::new();
+        }
         let text = tokio::fs::read_to_string(&self.file).await.unwrap_or_default();
         let servers = parse(&text).servers.into_iter();
         servers.map(|server| SocketAddr::new(server, self.port)).collect()
     }
 
     async fn ask_by_datagram(&self, question: &[u8]) -> Option<Vec<u8>> {
+        if let Some(answer) = self.known(question) {
+            return Some(answer);
+        }
         for server in self.servers().await {
             if let Ok(Ok(answer)) = timeout(PATIENCE, exchange_datagrams(server, question)).await {
                 return Some(answer);
@@ -190,6 +234,9 @@ impl Upstream {
     }
 
     async fn ask_by_connection(&self, question: &[u8]) -> Option<Vec<u8>> {
+        if let Some(answer) = self.known(question) {
+            return Some(answer);
+        }
         for server in self.servers().await {
             let exchange = async {
                 let mut stream = TcpStream::connect(server).await?;

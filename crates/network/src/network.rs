@@ -1,27 +1,31 @@
-//! The owner of it all: makes the bridge and the rules, keeps interfaces ready, gives them out and takes them back.
+//! The owner of it all: makes the bridges and the rules, keeps interfaces ready, gives them out and takes them back.
 //!
 //! A guest's interface, its addresses and the rules about it are made in advance, a few at a time; to attach a guest without published ports
-//! is to take one of them. What is given back is given out again, after everything else that is there.
+//! is to take one of them. What is given back is given out again, after everything else that is there. There is the usual network, in which guests
+//! are by themselves, and there are those that guests share.
 
-mod spares;
+mod shared;
 
 use std::collections::BTreeMap;
-use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Mutex as AsyncMutex;
 
-use crate::bridge::{self, Bridge, BridgeError};
+use crate::bridge::{self, Bridge};
 use crate::claim::Claim;
-use crate::dns::{self, Forwarder, Resolvers};
-use crate::network::spares::Spares;
-use crate::ports::{self, Hold, PortError, PortRequest, Published};
+use crate::dns::{self, Resolvers};
+use crate::error::NetworkError;
+use crate::ports::{self, Hold, PortRequest, Published};
 use crate::program::{self, ProgramError};
-use crate::rules::{self, Guest, Place};
+use crate::rules::{self, Guest, Place, Reach};
+use crate::segment::{Manner, Segment};
 use crate::subnet::{Subnet, mac};
 use crate::taps;
+
+pub use shared::SharedNetwork;
+use shared::Slot;
 
 /// How the network is to be.
 #[derive(Clone, Debug)]
@@ -41,6 +45,8 @@ pub struct Settings {
 /// What a guest has.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lease {
+    /// The network that it shares with others; the usual one where absent.
+    pub member: Option<Member>,
     /// The TAP interface.
     pub tap: String,
     /// The guest's hardware address.
@@ -51,97 +57,95 @@ pub struct Lease {
     pub ports: Vec<Published>,
 }
 
-/// Why there is no network, or not for this guest.
-#[derive(Debug, thiserror::Error)]
-pub enum NetworkError {
-    /// The bridge.
-    #[error(transparent)]
-    Bridge(#[from] BridgeError),
-    /// A program.
-    #[error(transparent)]
-    Program(#[from] ProgramError),
-    /// A port.
-    #[error(transparent)]
-    Port(#[from] PortError),
-    /// Everything is given out.
-    #[error("all {count} addresses of {subnet} are in use; stop tasks or configure a larger network")]
-    Full {
-        /// How many there are.
-        count: u32,
-        /// The network.
-        subnet: Subnet,
-    },
-    /// A guest that is to be kept has an address of another network.
-    #[error("the address {address} of a task that runs is not in the network {subnet}")]
-    Foreign {
-        /// The address.
-        address: Ipv4Addr,
-        /// The network.
-        subnet: Subnet,
-    },
+/// A guest of a network that others are in, too.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// The network's name.
+    pub network: String,
+    /// The guest's, by which the others find it.
+    pub name: String,
+}
+
+/// What a guest finds around it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Surroundings {
+    /// Its network.
+    pub subnet: Subnet,
+    /// The largest packet, in bytes.
+    pub mtu: u16,
+    /// What its resolver is told.
+    pub resolvers: Resolvers,
 }
 
 /// The network. All methods may be called at once.
 #[derive(Debug)]
 pub struct Network {
-    inner: Arc<Inner>,
-    resolvers: PathBuf,
-    metadata: Ipv4Addr,
-    /// Answers guests' questions for names, where it could get its address.
-    forwarder: Option<Forwarder>,
-}
-
-#[derive(Debug)]
-struct Inner {
-    bridge: Bridge,
-    // Whoever attaches takes from it, and the task that fills it puts into it: for the time of a push or a pop.
-    spares: Mutex<Spares>,
+    usual: Arc<Segment>,
+    // By name: whoever attaches looks in, and networks come and go.
+    shared: Mutex<BTreeMap<String, Slot>>,
     // What keeps others from the ports of a guest, by its address: shared by all who attach and detach.
     holds: Mutex<BTreeMap<Ipv4Addr, Vec<Hold>>>,
     /// Held while programs run: they change what all share.
-    programs: AsyncMutex<()>,
+    programs: Arc<AsyncMutex<()>>,
+    resolvers: PathBuf,
+    metadata: Ipv4Addr,
 }
 
 impl Network {
-    /// Makes the network, with what `kept` have, who were given it by an earlier process. Everything else that one left is removed.
+    /// Makes the network and those that guests share, with what `kept` have, who were given it by an earlier process. Everything else that one left
+    /// is removed. A shared network that cannot be made is told of, and its guests are refused.
     ///
     /// # Errors
     /// [`NetworkError`]
-    pub async fn open(settings: &Settings, _claim: &Claim, kept: &[Lease]) -> Result<Self, NetworkError> {
-        let bridge = Bridge::make(&settings.bridge, settings.subnet, settings.metadata, !kept.is_empty()).await?;
-        let subnet = bridge.subnet;
-        let mut taken = Vec::with_capacity(kept.len());
-        let mut holds = BTreeMap::new();
-        for lease in kept {
-            let address = lease.address;
-            taken.push(subnet.guest(address).ok_or(NetworkError::Foreign { address, subnet })?);
-            holds.insert(address, hold_again(lease));
-        }
-        let addresses: Vec<Ipv4Addr> = kept.iter().map(|lease| lease.address).collect();
-        let present = taps::list().await?;
-        let left: Vec<Ipv4Addr> = present.into_iter().filter(|tap| !addresses.contains(tap)).collect();
-        taps::remove(&bridge.name, &left).await?;
-        let guests: Vec<Guest<'_>> = kept.iter().map(Lease::guest).collect();
-        let place = Place {
-            bridge: &bridge.name,
-            subnet,
-            metadata: settings.metadata,
+    pub async fn open(
+        settings: &Settings,
+        _claim: &Claim,
+        shared: &[SharedNetwork],
+        kept: &[Lease],
+    ) -> Result<Self, NetworkError> {
+        let (members, usual): (Vec<&Lease>, Vec<&Lease>) = kept.iter().partition(|lease| lease.member.is_some());
+        let bridge = Bridge::make(&settings.bridge, settings.subnet, settings.metadata, !usual.is_empty()).await?;
+        let programs = Arc::new(AsyncMutex::new(()));
+        remove_what_nobody_has(&bridge.name, shared, kept).await?;
+        let mtu = bridge.mtu;
+        let manner = Manner {
+            name: None,
+            reach: Reach::World,
+            spares: settings.spares,
+            resolvers: &settings.resolvers,
         };
-        program::nft("set the rules up", &rules::tables(&place, &guests)).await?;
-        let forwarder = start_forwarder(&bridge, &settings.resolvers).await;
+        let taken: Vec<_> = usual.iter().map(|lease| (lease.address, "")).collect();
+        let usual = Segment::start(bridge, manner, &taken, Arc::clone(&programs)).await?;
         let network = Self {
-            inner: Arc::new(Inner {
-                spares: Mutex::new(Spares::new(settings.spares, subnet.guests(), taken)),
-                holds: Mutex::new(holds),
-                programs: AsyncMutex::new(()),
-                bridge,
-            }),
+            usual: Arc::new(usual),
+            shared: Mutex::default(),
+            holds: Mutex::new(kept.iter().map(|lease| (lease.address, hold_again(lease))).collect()),
+            programs,
             resolvers: settings.resolvers.clone(),
             metadata: settings.metadata,
-            forwarder,
         };
-        network.inner.fill().await?;
+        for definition in shared {
+            network.open_shared(definition, mtu, &members).await;
+        }
+        network.set_rules_up(kept).await?;
+        network.usual.fill().await?;
+        for segment in &network.segments()[1..] {
+            if let Err(error) = segment.fill().await {
+                tracing::warn!("cannot prepare network interfaces: {error}");
+            }
+        }
         Ok(network)
+    }
+
+    async fn set_rules_up(&self, kept: &[Lease]) -> Result<(), ProgramError> {
+        let guests: Vec<Guest<'_>> = kept.iter().map(Lease::guest).collect();
+        let place = Place {
+            usual: self.usual.place(),
+            metadata: self.metadata,
+        };
+        let segments = self.segments();
+        let shared: Vec<_> = segments[1..].iter().map(|segment| segment.place()).collect();
+        program::nft("set the rules up", &rules::tables(&place, &shared, &guests)).await
     }
 
     /// Gives a guest an interface, an address and these ports.
@@ -150,10 +154,16 @@ impl Network {
     ///
     /// # Errors
     /// [`NetworkError`]; nothing is taken then.
-    pub async fn attach(&self, ports: &[PortRequest]) -> Result<Lease, NetworkError> {
+    pub async fn attach(&self, member: Option<Member>, ports: &[PortRequest]) -> Result<Lease, NetworkError> {
+        let segment = match &member {
+            Some(member) => self.segment(&member.network)?,
+            None => Arc::clone(&self.usual),
+        };
         let (ports, holds) = ports::reserve(ports)?;
-        let address = self.inner.take().await?;
+        let name = member.as_ref().map_or("", |member| &member.name);
+        let address = segment.take(name).await?;
         let lease = Lease {
+            member,
             tap: taps::tap_name(address),
             mac: mac(address),
             address,
@@ -161,13 +171,13 @@ impl Network {
         };
         if !lease.ports.is_empty() {
             let script = rules::publication(address, &lease.ports);
-            let _programs = self.inner.programs.lock().await;
+            let _programs = self.programs.lock().await;
             if let Err(error) = program::nft("publish a port", &script).await {
-                self.inner.give_back(address);
+                segment.give_back(address);
                 return Err(error.into());
             }
         }
-        lock(&self.inner.holds).insert(address, holds);
+        lock(&self.holds).insert(address, holds);
         Ok(lease)
     }
 
@@ -176,37 +186,53 @@ impl Network {
     /// # Errors
     /// [`ProgramError`]: the ports are still published.
     pub async fn detach(&self, lease: &Lease) -> Result<(), ProgramError> {
-        let Some(holds) = lock(&self.inner.holds).remove(&lease.address) else {
+        let Some(holds) = lock(&self.holds).remove(&lease.address) else {
             return Ok(());
         };
         if !lease.ports.is_empty() {
             let script = rules::withdrawal(lease.address, &lease.ports);
-            let _programs = self.inner.programs.lock().await;
+            let _programs = self.programs.lock().await;
             if let Err(error) = program::nft("withdraw a published port", &script).await {
-                lock(&self.inner.holds).insert(lease.address, holds);
+                lock(&self.holds).insert(lease.address, holds);
                 return Err(error);
             }
         }
         drop(holds);
-        self.inner.give_back(lease.address);
-        let surplus = lock(&self.inner.spares).surplus();
-        if surplus.is_empty() {
-            Ok(())
-        } else {
-            self.inner.remove(&surplus).await
+        let segment = match &lease.member {
+            Some(member) => self.segment(&member.network),
+            None => Ok(Arc::clone(&self.usual)),
+        };
+        match segment {
+            Ok(segment) => {
+                segment.give_back(lease.address);
+                segment.shrink().await
+            }
+            // Its network could not be made again.
+            Err(_) => self.remove_orphan(lease).await,
         }
     }
 
-    /// Ends it: interfaces that nobody has are removed, and where nobody has any, the bridge and the rules too.
+    async fn remove_orphan(&self, lease: &Lease) -> Result<(), ProgramError> {
+        let _programs = self.programs.lock().await;
+        taps::remove(&self.usual.bridge.name, &[lease.address]).await?;
+        let guest = Guest {
+            ports: &[],
+            ..lease.guest()
+        };
+        program::nft("forget guests", &rules::deletion(&[guest])).await
+    }
+
+    /// Ends it: interfaces that nobody has are removed, and where nobody has any, the bridges and the rules too.
     ///
     /// # Errors
     /// [`ProgramError`]: something is left.
     pub async fn close(self) -> Result<(), ProgramError> {
-        let spares = lock(&self.inner.spares).take_all();
-        self.inner.remove(&spares).await?;
-        if lock(&self.inner.holds).is_empty() {
-            drop(self.forwarder);
-            remove(&self.inner.bridge.name).await?;
+        for segment in self.segments() {
+            segment.empty().await?;
+            segment.stop().await;
+        }
+        if lock(&self.holds).is_empty() {
+            remove(&self.usual.bridge.name).await?;
         }
         Ok(())
     }
@@ -214,13 +240,13 @@ impl Network {
     /// The network behind the bridge.
     #[must_use]
     pub fn subnet(&self) -> Subnet {
-        self.inner.bridge.subnet
+        self.usual.bridge.subnet
     }
 
     /// The largest packet, in bytes.
     #[must_use]
     pub fn mtu(&self) -> u16 {
-        self.inner.bridge.mtu
+        self.usual.bridge.mtu
     }
 
     /// The address at which guests ask about themselves.
@@ -231,106 +257,85 @@ impl Network {
 
     /// What guests' resolvers are told: the forwarder, or, where it could not start, those of the host's name servers that guests can reach.
     pub async fn resolvers(&self) -> Resolvers {
+        self.resolvers_in(&self.usual).await
+    }
+
+    /// What a guest with this lease finds.
+    ///
+    /// # Errors
+    /// [`NetworkError::Unknown`], [`NetworkError::Broken`]
+    pub async fn surroundings(&self, lease: &Lease) -> Result<Surroundings, NetworkError> {
+        let segment = match &lease.member {
+            Some(member) => self.segment(&member.network)?,
+            None => Arc::clone(&self.usual),
+        };
+        let mut resolvers = self.resolvers_in(&segment).await;
+        // A name without a dot is one of the network's first, and not the beginning of one in a domain.
+        if lease.member.is_some() && !resolvers.options.iter().any(|option| option.starts_with("ndots:")) {
+            resolvers.options.push("ndots:0".to_owned());
+        }
+        Ok(Surroundings {
+            subnet: segment.bridge.subnet,
+            mtu: segment.bridge.mtu,
+            resolvers,
+        })
+    }
+
+    async fn resolvers_in(&self, segment: &Segment) -> Resolvers {
         let text = tokio::fs::read_to_string(&self.resolvers).await.unwrap_or_default();
         let mut resolvers = dns::parse(&text);
-        resolvers.servers = match self.forwarder {
-            Some(_) => vec![IpAddr::V4(self.subnet().gateway())],
-            None => resolvers.reachable_servers(),
+        resolvers.servers = if segment.has_forwarder() {
+            vec![IpAddr::V4(segment.bridge.subnet.gateway())]
+        } else {
+            resolvers.reachable_servers()
         };
         resolvers
     }
 }
 
-/// Removes everything that a process left which is not there any more: interfaces, bridge, rules.
+/// Removes everything that a process left which is not there any more: interfaces, bridges, rules.
 ///
 /// # Errors
 /// [`ProgramError`]: something is left.
 pub async fn remove(bridge: &str) -> Result<(), ProgramError> {
     taps::remove(bridge, &taps::list().await?).await?;
     program::nft("remove the rules", &rules::removal()).await?;
+    for bridge in bridge::list_shared() {
+        bridge::remove(&bridge).await?;
+    }
     bridge::remove(bridge).await
+}
+
+/// Removes interfaces and bridges of an earlier process that are in no network and of no guest of now.
+async fn remove_what_nobody_has(usual: &str, shared: &[SharedNetwork], kept: &[Lease]) -> Result<(), ProgramError> {
+    let is_kept = |tap: &Ipv4Addr| kept.iter().any(|lease| lease.address == *tap);
+    let mut left = taps::list().await?;
+    left.retain(|tap| !is_kept(tap));
+    for definition in shared {
+        let subnet = definition.subnet;
+        let (inside, others) = left.into_iter().partition(|tap| subnet.guest(*tap).is_some());
+        let inside: Vec<Ipv4Addr> = inside;
+        taps::remove(&bridge::shared_name(subnet), &inside).await?;
+        left = others;
+    }
+    taps::remove(usual, &left).await?;
+    let wanted: Vec<String> = shared.iter().map(|shared| bridge::shared_name(shared.subnet)).collect();
+    for bridge in bridge::list_shared() {
+        if !wanted.contains(&bridge) {
+            bridge::remove(&bridge).await?;
+        }
+    }
+    Ok(())
 }
 
 impl Lease {
     fn guest(&self) -> Guest<'_> {
         Guest {
             address: self.address,
+            has_peers: self.member.is_some(),
             ports: &self.ports,
         }
     }
-}
-
-impl Inner {
-    /// An address whose interface is ready.
-    async fn take(self: &Arc<Self>) -> Result<Ipv4Addr, NetworkError> {
-        loop {
-            let (taken, is_low) = lock(&self.spares).take();
-            if let Some(guest) = taken {
-                if is_low {
-                    let inner = Arc::clone(self);
-                    tokio::spawn(async move {
-                        if let Err(error) = inner.fill().await {
-                            tracing::warn!("cannot prepare network interfaces: {error}");
-                        }
-                    });
-                }
-                return Ok(self.bridge.subnet.address(guest));
-            }
-            self.fill().await?;
-            if lock(&self.spares).is_empty() {
-                let subnet = self.bridge.subnet;
-                let count = subnet.guests();
-                return Err(NetworkError::Full { count, subnet });
-            }
-        }
-    }
-
-    /// Makes as many interfaces as are missing.
-    async fn fill(&self) -> Result<(), ProgramError> {
-        let _programs = self.programs.lock().await;
-        let guests = lock(&self.spares).missing();
-        if guests.is_empty() {
-            return Ok(());
-        }
-        let subnet = self.bridge.subnet;
-        let addresses: Vec<Ipv4Addr> = guests.iter().map(|&guest| subnet.address(guest)).collect();
-        let made = async {
-            program::nft("let guests talk", &rules::addition(&without_ports(&addresses))).await?;
-            taps::make(&self.bridge, &addresses).await
-        };
-        let made = made.await;
-        let mut spares = lock(&self.spares);
-        match made {
-            Ok(()) => spares.put(&guests),
-            Err(_) => spares.forget(&guests),
-        }
-        made
-    }
-
-    fn give_back(&self, address: Ipv4Addr) {
-        if let Some(guest) = self.bridge.subnet.guest(address) {
-            lock(&self.spares).put(&[guest]);
-        }
-    }
-
-    /// Removes the interfaces of these guests, who are in nobody's hands.
-    async fn remove(&self, guests: &[u32]) -> Result<(), ProgramError> {
-        if guests.is_empty() {
-            return Ok(());
-        }
-        let subnet = self.bridge.subnet;
-        let addresses: Vec<Ipv4Addr> = guests.iter().map(|&guest| subnet.address(guest)).collect();
-        let _programs = self.programs.lock().await;
-        taps::remove(&self.bridge.name, &addresses).await?;
-        program::nft("forget guests", &rules::deletion(&without_ports(&addresses))).await?;
-        lock(&self.spares).forget(guests);
-        Ok(())
-    }
-}
-
-fn without_ports(addresses: &[Ipv4Addr]) -> Vec<Guest<'static>> {
-    let guests = addresses.iter().map(|&address| Guest { address, ports: &[] });
-    guests.collect()
 }
 
 /// Binds the ports of a guest that runs already. Where somebody else has one by now, the guest keeps it for connections that the packet filter sees first.
@@ -345,24 +350,7 @@ fn hold_again(lease: &Lease) -> Vec<Hold> {
     held
 }
 
-async fn start_forwarder(bridge: &Bridge, resolvers: &std::path::Path) -> Option<Forwarder> {
-    let address = bridge.subnet.gateway();
-    match Forwarder::start(address, resolvers.to_owned()).await {
-        Ok(forwarder) => Some(forwarder),
-        Err(error) => {
-            warn_without_forwarder(address, &error);
-            None
-        }
-    }
-}
-
-fn warn_without_forwarder(address: Ipv4Addr, error: &io::Error) {
-    tracing::warn!(
-        "tasks ask the host's name servers themselves, since there is no place for a forwarder at {address}: {error}"
-    );
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // Each change under the lock is whole: a panic elsewhere leaves nothing half done.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

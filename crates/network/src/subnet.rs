@@ -17,6 +17,9 @@ const USUAL: [Subnet; 4] = [
     Subnet::usual(10, 87, 224),
 ];
 
+/// Where networks that tasks share are looked for, in order: every /24 in it, as far as it is free.
+const SHARED: [[u8; 2]; 3] = [[172, 30], [10, 213], [10, 87]];
+
 /// A network: its first address and the length of its prefix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Subnet {
@@ -67,6 +70,19 @@ impl Subnet {
             .find(|subnet| !taken.iter().any(|other| subnet.overlaps(*other)))
     }
 
+    /// A network for tasks to share that has no address in common with any of `taken`.
+    #[must_use]
+    pub fn free_shared(taken: &[Self]) -> Option<Self> {
+        let all = SHARED.into_iter().flat_map(|[a, b]| {
+            (0..=u8::MAX).map(move |c| Self {
+                first: u32::from_be_bytes([a, b, c, 0]),
+                prefix: 24,
+            })
+        });
+        all.into_iter()
+            .find(|subnet| !taken.iter().any(|other| subnet.overlaps(*other)))
+    }
+
     /// The network that `address` is in.
     #[must_use]
     pub fn around(address: Ipv4Addr, prefix: u8) -> Self {
@@ -76,6 +92,12 @@ impl Subnet {
             first: u32::from(address) & mask,
             prefix,
         }
+    }
+
+    /// Whether hosts can have addresses of it: it is neither "this network", nor multicast, nor reserved (RFC 6890).
+    #[must_use]
+    pub fn is_of_hosts(self) -> bool {
+        (1..224).contains(&(self.first >> 24))
     }
 
     /// Whether both have an address in common.
@@ -200,6 +222,27 @@ mod tests {
         let private = [Subnet::around(Ipv4Addr::new(172, 16, 0, 0), 12)];
         assert_eq!(Subnet::free(&private).unwrap().to_string(), "10.213.224.0/20");
         assert_eq!(Subnet::free(&[Subnet::around(Ipv4Addr::UNSPECIFIED, 0)]), None);
+    }
+
+    #[test]
+    fn some_addresses_are_of_no_host() {
+        for (text, expected) in [("10.0.0.0/16", true), ("0.0.0.0/16", false), ("224.0.0.0/24", false)] {
+            assert_eq!(text.parse::<Subnet>().unwrap().is_of_hosts(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn networks_to_share_lie_beside_each_other() {
+        let mut taken = vec!["172.30.1.0/24".parse().unwrap()];
+        let mut next = || {
+            let subnet = Subnet::free_shared(&taken).unwrap();
+            taken.push(subnet);
+            subnet.to_string()
+        };
+        assert_eq!([next(), next()], ["172.30.0.0/24", "172.30.2.0/24"]);
+        taken.push("172.30.0.0/16".parse().unwrap());
+        assert_eq!(Subnet::free_shared(&taken).unwrap().to_string(), "10.213.0.0/24");
+        assert_eq!(Subnet::free_shared(&[Subnet::around(Ipv4Addr::UNSPECIFIED, 0)]), None);
     }
 
     #[test]

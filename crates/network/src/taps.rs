@@ -34,11 +34,11 @@ pub fn tap_address(name: &str) -> Option<Ipv4Addr> {
     u32::from_str_radix(number, 16).ok().map(Ipv4Addr::from)
 }
 
-/// Makes the interfaces of the guests with these addresses.
+/// Makes the interfaces of the guests with these addresses. To those that have peers, the bridge tells where these are.
 ///
 /// # Errors
 /// [`ProgramError`]; some may have been made.
-pub async fn make(bridge: &Bridge, addresses: &[Ipv4Addr]) -> Result<(), ProgramError> {
+pub async fn make(bridge: &Bridge, has_peers: bool, addresses: &[Ipv4Addr]) -> Result<(), ProgramError> {
     let (mut links, mut entries) = (String::new(), String::new());
     let Bridge { name: bridge, mtu, .. } = bridge;
     // With an address of its own the host would greet the guest for seconds, and wake it each time.
@@ -47,6 +47,7 @@ pub async fn make(bridge: &Bridge, addresses: &[Ipv4Addr]) -> Result<(), Program
     } else {
         ""
     };
+    let told = if has_peers { " proxy_arp on" } else { "" };
     for &address in addresses {
         let (tap, hardware) = (tap_name(address), mac_text(mac(address)));
         // Writing to a string cannot fail.
@@ -54,7 +55,7 @@ pub async fn make(bridge: &Bridge, addresses: &[Ipv4Addr]) -> Result<(), Program
         let _ = writeln!(links, "link set dev {tap} mtu {mtu} master {bridge}{silent}");
         let _ = writeln!(
             links,
-            "link set dev {tap} type bridge_slave hairpin on learning off flood off mcast_flood off bcast_flood off"
+            "link set dev {tap} type bridge_slave hairpin on learning off flood off mcast_flood off bcast_flood off{told}"
         );
         let _ = writeln!(links, "link set dev {tap} up");
         let _ = writeln!(
@@ -73,12 +74,18 @@ pub async fn make(bridge: &Bridge, addresses: &[Ipv4Addr]) -> Result<(), Program
 /// [`ProgramError`] where one of those that are there cannot be removed.
 pub async fn remove(bridge: &str, addresses: &[Ipv4Addr]) -> Result<(), ProgramError> {
     let present: BTreeSet<Ipv4Addr> = list().await?.into_iter().collect();
-    let mut lines = String::new();
+    let (mut links, mut neighbours) = (String::new(), String::new());
     for address in addresses.iter().filter(|address| present.contains(address)) {
+        let hardware = mac_text(mac(*address));
         // Writing to a string cannot fail.
-        let _ = writeln!(lines, "neighbour delete {address} dev {bridge}");
-        let _ = writeln!(lines, "link delete dev {}", tap_name(*address));
+        let _ = writeln!(links, "link delete dev {}", tap_name(*address));
+        // The program ends where there is none to be deleted, whatever else is to be done.
+        let _ = writeln!(
+            neighbours,
+            "neighbour replace {address} lladdr {hardware} dev {bridge} nud permanent\nneighbour delete {address} dev {bridge}"
+        );
     }
+    let lines = links + &neighbours;
     let removed = program::ip_all("remove a TAP interface", &lines).await;
     let left: BTreeSet<Ipv4Addr> = list().await?.into_iter().collect();
     // What the program misses may have been gone before.

@@ -148,6 +148,24 @@ impl Core {
         self.tasks.list()
     }
 
+    /// The tasks that have not stopped in the network of this name, the default one included.
+    #[must_use]
+    pub fn in_network(&self, network: &str) -> Vec<Arc<TaskRecord>> {
+        let is_inside = |task: &Arc<TaskRecord>| {
+            let plan = task.plan.network.as_ref();
+            let name = plan.map(|plan| plan.network.as_deref().unwrap_or(api::network::DEFAULT));
+            task.status != Status::Stopped && name == Some(network)
+        };
+        self.list().into_iter().filter(is_inside).collect()
+    }
+
+    /// The names of [`Self::in_network`].
+    #[must_use]
+    pub fn names_in(&self, network: &str) -> Vec<String> {
+        let tasks = self.in_network(network);
+        tasks.iter().map(|task| task.name.clone()).collect()
+    }
+
     /// Those that have a microVM, newest first, each with where that is.
     #[must_use]
     pub fn with_microvms(&self) -> Vec<(Arc<TaskRecord>, Whereabouts)> {

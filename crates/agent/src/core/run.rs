@@ -195,13 +195,18 @@ fn mounts(request: &RunRequest, volumes: &[(VolumePlan, MountPlan)]) -> Vec<Moun
 
 fn network(request: &RunRequest, has_network: bool) -> Result<Option<NetworkPlan>, ApiError> {
     let wants_more = !request.ports.is_empty() || !request.name_servers.is_empty();
+    let network = match &request.network {
+        NetworkMode::Named(name) if name != api::network::DEFAULT => Some(name.clone()),
+        _ => None,
+    };
     match request.network {
         NetworkMode::None if wants_more => invalid("a task without a network has no ports and no name servers"),
         NetworkMode::None => Ok(None),
-        NetworkMode::Default if !has_network && wants_more => {
-            invalid("this host agent was started without a network, so nothing can be published")
+        NetworkMode::Default | NetworkMode::Named(_) if !has_network && (wants_more || network.is_some()) => {
+            invalid("this host agent was started without a network, so nothing can be published or shared")
         }
-        NetworkMode::Default => Ok(Some(NetworkPlan {
+        NetworkMode::Default | NetworkMode::Named(_) => Ok(Some(NetworkPlan {
+            network,
             ports: request
                 .ports
                 .iter()

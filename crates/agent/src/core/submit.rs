@@ -106,6 +106,9 @@ impl Core {
         };
         let (sizing, need) = host::need(&task.plan).map_err(invalid)?;
         spec::check(&task.plan)?;
+        if let (Some(networks), Some(network)) = (&self.shared.networks, &task.plan.network) {
+            networks.check(network)?;
+        }
         self.shared.rooms.fits_ever(need).map_err(|(shortage, total)| {
             let (resource, message) = match shortage {
                 Shortage::Cpu => (

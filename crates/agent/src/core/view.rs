@@ -137,6 +137,10 @@ const fn times(times: record::Times) -> Times {
 fn network(network: &NetworkRecord) -> TaskNetwork {
     let bytes = network.mac.map(|byte| format!("{byte:02x}"));
     TaskNetwork {
+        name: network
+            .member
+            .as_ref()
+            .map_or_else(|| api::network::DEFAULT.to_owned(), |member| member.network.clone()),
         address: network.address,
         address_ipv6: network.address_ipv6,
         mac: bytes.join(":"),

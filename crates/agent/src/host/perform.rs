@@ -115,7 +115,7 @@ impl TaskHost {
         let Some(networks) = &self.shared.networks else {
             return Event::NetworkFailed("this host agent has no network".to_owned());
         };
-        match networks.attach(&record.id, plan).await {
+        match networks.attach(&record.name, plan).await {
             Ok(attached) => {
                 record.network = Some(attached.record);
                 kept.network = Some(attached.network);

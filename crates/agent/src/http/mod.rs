@@ -5,6 +5,7 @@ mod body;
 mod exec;
 pub mod identity;
 mod images;
+pub mod networks;
 mod refusal;
 mod stats;
 mod tasks;

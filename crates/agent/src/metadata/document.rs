@@ -175,14 +175,21 @@ fn networks(record: &TaskRecord, place: &Surroundings) -> Value {
     let Some(network) = &record.network else {
         return json!([]);
     };
+    let (subnet, gateway, name_servers) = match &network.member {
+        Some(member) => {
+            let gateway = member.gateway.to_string();
+            (&member.subnet, gateway.clone(), vec![gateway])
+        }
+        None => (&place.subnet, place.gateway.clone(), place.name_servers.clone()),
+    };
     json!([{
         "NetworkMode": "awsvpc",
         "IPv4Addresses": [network.address],
         "AttachmentIndex": 0,
         "MACAddress": network.mac.map(|byte| format!("{byte:02x}")).join(":"),
-        "IPv4SubnetCIDRBlock": place.subnet,
-        "SubnetGatewayIpv4Address": place.gateway,
-        "DomainNameServers": place.name_servers,
+        "IPv4SubnetCIDRBlock": subnet,
+        "SubnetGatewayIpv4Address": gateway,
+        "DomainNameServers": name_servers,
     }])
 }
 

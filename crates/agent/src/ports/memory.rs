@@ -5,6 +5,7 @@ use std::fs;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use api::error::ApiError;
 use api::task::Status;
 use futures_util::future::{BoxFuture, FutureExt};
 use protocol::frame::Piece;
@@ -69,6 +70,10 @@ impl Records for MemoryRecords {
 pub struct NoNetworks;
 
 impl Networks for NoNetworks {
+    fn check(&self, _: &NetworkPlan) -> Result<(), ApiError> {
+        Ok(())
+    }
+
     fn attach<'a>(&'a self, _: &'a str, _: &'a NetworkPlan) -> BoxFuture<'a, Result<Attached, Failure>> {
         async { Err(Failure::from("this host agent was started without a network")) }.boxed()
     }

@@ -7,6 +7,7 @@ pub mod memory;
 use std::error::Error;
 use std::io;
 
+use api::error::ApiError;
 use futures_util::future::BoxFuture;
 use protocol::frame::Piece;
 use protocol::guest::{Network, Received, Stream};
@@ -60,7 +61,13 @@ pub struct Attached {
 
 /// What attaches tasks to the network.
 pub trait Networks: Send + Sync + 'static {
-    /// Makes the interface, the address and the published ports of a task. Dropping the future leaves nothing behind that [`Self::keep`] does not find.
+    /// Checks that there is the network that a task is to be in.
+    ///
+    /// # Errors
+    /// What is to be told to whoever wants the task.
+    fn check(&self, plan: &NetworkPlan) -> Result<(), ApiError>;
+
+    /// Makes the interface, the address and the published ports of the task of this name. Dropping the future leaves nothing behind that [`Self::keep`] does not find.
     ///
     /// # Errors
     /// What is in the way: a port that is taken, no free address.

@@ -136,6 +136,10 @@ pub enum StopCode {
 pub struct NetworkRecord {
     /// A name for the attachment: a UUID.
     pub attachment: String,
+    /// The network that it shares with other tasks; the default one where absent.
+    // Tasks of earlier versions do not say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub member: Option<Membership>,
     /// The TAP interface.
     pub tap: String,
     /// The guest's hardware address.
@@ -146,6 +150,19 @@ pub struct NetworkRecord {
     pub address_ipv6: Option<std::net::Ipv6Addr>,
     /// What is published.
     pub ports: Vec<PublishedPort>,
+}
+
+/// A task's place in a network that it shares with others.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Membership {
+    /// The network's name.
+    pub network: String,
+    /// The name by which the others find the task.
+    pub name: String,
+    /// The network's addresses.
+    pub subnet: String,
+    /// The host's address in it.
+    pub gateway: std::net::Ipv4Addr,
 }
 
 /// A port of the host that leads to one of the guest.

@@ -32,6 +32,10 @@ pub struct Plan {
 /// The network of a task.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NetworkPlan {
+    /// The network that it shares with other tasks; the default one, where it is by itself, where absent.
+    // Tasks of earlier versions do not say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<String>,
     /// What is published on the host.
     pub ports: Vec<PortPlan>,
     /// Name servers instead of the host's.

@@ -21,13 +21,13 @@ const BACKLOG: i32 = 128;
 /// Why a host agent cannot have its place.
 #[derive(Debug, thiserror::Error)]
 pub enum ClaimError {
-    /// Another one has the runtime directory.
-    #[error("another host agent ({process}) already uses {}; stop it, or give this one its own --runtime, --state and --socket", runtime.display())]
+    /// Another one has a directory.
+    #[error("another host agent ({process}) already uses {}; stop it, or give this one its own --runtime, --state and --socket", directory.display())]
     Taken {
         /// What the other one wrote down of itself.
         process: String,
         /// The directory.
-        runtime: PathBuf,
+        directory: PathBuf,
     },
     /// Something answers on the socket.
     #[error("something already answers on {}; stop it, or name another socket with --socket", path.display())]
@@ -57,11 +57,11 @@ pub enum ClaimError {
 #[derive(Debug)]
 pub struct Claim {
     socket: Option<PathBuf>,
-    _lock: File,
+    _locks: [File; 2],
 }
 
 impl Claim {
-    /// Makes the directories and locks the runtime directory.
+    /// Makes the directories and locks those that no two host agents may share: what one has in memory of them would be wrong.
     ///
     /// # Errors
     /// [`ClaimError`]
@@ -69,36 +69,9 @@ impl Claim {
         for directory in [&config.state, &config.runtime].into_iter().chain(&config.consoles) {
             make_directory(directory, 0o700)?;
         }
-        let path = config.runtime.join("agent.lock");
-        let failed = |source| ClaimError::Io {
-            attempted: "lock",
-            path: path.clone(),
-            source,
-        };
-        let mut lock = File::options()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&path)
-            .map_err(failed)?;
-        // A lock of the process, which a VMM that is just forked does not inherit: it would hold it when the host agent is killed meanwhile.
-        if fcntl_lock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
-            let mut process = String::new();
-            // Who it is only helps; that it is there is known.
-            let _ = lock.read_to_string(&mut process);
-            return Err(ClaimError::Taken {
-                process: process.trim().to_owned(),
-                runtime: config.runtime.clone(),
-            });
-        }
-        let written = lock.set_len(0).and_then(|()| lock.rewind());
-        written
-            .and_then(|()| writeln!(lock, "process {}", std::process::id()))
-            .map_err(failed)?;
         Ok(Self {
             socket: None,
-            _lock: lock,
+            _locks: [lock(&config.runtime)?, lock(&config.state)?],
         })
     }
 
@@ -140,6 +113,38 @@ impl Drop for Claim {
             tracing::warn!(path = %path.display(), "the socket is left over: {error}");
         }
     }
+}
+
+/// Locks a directory, by a file in it that says who has it.
+fn lock(directory: &Path) -> Result<File, ClaimError> {
+    let path = directory.join("agent.lock");
+    let failed = |source| ClaimError::Io {
+        attempted: "lock",
+        path: path.clone(),
+        source,
+    };
+    let mut lock = File::options()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(&path)
+        .map_err(failed)?;
+    // A lock of the process, which a VMM that is just forked does not inherit: it would hold it when the host agent is killed meanwhile.
+    if fcntl_lock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
+        let mut process = String::new();
+        // Who it is only helps; that it is there is known.
+        let _ = lock.read_to_string(&mut process);
+        return Err(ClaimError::Taken {
+            process: process.trim().to_owned(),
+            directory: directory.to_owned(),
+        });
+    }
+    let written = lock.set_len(0).and_then(|()| lock.rewind());
+    written
+        .and_then(|()| writeln!(lock, "process {}", std::process::id()))
+        .map_err(failed)?;
+    Ok(lock)
 }
 
 fn make_directory(path: &Path, mode: u32) -> Result<(), ClaimError> {

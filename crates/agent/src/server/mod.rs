@@ -80,7 +80,7 @@ fn try_run(arguments: Arguments) -> anyhow::Result<()> {
         let parts = Parts::open(&config.state, &config.database())?;
         let described = config.clone();
         let logs = Logs::new(config.logs_directory(), LOG_BYTES_MAX);
-        let networks = TaskNetworks::prepare(&config).map(Arc::new);
+        let networks = TaskNetworks::prepare(&config, parts.store.clone()).map(Arc::new);
         let surroundings = Surroundings {
             cgroups,
             images,
@@ -102,7 +102,8 @@ fn try_run(arguments: Arguments) -> anyhow::Result<()> {
             .context("cannot say ready")?;
         let core = server.core();
         let more = logs::native::router(logs, Arc::new(Logged(core.clone())));
-        let more = more.merge(system::router(core.clone(), store, described));
+        let more = more.merge(http::networks::router(core.clone(), networks.clone()));
+        let more = more.merge(system::router(core.clone(), store, described, networks));
         server.with(more).serve(&mut ends).await
     })
 }

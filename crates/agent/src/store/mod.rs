@@ -1,7 +1,7 @@
-//! What must not be forgotten, in SQLite: tasks, definitions, clusters, services, tags, keys, secrets and usage.
+//! What must not be forgotten, in SQLite: tasks, definitions, clusters, services, networks, tags, keys, secrets and usage.
 //!
-//! One file, in WAL mode, that only one host agent uses. What it acknowledges survives the end of its process. Definitions, clusters, services and secrets
-//! survive a loss of power, too; a task's records may then lack the last moments, as the task itself does. A damaged file, or one that a newer mote
+//! One file, in WAL mode, that only one host agent uses. What it acknowledges survives the end of its process. Definitions, clusters, services, networks and
+//! secrets survive a loss of power, too; a task's records may then lack the last moments, as the task itself does. A damaged file, or one that a newer mote
 //! wrote, is refused and left as it is. Read [`schema`] for the tables; a module for each kind has its methods of [`Store`].
 
 mod clusters;
@@ -10,6 +10,7 @@ mod error;
 mod facts;
 mod inspection;
 mod keys;
+mod networks;
 mod schema;
 mod secrets;
 mod services;

@@ -11,10 +11,14 @@ use crate::clock;
 pub const APPLICATION_ID: u32 = u32::from_be_bytes(*b"mote");
 
 /// The version of the newest tables: how many [`MIGRATIONS`] there are.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// What leads from each version to the next.
-const MIGRATIONS: [&str; VERSION as usize] = [include_str!("schema/1.sql"), include_str!("schema/2.sql")];
+const MIGRATIONS: [&str; VERSION as usize] = [
+    include_str!("schema/1.sql"),
+    include_str!("schema/2.sql"),
+    include_str!("schema/3.sql"),
+];
 
 /// Brings the tables to [`VERSION`].
 ///

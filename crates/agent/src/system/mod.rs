@@ -19,6 +19,7 @@ use axum::{Json, Router};
 
 use crate::config::Config;
 use crate::core::Core;
+use crate::network::TaskNetworks;
 use crate::sentence::sentence;
 use crate::stats;
 use crate::store::{DefinitionStatus, Store};
@@ -34,6 +35,8 @@ pub struct Facts {
     pub core: Arc<Core>,
     /// The database.
     pub store: Store,
+    /// The networks that tasks share, where there is any.
+    pub networks: Option<Arc<TaskNetworks>>,
     /// Where things are.
     pub config: Arc<Config>,
     /// When this host agent was started, in milliseconds since the Unix epoch.
@@ -41,9 +44,10 @@ pub struct Facts {
 }
 
 /// The routes.
-pub fn router(core: Arc<Core>, store: Store, config: Config) -> Router {
+pub fn router(core: Arc<Core>, store: Store, config: Config, networks: Option<Arc<TaskNetworks>>) -> Router {
     let facts = Facts {
         core,
+        networks,
         store,
         config: Arc::new(config),
         started_ms: clock::wall_ms(),

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use api::error::ApiError;
+use api::error::{ApiError, ErrorCode};
 use api::image::Image;
 use api::system::{PruneRequest, Pruned};
 use api::task::Status;
@@ -31,7 +31,7 @@ pub async fn prune(State(facts): State<Facts>, request: Result<Json<PruneRequest
     match request {
         Ok(Json(request)) => answer(facts.prune(&request).await),
         Err(error) => answer::<Pruned>(Err(ApiError {
-            code: api::error::ErrorCode::InvalidParameter,
+            code: ErrorCode::InvalidParameter,
             message: error.body_text(),
         })),
     }
@@ -47,6 +47,9 @@ impl Facts {
         if request.images || request.all_images {
             pruned.images = self.prune_images(request.all_images).await?;
         }
+        if request.networks {
+            pruned.networks = self.prune_networks(request.until_ms).await?;
+        }
         pruned.freed_bytes = free_bytes(&self.config.state).saturating_sub(free_before);
         Ok(pruned)
     }
@@ -58,6 +61,27 @@ impl Facts {
             if task.status == Status::Stopped && is_old {
                 self.core.forget(&task.id)?;
                 gone.push(task.id.clone());
+            }
+        }
+        Ok(gone)
+    }
+
+    async fn prune_networks(&self, until_ms: Option<u64>) -> Result<Vec<String>, ApiError> {
+        let Some(networks) = &self.networks else {
+            return Ok(vec![]);
+        };
+        let mut gone = vec![];
+        for definition in networks.definitions() {
+            let is_old = until_ms.is_none_or(|until_ms| definition.created_ms < until_ms);
+            if is_old && self.core.names_in(&definition.name).is_empty() {
+                match networks.remove(&definition.name, |name| self.core.names_in(name)).await {
+                    // Somebody was quicker.
+                    Err(error) if matches!(error.code, ErrorCode::Conflict | ErrorCode::NotFound) => {}
+                    other => {
+                        other?;
+                        gone.push(definition.name);
+                    }
+                }
             }
         }
         Ok(gone)

@@ -75,6 +75,30 @@ async fn a_second_one_is_refused_in_a_sentence() {
 }
 
 #[tokio::test]
+async fn of_two_at_once_with_the_same_state_one_is_refused() {
+    let (state, others) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    // Each has a socket and a runtime directory of its own.
+    let [mut one, mut two] = ["one", "two"].map(|name| {
+        let directory = others.path().join(name);
+        std::fs::create_dir(&directory).unwrap();
+        std::os::unix::fs::symlink(state.path(), directory.join("state")).unwrap();
+        command(&directory).spawn().unwrap()
+    });
+    let (ended, refused) = tokio::select! {
+        ended = one.wait() => (ended, &mut one),
+        ended = two.wait() => (ended, &mut two),
+    };
+    assert_eq!(ended.unwrap().code(), Some(1));
+    let mut words = String::new();
+    let mut stderr = refused.stderr.take().unwrap();
+    stderr.read_to_string(&mut words).await.unwrap();
+    assert!(
+        words.contains("another host agent (") && words.contains("/state; stop it"),
+        "{words}"
+    );
+}
+
+#[tokio::test]
 async fn a_socket_that_something_else_answers_on_is_left_alone() {
     let directory = tempfile::tempdir().unwrap();
     let _other = UnixListener::bind(directory.path().join("mote.sock")).unwrap();

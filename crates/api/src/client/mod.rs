@@ -5,6 +5,7 @@ mod aws;
 mod body;
 mod images;
 mod lines;
+mod networks;
 mod signer;
 mod system;
 mod tasks;

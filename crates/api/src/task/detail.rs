@@ -91,6 +91,9 @@ pub struct TaskService {
 /// The network of a task.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaskNetwork {
+    /// The network's name.
+    #[serde(default = "default_network")]
+    pub name: String,
     /// Its address.
     pub address: Ipv4Addr,
     /// Its IPv6 address, where the host has any.
@@ -101,6 +104,11 @@ pub struct TaskNetwork {
     /// What is published of it.
     #[serde(default)]
     pub ports: Vec<PublishedPort>,
+}
+
+/// What a host agent of an earlier version does not say.
+fn default_network() -> String {
+    crate::network::DEFAULT.to_owned()
 }
 
 /// A port of the host that leads to one of a container.

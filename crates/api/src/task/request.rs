@@ -61,7 +61,7 @@ pub struct RunRequest {
     /// Seconds between the stop signal and the kill.
     #[serde(default = "stop_timeout_seconds")]
     pub stop_timeout_seconds: u32,
-    /// Whether it has a network beside its loopback interface.
+    /// Which network it has beside its loopback interface.
     #[serde(default, skip_serializing_if = "NetworkMode::is_default")]
     pub network: NetworkMode,
     /// Ports of the host that lead to it.
@@ -152,8 +152,8 @@ const fn is_false(value: &bool) -> bool {
     !*value
 }
 
-/// Whether a task has a network.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// Which network a task has.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum NetworkMode {
     /// An address of its own behind the host's, from which it reaches what the host reaches.
@@ -161,6 +161,8 @@ pub enum NetworkMode {
     Default,
     /// A loopback interface alone.
     None,
+    /// The [`crate::network::Network`] of this name, with the other tasks in it.
+    Named(String),
 }
 
 impl NetworkMode {

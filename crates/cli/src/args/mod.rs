@@ -6,6 +6,7 @@ mod definition;
 mod identity;
 mod image;
 mod machine;
+mod network;
 mod quick;
 mod run;
 mod service;
@@ -30,7 +31,8 @@ pub use identity::{
 };
 pub use image::{ImageNames, Load, Pull};
 pub use machine::{Machine, MachineShell, MachineStart, MachineStatus};
-pub use run::{HealthOptions, Network, PullPolicy, Registry, Restart, Run, SecurityOption};
+pub use network::{NetworkCreate, NetworkInspect, NetworkLs, NetworkPrune, NetworkVerb};
+pub use run::{HealthOptions, PullPolicy, Registry, Restart, Run, SecurityOption};
 pub use service::{
     Service, ServiceCreate, ServiceDescribe, ServiceLs, ServiceOptions, ServiceRm, ServiceScale, ServiceUpdate,
 };

@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 
-use api::task::{HostEntry, PortMapping, Tmpfs, Ulimit};
+use api::task::{HostEntry, NetworkMode, PortMapping, Tmpfs, Ulimit};
 use clap::{Args, ValueEnum};
 
 use crate::value::{
-    MemoryMib, PidsLimit, Seconds, VcpuMilli, Volume, parse_host_entry, parse_pids_limit, parse_port, parse_tmpfs,
-    parse_ulimit, parse_volume,
+    MemoryMib, PidsLimit, Seconds, VcpuMilli, Volume, parse_host_entry, parse_network, parse_pids_limit, parse_port,
+    parse_tmpfs, parse_ulimit, parse_volume,
 };
 
 /// `mote run`.
@@ -121,15 +121,16 @@ pub struct ProcessOptions {
 /// How a task reaches others, and they it.
 #[derive(Debug, Default, Args)]
 pub struct NetworkOptions {
-    /// Whether it has a network: default, none
+    /// Its network: default, none, or one of `mote network create`
     #[arg(
         long,
         alias = "net",
         default_value = "default",
         value_name = "NETWORK",
-        hide_default_value = true
+        hide_default_value = true,
+        value_parser = parse_network
     )]
-    pub network: Network,
+    pub network: NetworkMode,
     /// Publish a port on the host; on a free one where none is given
     #[arg(short, long, value_name = "[[ADDRESS:]HOST_PORT:]PORT[/udp]", value_parser = parse_port)]
     pub publish: Vec<PortMapping>,
@@ -242,17 +243,6 @@ pub enum PullPolicy {
 pub enum SecurityOption {
     /// The process and its children gain no privileges by executing set-user-ID programs
     NoNewPrivileges,
-}
-
-/// Whether a task has a network.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum Network {
-    /// An address of its own behind the host's
-    #[default]
-    #[value(alias = "bridge")]
-    Default,
-    /// A loopback interface alone
-    None,
 }
 
 /// When a process is started again.

@@ -14,7 +14,7 @@ pub enum System {
     /// Show what everything takes
     #[command(after_help = "Example:\n  mote system df")]
     Df(Listing),
-    /// Remove stopped tasks and images without a name
+    /// Remove stopped tasks, networks that no task is in, and images without a name
     #[command(after_help = "Examples:\n  mote system prune\n  mote system prune --all --force --until 24h")]
     Prune(Prune),
 }

@@ -23,6 +23,10 @@ const UNSUPPORTED: &[(&str, &str)] = &[
     ("--runtime", "every task runs in a microVM"),
     ("--isolation", "every task runs in a microVM"),
     ("--device", "a task sees no devices of its host"),
+    (
+        "--network-alias",
+        "a task is known by its name in its network: use --name",
+    ),
     ("--gpus", "a task sees no devices of its host"),
     (
         "--mount",
@@ -38,7 +42,7 @@ const UNSUPPORTED: &[(&str, &str)] = &[
     ),
     (
         "--link",
-        "define several containers in a task definition, or publish a port with --publish",
+        "make a network with `mote network create` and give it with --network: its tasks know each other's names",
     ),
     (
         "--expose",

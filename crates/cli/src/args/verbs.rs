@@ -4,8 +4,8 @@ use clap::Subcommand;
 
 use super::{
     Agent, Attach, Cluster, Completions, Cp, Credentials, Definition, Events, Exec, ImageNames, Inspect, Kill, Listing,
-    Load, Logs, Machine, Man, Port, Ps, Pull, QuietListing, Rm, Run, Secret, Service, Stats, Stop, System, TaskVerb,
-    Template, Top, Usage, Wait,
+    Load, Logs, Machine, Man, NetworkVerb, Port, Ps, Pull, QuietListing, Rm, Run, Secret, Service, Stats, Stop, System,
+    TaskVerb, Template, Top, Usage, Wait,
 };
 
 /// The verbs.
@@ -102,6 +102,12 @@ Examples:
     /// Clusters: names for groups of tasks and services
     #[command(subcommand, after_help = "Example:\n  mote cluster create staging")]
     Cluster(Cluster),
+    /// Networks that tasks share
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  mote network create front\n  mote run -d --name web --network front nginx"
+    )]
+    Network(NetworkVerb),
     /// Templates: the booted guests that microVMs are cloned from
     #[command(subcommand, after_help = "Example:\n  mote template ls")]
     Template(Template),

@@ -1,6 +1,7 @@
 //! The verbs, one module each.
 
 mod agent;
+mod confirmation;
 mod copy;
 mod doctor;
 mod ecs;
@@ -13,6 +14,7 @@ mod install;
 mod logs;
 mod machine;
 mod manual;
+mod network;
 mod ps;
 mod run;
 mod stats;
@@ -56,6 +58,7 @@ pub fn run(arguments: Arguments) -> Result<u8> {
         Command::Task(verb) => block_on(ecs::task::task(host, verb)),
         Command::Service(verb) => block_on(ecs::service::service(host, verb)),
         Command::Cluster(verb) => block_on(ecs::cluster::cluster(host, verb)),
+        Command::Network(verb) => block_on(network::network(host, verb)),
         Command::Template(template) => block_on(template::template(host, template)),
         Command::Credentials(credentials) => block_on(identity::credentials(host, credentials)),
         Command::Secret(verb) => block_on(identity::secret(host, verb)),

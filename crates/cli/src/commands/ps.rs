@@ -177,6 +177,7 @@ mod tests {
             definition: Some("front:3".into()),
             labels: [("team".to_owned(), "blue".to_owned())].into(),
             network: Some(TaskNetwork {
+                name: "default".into(),
                 address: [10, 0, 0, 7].into(),
                 address_ipv6: None,
                 mac: String::new(),

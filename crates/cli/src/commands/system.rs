@@ -1,10 +1,9 @@
 //! `mote system`: the host and its host agent.
 
-use std::io::{IsTerminal, Write};
-
-use anyhow::{Context, Result, bail};
+use anyhow::Result;
 use api::system::{KindUse, PruneRequest, Pruned, System};
 
+use super::confirmation::is_confirmed;
 use super::task_name::short_id;
 use crate::args::{self, Listing, Prune};
 use crate::value::{Format, VcpuMilli, rfc3339};
@@ -97,13 +96,15 @@ async fn prune(host: Option<String>, arguments: Prune) -> Result<u8> {
     } else {
         "all images without a name"
     };
-    if !arguments.force && !is_confirmed(images)? {
+    let what = format!("all stopped tasks with what they wrote, all networks that no task is in, and {images}");
+    if !arguments.force && !is_confirmed(&what)? {
         return Ok(0);
     }
     let request = PruneRequest {
         tasks: true,
         images: true,
         all_images: arguments.all,
+        networks: true,
         until_ms: arguments.until.map(|moment| moment.unix_ms),
     };
     let pruned = host::connect(host).await?.prune(&request).await?;
@@ -121,24 +122,9 @@ async fn prune(host: Option<String>, arguments: Prune) -> Result<u8> {
 fn pruned_lines(pruned: &Pruned) -> Vec<String> {
     let tasks = pruned.tasks.iter().map(|id| format!("task {}", short_id(id)));
     let images = pruned.images.iter().map(|name| format!("image {name}"));
+    let networks = pruned.networks.iter().map(|name| format!("network {name}"));
     let freed = format!("freed {}", output::size(pruned.freed_bytes));
-    tasks.chain(images).chain([freed]).collect()
-}
-
-/// Asks the person; nobody to ask is a refusal.
-fn is_confirmed(images: &str) -> Result<bool> {
-    if !std::io::stdin().is_terminal() {
-        bail!("nobody is there to be asked whether to remove things: give --force");
-    }
-    output::question(&format!(
-        "This removes all stopped tasks with what they wrote, and {images}. Go on? [y/N] "
-    ))?;
-    std::io::stderr().flush().context("cannot ask")?;
-    let mut answer = String::new();
-    std::io::stdin()
-        .read_line(&mut answer)
-        .context("cannot read the answer")?;
-    Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
+    tasks.chain(images).chain(networks).chain([freed]).collect()
 }
 
 #[cfg(test)]
@@ -150,11 +136,12 @@ mod tests {
         let pruned = Pruned {
             tasks: vec!["3f2a".repeat(8)],
             images: vec!["app:1".into()],
+            networks: vec!["front".into()],
             freed_bytes: 1_500_000,
         };
         assert_eq!(
             pruned_lines(&pruned),
-            ["task 3f2a3f2a3f2a", "image app:1", "freed 1.5MB"]
+            ["task 3f2a3f2a3f2a", "image app:1", "network front", "freed 1.5MB"]
         );
     }
 

@@ -18,7 +18,7 @@ pub use filter::{Filter, matches};
 pub use format::Format;
 pub use limit::{PidsLimit, parse_pids_limit, parse_ulimit};
 pub use mount::{Volume, parse_tmpfs, parse_volume};
-pub use network::{host_end, parse_host_entry, parse_port, port_text};
+pub use network::{host_end, parse_host_entry, parse_network, parse_port, port_text};
 pub use signal::Signal;
 pub use time::{Moment, Seconds};
 

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use api::task::{HostEntry, PortMapping, PublishedPort, TransportProtocol};
+use api::task::{HostEntry, NetworkMode, PortMapping, PublishedPort, TransportProtocol};
 
 /// `[[ADDRESS:]HOST_PORT:]PORT[/tcp|/udp]`; an IPv6 address has brackets.
 ///
@@ -37,6 +37,20 @@ pub fn parse_port(text: &str) -> Result<PortMapping, String> {
         port,
         protocol,
     })
+}
+
+/// `default`, `none`, or the name of a network that tasks share.
+///
+/// # Errors
+/// One sentence.
+pub fn parse_network(text: &str) -> Result<NetworkMode, String> {
+    match text {
+        "default" | "bridge" => Ok(NetworkMode::Default),
+        "none" => Ok(NetworkMode::None),
+        "host" => Err("a task has a network of its own: use --publish for its ports".to_owned()),
+        "" => Err("a network has a name".to_owned()),
+        name => Ok(NetworkMode::Named(name.to_owned())),
+    }
 }
 
 /// `NAME:ADDRESS`, or `NAME=ADDRESS`.
@@ -98,6 +112,16 @@ mod tests {
     fn what_is_no_port_is_refused() {
         for text in ["", "0", "a", "1:2:3", "80/sctp", "8080:", "70000", "80-90:80-90"] {
             check(text, None);
+        }
+    }
+
+    #[test]
+    fn a_network_is_a_usual_one_or_has_a_name() {
+        assert_eq!(parse_network("bridge"), Ok(NetworkMode::Default));
+        assert_eq!(parse_network("none"), Ok(NetworkMode::None));
+        assert_eq!(parse_network("front"), Ok(NetworkMode::Named("front".to_owned())));
+        for text in ["", "host"] {
+            parse_network(text).unwrap_err();
         }
     }
 

@@ -68,10 +68,14 @@ struct World {
 impl World {
     /// A forwarder to name servers at this port.
     async fn start(port: u16) -> Self {
+        Self::start_with(port, Knowledge::default()).await
+    }
+
+    async fn start_with(port: u16, known: Knowledge) -> Self {
         let folder = tempfile::tempdir().unwrap();
         // A port that both kinds of sockets can have.
         let free = UdpSocket::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-        let forwarder = Forwarder::start_at(free, folder.path().join("resolv.conf"), port)
+        let forwarder = Forwarder::start_at(free, folder.path().join("resolv.conf"), port, known)
             .await
             .unwrap();
         Self {
@@ -85,19 +89,16 @@ impl World {
         fs::write(self.folder.path().join("resolv.conf"), text).unwrap();
     }
 
-    async fn ask_by_datagram(&self) -> Vec<u8> {
-        exchange_datagrams(self.address, &QUESTION).await.unwrap()
-    }
-
-    async fn ask_by_connection(&self) -> Vec<u8> {
-        let mut stream = TcpStream::connect(self.address).await.unwrap();
-        write_message(&mut stream, &QUESTION).await.unwrap();
-        read_message(&mut stream).await.unwrap()
-    }
-
     async fn check(&self, expected: &[u8]) {
-        assert_eq!(self.ask_by_datagram().await, expected);
-        assert_eq!(self.ask_by_connection().await, expected);
+        self.check_asked(&QUESTION, expected).await;
+    }
+
+    /// By datagram and by connection.
+    async fn check_asked(&self, question: &[u8], expected: &[u8]) {
+        assert_eq!(exchange_datagrams(self.address, question).await.unwrap(), expected);
+        let mut stream = TcpStream::connect(self.address).await.unwrap();
+        write_message(&mut stream, question).await.unwrap();
+        assert_eq!(read_message(&mut stream).await.unwrap(), expected);
     }
 }
 
@@ -158,5 +159,33 @@ async fn what_is_no_question_is_not_answered() {
 async fn an_address_in_use_is_an_error() {
     let world = World::start(1).await;
     let file = world.folder.path().join("other");
-    assert!(Forwarder::start_at(world.address, file, 1).await.is_err());
+    assert!(
+        Forwarder::start_at(world.address, file, 1, Knowledge::default())
+            .await
+            .is_err()
+    );
+}
+
+#[tokio::test]
+async fn names_of_the_network_are_known_and_others_asked_for_unless_it_is_internal() {
+    let server = Server::start("127.0.0.53", 0, b"I").await;
+    for is_internal in [false, true] {
+        let names = Arc::new(Names::new("front"));
+        names.put(Ipv4Addr::new(10, 9, 8, 7), "web");
+        let known = Knowledge {
+            names: Some(Arc::clone(&names)),
+            is_internal,
+        };
+        let world = World::start_with(server.address.port(), known).await;
+        world.configure("nameserver 127.0.0.53\n");
+        let asked = question::tests::question("web.front", 1);
+        world.check_asked(&asked, &names.answer(&asked).unwrap()).await;
+        let asked = question::tests::question("away", 1);
+        let elsewhere = if is_internal {
+            failure(&asked)
+        } else {
+            answer(&asked, b"I")
+        };
+        world.check_asked(&asked, &elsewhere).await;
+    }
 }

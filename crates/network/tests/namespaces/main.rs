@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails where it cannot go on")]
 
 mod ports;
+mod shared;
 mod world;
 
 use std::net::Ipv4Addr;
@@ -120,7 +121,7 @@ fn a_guest_is_heard_under_its_own_addresses_only() {
 fn the_host_says_nothing_to_a_guest_unasked() {
     World::run("the_host_says_nothing_to_a_guest_unasked", async |world| {
         let network = world.open(&[]).await;
-        let lease = network.attach(&[]).await.unwrap();
+        let lease = network.attach(None, &[]).await.unwrap();
         let shown = command(&format!("ip -details link show dev {}", lease.tap));
         assert!(shown.contains("addrgenmode none"), "{shown}");
         let bridge = command("ip -6 address show dev mote0");
@@ -142,9 +143,13 @@ fn what_a_dead_process_left_is_taken_over_or_removed() {
         let _service = listen(&kept.namespace, (Ipv4Addr::UNSPECIFIED, 80));
         exchange(&world.outside, (UP, 8080)).unwrap();
         exchange(&world.outside, (UP, 8081)).unwrap_err();
-        let again = network.attach(&[ports::tcp(8080, 80)]).await.unwrap_err().to_string();
+        let again = network
+            .attach(None, &[ports::tcp(8080, 80)])
+            .await
+            .unwrap_err()
+            .to_string();
         assert!(again.starts_with("port 8080/tcp of the host is in use"), "{again}");
-        network.attach(&[ports::tcp(8081, 80)]).await.unwrap();
+        network.attach(None, &[ports::tcp(8081, 80)]).await.unwrap();
         // Whoever ends in good order leaves what guests have, and nothing else.
         network.close().await.unwrap();
         exchange(&world.outside, (UP, 8080)).unwrap();
@@ -164,16 +169,16 @@ fn guests_come_and_go_until_the_network_is_full() {
         let network = world.open(&[]).await;
         let mut leases: Vec<Lease> = Vec::new();
         for _ in 0..13 {
-            leases.push(network.attach(&[]).await.unwrap());
+            leases.push(network.attach(None, &[]).await.unwrap());
         }
-        let error = network.attach(&[]).await.unwrap_err();
+        let error = network.attach(None, &[]).await.unwrap_err();
         assert!(matches!(error, NetworkError::Full { count: 13, .. }), "{error}");
         for round in 0..3 {
             for lease in leases.drain(..) {
                 network.detach(&lease).await.unwrap();
             }
             for _ in 0..13 {
-                leases.push(network.attach(&[]).await.unwrap());
+                leases.push(network.attach(None, &[]).await.unwrap());
             }
             let mut addresses: Vec<_> = leases.iter().map(|lease| lease.address).collect();
             addresses.sort_unstable();
@@ -198,7 +203,7 @@ fn a_network_that_the_host_has_is_not_taken() {
         assert_eq!(network.mtu(), 1400);
         network.close().await.unwrap();
         world.settings.subnet = Some("172.30.1.0/24".parse().unwrap());
-        let error = network::Network::open(&world.settings, &world.claim, &[])
+        let error = network::Network::open(&world.settings, &world.claim, &[], &[])
             .await
             .unwrap_err();
         assert!(error.to_string().contains("overlaps"), "{error}");

@@ -76,11 +76,11 @@ fn a_port_in_use_is_refused_and_nothing_is_taken() {
     World::run("ports::a_port_in_use_is_refused_and_nothing_is_taken", async |world| {
         let network = world.open(&[]).await;
         let service = listen(&world.host, (Ipv4Addr::LOCALHOST, 8080));
-        let refused = network.attach(&[tcp(8081, 80), tcp(8080, 80)]).await.unwrap_err();
+        let refused = network.attach(None, &[tcp(8081, 80), tcp(8080, 80)]).await.unwrap_err();
         assert!(refused.to_string().contains("port 8080/tcp"), "{refused}");
         exchange(&world.host, (Ipv4Addr::LOCALHOST, 8080)).unwrap();
         drop(service);
-        network.attach(&[tcp(8081, 80)]).await.unwrap();
+        network.attach(None, &[tcp(8081, 80)]).await.unwrap();
     });
 }
 

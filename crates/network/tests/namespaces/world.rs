@@ -11,7 +11,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use network::{Claim, Lease, Network, PortRequest, Settings};
+use network::bridge::shared_name;
+use network::{Claim, Lease, Member, Network, PortRequest, Settings, SharedNetwork};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 /// The host's address in the world.
@@ -114,25 +115,40 @@ impl World {
     }
 
     pub async fn open(&self, kept: &[Lease]) -> Network {
-        Network::open(&self.settings, &self.claim, kept).await.unwrap()
+        self.open_with(&[], kept).await
+    }
+
+    /// With networks that guests share.
+    pub async fn open_with(&self, shared: &[SharedNetwork], kept: &[Lease]) -> Network {
+        Network::open(&self.settings, &self.claim, shared, kept).await.unwrap()
     }
 
     /// A guest with what it was given, set up as the guest agent does it.
     pub async fn guest(&self, network: &Network, ports: &[PortRequest]) -> Guest {
-        let lease = network.attach(ports).await.unwrap();
+        self.guest_in(network, None, ports).await
+    }
+
+    /// A guest of a network that guests share, too.
+    pub async fn guest_in(&self, network: &Network, member: Option<Member>, ports: &[PortRequest]) -> Guest {
+        let lease = network.attach(member, ports).await.unwrap();
+        let around = network.surroundings(&lease).await.unwrap();
+        let (bridge, told) = match lease.member {
+            Some(_) => (shared_name(around.subnet), " proxy_arp on"),
+            None => ("mote0".to_owned(), ""),
+        };
         let number = self.guests.get();
         self.guests.set(number + 1);
         let name = format!("guest{number}");
         let Lease { tap, mac, address, .. } = &lease;
         let mac = mac.map(|byte| format!("{byte:02x}")).join(":");
-        let (prefix, gateway) = (network.subnet().prefix(), network.subnet().gateway());
+        let (prefix, gateway) = (around.subnet.prefix(), around.subnet.gateway());
         for line in [
             format!("ip netns add {name}"),
             format!("ip link delete {tap}"),
             format!("ip link add {tap} type veth peer name eth0 netns {name}"),
-            format!("ip link set {tap} master mote0"),
+            format!("ip link set {tap} master {bridge}"),
             format!(
-                "ip link set {tap} type bridge_slave hairpin on learning off flood off mcast_flood off bcast_flood off"
+                "ip link set {tap} type bridge_slave hairpin on learning off flood off mcast_flood off bcast_flood off{told}"
             ),
             format!("ip link set {tap} up"),
             format!("bridge fdb replace {mac} dev {tap} master static"),

@@ -203,9 +203,14 @@ fn network(definition: &TaskDefinition) -> Result<Option<NetworkPlan>, EcsError>
     let name_servers = name_servers.collect::<Result<_, _>>()?;
     Ok(match mode {
         "none" => None,
-        "bridge" => Some(NetworkPlan { ports, name_servers }),
+        "bridge" => Some(NetworkPlan {
+            network: None,
+            ports,
+            name_servers,
+        }),
         // The task has an address of its own: nothing of it is published on the host.
         _ => Some(NetworkPlan {
+            network: None,
             ports: Vec::new(),
             name_servers,
         }),

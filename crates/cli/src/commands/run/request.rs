@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, bail};
-use api::task::{HealthCheck, NetworkMode, RestartPolicy, RunRequest, SecretVariable, TerminalSize};
+use api::task::{HealthCheck, RestartPolicy, RunRequest, SecretVariable, TerminalSize};
 
-use crate::args::{HealthOptions, Network, Restart, Run, SecurityOption};
+use crate::args::{HealthOptions, Restart, Run, SecurityOption};
 use crate::value::Volume;
 use crate::{terminal, value};
 
@@ -44,10 +44,7 @@ pub fn request(arguments: &Run) -> Result<RunRequest> {
         waits_for_vcpus: !life.no_cpu_wait,
         timeout_seconds: life.timeout,
         stop_timeout_seconds: life.stop_timeout,
-        network: match network.network {
-            Network::Default => NetworkMode::Default,
-            Network::None => NetworkMode::None,
-        },
+        network: network.network.clone(),
         ports: network.publish.clone(),
         name_servers: network.dns.clone(),
         hosts: network.add_host.clone(),
@@ -173,7 +170,7 @@ mod tests {
         assert_eq!((request.vcpu_milli, request.memory_mib), (500, 1024));
         assert_eq!((request.ports[0].host_port, request.ports[0].port), (Some(8080), 80));
         assert_eq!(request.hosts[0].name, "db");
-        assert_eq!(request.network, NetworkMode::None);
+        assert_eq!(request.network, api::task::NetworkMode::None);
         assert_eq!(request.tmpfs[0].size_mib, Some(1));
         assert_eq!(request.volumes, ["/data"]);
         assert_eq!((request.ulimits[0].hard, request.pids_max), (Some(10), Some(50)));

@@ -1,11 +1,16 @@
 //! Tasks' network: what the tasks' core asks for, done by the crate that makes bridges and interfaces.
+//!
+//! [`catalogue`] has the networks that users make for tasks to share.
+
+mod catalogue;
 
 use std::fs;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use ::network::{Claim, Lease, Network, PortRequest, Published, Settings};
+use ::network::{Claim, Lease, Member, Network, PortRequest, Published, Settings, SharedNetwork, Surroundings};
+use api::error::ApiError;
 use futures_util::future::{BoxFuture, FutureExt};
 use protocol::guest;
 use tokio::net::TcpListener;
@@ -16,8 +21,12 @@ use crate::config::Config;
 use crate::metadata;
 use crate::names;
 use crate::ports::{Attached, Failure, Networks};
-use crate::record::{NetworkPlan, NetworkRecord, PortPlan, PublishedPort};
+use crate::record::{Membership, NetworkPlan, NetworkRecord, PortPlan, PublishedPort};
 use crate::sentence::sentence;
+use crate::store::Store;
+use catalogue::Catalogue;
+
+pub use catalogue::Definition;
 
 /// The bridge behind which tasks are.
 const BRIDGE: &str = "mote0";
@@ -37,11 +46,11 @@ const PROGRAMS: [&str; 3] = ["ip", "bridge", "nft"];
 /// `CAP_NET_ADMIN` (linux/capability.h), as a bit of the line `CapEff` in `/proc/self/status`.
 const CAP_NET_ADMIN: u64 = 1 << 12;
 
-/// The network of all tasks.
-#[derive(Debug)]
+/// The network of all tasks, and those that some share.
 pub struct TaskNetworks {
     settings: Settings,
     claim: Claim,
+    catalogue: Catalogue,
     // Made by `keep`, taken by `end`; in between all tasks use it at once. Without it, why there is none.
     network: RwLock<Result<Network, String>>,
 }
@@ -50,7 +59,7 @@ impl TaskNetworks {
     /// The network that `config` wants; nothing is made yet. Where this process may not, or another one does, it is told once, and tasks
     /// run without.
     #[must_use]
-    pub fn prepare(config: &Config) -> Option<Self> {
+    pub fn prepare(config: &Config, store: Store) -> Option<Self> {
         if !config.has_network {
             return None;
         }
@@ -69,6 +78,7 @@ impl TaskNetworks {
                     spares: SPARES,
                 },
                 claim,
+                catalogue: Catalogue::new(store),
                 network: RwLock::new(Err("it is not there yet".to_owned())),
             }),
             Err(obstacle) => {
@@ -110,7 +120,20 @@ impl TaskNetworks {
         })
     }
 
-    async fn attach(&self, plan: &NetworkPlan) -> Result<Attached, Failure> {
+    /// The addresses of the network that is always there; nothing where it is not.
+    pub async fn usual_subnet(&self) -> Option<::network::Subnet> {
+        self.network.read().await.as_ref().ok().map(Network::subnet)
+    }
+
+    /// Why no task can be in the network of this name; nothing where one can.
+    pub async fn problem(&self, name: &str) -> Option<String> {
+        match self.network.read().await.as_ref() {
+            Ok(network) => network.problem(name),
+            Err(why) => Some(format!("this host agent has no network: {why}")),
+        }
+    }
+
+    async fn attach(&self, task: &str, plan: &NetworkPlan) -> Result<Attached, Failure> {
         let network = self.network.read().await;
         let network = network
             .as_ref()
@@ -118,10 +141,15 @@ impl TaskNetworks {
         let mut random = [0; 16];
         rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())?;
         let requests: Vec<PortRequest> = plan.ports.iter().map(request).collect();
-        let lease = network.attach(&requests).await?;
+        let member = plan.network.as_ref().map(|network| Member {
+            network: network.clone(),
+            name: task.to_owned(),
+        });
+        let lease = network.attach(member, &requests).await?;
+        let around = network.surroundings(&lease).await?;
         Ok(Attached {
-            network: told(network, plan, &lease).await,
-            record: record(plan, &lease, names::uuid(&random)),
+            record: record(plan, &lease, &around, names::uuid(&random)),
+            network: told(plan, &lease, around),
         })
     }
 
@@ -135,8 +163,12 @@ impl TaskNetworks {
     /// A host agent whose network fails is better than none: tasks that need no network run, and others are told why they do not.
     async fn keep(&self, live: &[(String, NetworkRecord)]) {
         let kept: Vec<Lease> = live.iter().map(|(_, record)| lease(record)).collect();
-        let opened = Network::open(&self.settings, &self.claim, &kept).await;
-        let opened = opened.map_err(|error| sentence(&error));
+        let opened = match self.shared() {
+            Ok(shared) => Network::open(&self.settings, &self.claim, &shared, &kept)
+                .await
+                .map_err(|error| sentence(&error)),
+            Err(why) => Err(why),
+        };
         match &opened {
             Ok(network) => {
                 tracing::info!(subnet = %network.subnet(), mtu = network.mtu(), kept = kept.len(), "tasks have a network");
@@ -144,6 +176,19 @@ impl TaskNetworks {
             Err(why) => tracing::warn!("tasks have no network: {why}"),
         }
         *self.network.write().await = opened;
+    }
+
+    /// What is stored of networks that tasks share. One that is not understood is left out, and told of.
+    fn shared(&self) -> Result<Vec<SharedNetwork>, String> {
+        let stored = self.catalogue.read().map_err(|error| sentence(&error))?;
+        let understood = stored.iter().filter_map(|definition| match definition.shared() {
+            Ok(shared) => Some(shared),
+            Err(error) => {
+                tracing::error!("the network {} cannot be used: {error}", definition.name);
+                None
+            }
+        });
+        Ok(understood.collect())
     }
 
     async fn end(&self) -> Result<(), Failure> {
@@ -156,8 +201,12 @@ impl TaskNetworks {
 }
 
 impl Networks for TaskNetworks {
-    fn attach<'a>(&'a self, _: &'a str, plan: &'a NetworkPlan) -> BoxFuture<'a, Result<Attached, Failure>> {
-        self.attach(plan).boxed()
+    fn check(&self, plan: &NetworkPlan) -> Result<(), ApiError> {
+        self.catalogue.check(plan)
+    }
+
+    fn attach<'a>(&'a self, task: &'a str, plan: &'a NetworkPlan) -> BoxFuture<'a, Result<Attached, Failure>> {
+        self.attach(task, plan).boxed()
     }
 
     fn detach<'a>(&'a self, record: &'a NetworkRecord) -> BoxFuture<'a, Result<(), Failure>> {
@@ -214,7 +263,7 @@ fn request(port: &PortPlan) -> PortRequest {
 }
 
 /// What is stored of a lease.
-fn record(plan: &NetworkPlan, lease: &Lease, attachment: String) -> NetworkRecord {
+fn record(plan: &NetworkPlan, lease: &Lease, around: &Surroundings, attachment: String) -> NetworkRecord {
     // Published in the order in which it was asked for.
     let ports = plan.ports.iter().zip(&lease.ports);
     let ports = ports.map(|(asked, port)| PublishedPort {
@@ -224,8 +273,15 @@ fn record(plan: &NetworkPlan, lease: &Lease, attachment: String) -> NetworkRecor
         port: port.port,
         is_udp: port.is_udp,
     });
+    let member = lease.member.as_ref().map(|member| Membership {
+        network: member.network.clone(),
+        name: member.name.clone(),
+        subnet: around.subnet.to_string(),
+        gateway: around.subnet.gateway(),
+    });
     NetworkRecord {
         attachment,
+        member,
         tap: lease.tap.clone(),
         mac: lease.mac,
         address: lease.address,
@@ -246,7 +302,12 @@ fn lease(record: &NetworkRecord) -> Lease {
         port: port.port,
         is_udp: port.is_udp,
     });
+    let member = record.member.as_ref().map(|member| Member {
+        network: member.network.clone(),
+        name: member.name.clone(),
+    });
     Lease {
+        member,
         tap: record.tap.clone(),
         mac: record.mac,
         address: record.address,
@@ -255,15 +316,15 @@ fn lease(record: &NetworkRecord) -> Lease {
 }
 
 /// What the guest is told.
-async fn told(network: &Network, plan: &NetworkPlan, lease: &Lease) -> guest::Network {
-    let resolvers = network.resolvers().await;
+fn told(plan: &NetworkPlan, lease: &Lease, around: Surroundings) -> guest::Network {
+    let resolvers = around.resolvers;
     guest::Network {
         mac: lease.mac,
         address: lease.address,
-        prefix: network.subnet().prefix(),
-        gateway: network.subnet().gateway(),
+        prefix: around.subnet.prefix(),
+        gateway: around.subnet.gateway(),
         ipv6: None,
-        mtu: network.mtu(),
+        mtu: around.mtu,
         name_servers: if plan.name_servers.is_empty() {
             resolvers.servers
         } else {
@@ -282,6 +343,7 @@ mod tests {
     #[test]
     fn a_lease_is_stored_and_read_back() {
         let plan = NetworkPlan {
+            network: Some("front".to_owned()),
             ports: vec![PortPlan {
                 container: "web".to_owned(),
                 host_address: None,
@@ -292,6 +354,10 @@ mod tests {
             name_servers: Vec::new(),
         };
         let original = Lease {
+            member: Some(Member {
+                network: "front".to_owned(),
+                name: "web".to_owned(),
+            }),
             tap: "mote-ac1ee002".to_owned(),
             mac: [2, 0x6d, 172, 30, 224, 2],
             address: Ipv4Addr::new(172, 30, 224, 2),
@@ -302,7 +368,12 @@ mod tests {
                 is_udp: false,
             }],
         };
-        let stored = record(&plan, &original, "a".to_owned());
+        let around = Surroundings {
+            subnet: "172.30.224.0/24".parse().unwrap(),
+            mtu: 1500,
+            resolvers: ::network::dns::Resolvers::default(),
+        };
+        let stored = record(&plan, &original, &around, "a".to_owned());
         assert_eq!(stored.ports[0].container, "web");
         assert_eq!(stored.ports[0].host_port, 32768);
         assert_eq!(lease(&stored), original);

@@ -6,7 +6,7 @@ use crate::addresses::{Addresses, Index};
 
 /// Guests' numbers whose interfaces are ready, and all others.
 #[derive(Debug)]
-pub(super) struct Spares {
+pub(crate) struct Spares {
     wanted: usize,
     addresses: Addresses,
     /// Ready, longest waiting first.
@@ -15,7 +15,7 @@ pub(super) struct Spares {
 
 impl Spares {
     /// None yet; `wanted` of them are to be kept, of `count` numbers of which `taken` are guests'.
-    pub(super) fn new(wanted: usize, count: Index, taken: Vec<Index>) -> Self {
+    pub(crate) fn new(wanted: usize, count: Index, taken: Vec<Index>) -> Self {
         Self {
             wanted: wanted.max(1),
             addresses: Addresses::new(count, taken),
@@ -24,35 +24,35 @@ impl Spares {
     }
 
     /// The next one, and whether it is time to make more.
-    pub(super) fn take(&mut self) -> (Option<Index>, bool) {
+    pub(crate) fn take(&mut self) -> (Option<Index>, bool) {
         let taken = self.ready.pop_front();
         (taken, self.ready.len() <= self.wanted / 2)
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.ready.is_empty()
     }
 
     /// Numbers for which interfaces are to be made; they are nobody else's from now on.
-    pub(super) fn missing(&mut self) -> Vec<Index> {
+    pub(crate) fn missing(&mut self) -> Vec<Index> {
         let missing = self.wanted.saturating_sub(self.ready.len());
         (0..missing).map_while(|_| self.addresses.take()).collect()
     }
 
     /// The interfaces of these are ready.
-    pub(super) fn put(&mut self, guests: &[Index]) {
+    pub(crate) fn put(&mut self, guests: &[Index]) {
         self.ready.extend(guests);
     }
 
     /// The interfaces of these are no more.
-    pub(super) fn forget(&mut self, guests: &[Index]) {
+    pub(crate) fn forget(&mut self, guests: &[Index]) {
         for &guest in guests {
             self.addresses.give_back(guest);
         }
     }
 
     /// Those that are ready beyond twice what is wanted: they are to be removed, and then forgotten.
-    pub(super) fn surplus(&mut self) -> Vec<Index> {
+    pub(crate) fn surplus(&mut self) -> Vec<Index> {
         let kept = if self.ready.len() > 2 * self.wanted {
             self.wanted
         } else {
@@ -61,8 +61,9 @@ impl Spares {
         self.ready.drain(kept..).collect()
     }
 
-    /// All of them, to be removed.
-    pub(super) fn take_all(&mut self) -> Vec<Index> {
+    /// All of them, to be removed; no more are made.
+    pub(crate) fn take_all(&mut self) -> Vec<Index> {
+        self.wanted = 0;
         self.ready.drain(..).collect()
     }
 }
@@ -95,6 +96,15 @@ mod tests {
         assert_eq!(spares.surplus(), [7, 8, 9]);
         assert!(spares.surplus().is_empty());
         spares.forget(&[7, 8, 9]);
+    }
+
+    #[test]
+    fn when_all_are_taken_no_more_are_made() {
+        let mut spares = Spares::new(2, 100, Vec::new());
+        let made = spares.missing();
+        spares.put(&made);
+        assert_eq!(spares.take_all(), made);
+        assert!(spares.missing().is_empty());
     }
 
     #[test]
