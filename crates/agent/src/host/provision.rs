@@ -166,7 +166,7 @@ impl TaskHost {
             sized_scratch: made.scratch_slot.zip(made.scratch_base.clone()),
             scratch_directory: self.shared.scratch.directory().to_owned(),
         };
-        let shape = shape(&self.sizing, made, record.network.as_ref(), files);
+        let shape = shape(&self.sizing, record.plan.limits, made, record.network.as_ref(), files);
         if let Err(error) = vmm.run(shape).await {
             // It has ended, and that is told by its end.
             tracing::debug!(microvm = vmm.id, "the VMM takes no request: {error}");
