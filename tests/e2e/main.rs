@@ -21,6 +21,7 @@ mod late_rootfs;
 mod network;
 mod pool;
 mod process;
+mod rates;
 mod reboot;
 mod registry;
 mod remote;
