@@ -66,6 +66,7 @@ pub fn new_task(request: &RunRequest, has_network: bool, allowed: &[PathBuf]) ->
         vcpu_milli: request.vcpu_milli,
         memory_mib: request.memory_mib,
         scratch_mib: request.ephemeral_storage_mib.unwrap_or(SCRATCH_MIB),
+        scratch_inodes: request.ephemeral_storage_inodes,
         limits: limits(request.rates)?,
         hostname: request.hostname.clone(),
         waits_for_vcpus: request.waits_for_vcpus,

@@ -12,6 +12,10 @@ pub struct Plan {
     pub memory_mib: u32,
     /// The writable layers and the volumes together, in MiB.
     pub scratch_mib: u32,
+    /// How many files and directories they may hold; as many as is usual for their size where absent.
+    // Tasks of earlier versions do not say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scratch_inodes: Option<u32>,
     /// The microVM's host name; made of the id or the address where absent.
     pub hostname: Option<String>,
     /// Whether containers start only when all vCPUs are online.

@@ -55,6 +55,7 @@ fn plan(containers: Vec<ContainerPlan>) -> Plan {
         vcpu_milli: 250,
         memory_mib: 64,
         scratch_mib: 1,
+        scratch_inodes: None,
         limits: Limits::default(),
         hostname: None,
         waits_for_vcpus: false,

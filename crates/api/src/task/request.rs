@@ -91,6 +91,9 @@ pub struct RunRequest {
     /// The writable layer and the volumes together, in MiB; the host agent's default where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ephemeral_storage_mib: Option<u32>,
+    /// About how many files and directories they may hold; as many as is usual for their size where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ephemeral_storage_inodes: Option<u32>,
     /// What it may do in a second.
     #[serde(default, skip_serializing_if = "Rates::is_none")]
     pub rates: Rates,

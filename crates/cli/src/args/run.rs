@@ -165,6 +165,9 @@ pub struct ResourceOptions {
     /// The size of what it can write to its file systems, in MiB, or with a unit
     #[arg(long, value_name = "MIB")]
     pub storage: Option<MemoryMib>,
+    /// About how many files and directories it can make there; as many as is usual for the size where nothing is said
+    #[arg(long, value_name = "NUMBER")]
+    pub storage_inodes: Option<u32>,
     /// The bytes that it may read from and write to its disks in a second, or with a unit: 10m
     #[arg(long = "io-maxbandwidth", value_name = "BYTES")]
     pub io_max_bandwidth: Option<Rate>,

@@ -81,7 +81,10 @@ const UNSUPPORTED: &[(&str, &str)] = &[
         "a task sees no devices of its host: use --io-maxiops for its own disks",
     ),
     ("--group-add", "give the group with --user USER:GROUP"),
-    ("--storage-opt", "use --storage"),
+    (
+        "--storage-opt",
+        "use --storage for a size, --storage-inodes for a number of files",
+    ),
     (
         "--log-driver",
         "the host agent keeps all output: use `mote logs`, or --log-group",

@@ -77,6 +77,7 @@ pub fn plan(
         vcpu_milli: size.vcpu_milli,
         memory_mib: size.memory_mib,
         scratch_mib: scratch_mib(storage)?,
+        scratch_inodes: None,
         limits: Limits::default(),
         hostname: agreed(
             "hostname",

@@ -20,6 +20,7 @@ pub fn record(id: &str, definition: &str) -> TaskRecord {
             vcpu_milli: 250,
             memory_mib: 128,
             scratch_mib: 64,
+            scratch_inodes: None,
             limits: Limits::default(),
             hostname: None,
             waits_for_vcpus: false,
