@@ -13,7 +13,7 @@ use std::process::Command;
 use std::thread::{self, JoinHandle};
 
 use protocol::guest::CONTROL_PORT;
-use protocol::vmm::{Device, ExitCode, GUEST_CID, Shape, standing};
+use protocol::vmm::{Device, ExitCode, GUEST_CID, Limits, Shape, standing};
 use tempfile::TempDir;
 use tests::command::ran;
 use tests::patience::until;
@@ -169,6 +169,7 @@ fn shape(directory: &Path) -> Shape {
         vcpus: 1,
         growth_mib: 0,
         slots: slots.into(),
+        limits: Limits::default(),
     }
 }
 
@@ -296,6 +297,7 @@ fn a_directory_of_the_host_works_in_a_slot_that_was_empty_in_the_template() {
             vcpus: 1,
             growth_mib: 0,
             slots: slots.into(),
+            limits: Limits::default(),
         }
     });
     let facts = clone.facts_up_to("written");

@@ -13,7 +13,7 @@ use protocol::guest::{
     CONTROL_PORT, Container, Execute, ExitStatus, Received, SESSION_PORT, Start, Stream, ToGuest, ToHost, VERSION,
 };
 use protocol::usual;
-use protocol::vmm::{Config, Control, Device, GUEST_CID, Origin, Shape, standing};
+use protocol::vmm::{Config, Control, Device, GUEST_CID, Limits, Origin, Shape, standing};
 use tempfile::TempDir;
 use tests::command::ran;
 use tests::host::image_archive;
@@ -67,6 +67,7 @@ impl Microvm {
                 vcpus: 1,
                 growth_mib: 0,
                 slots,
+                limits: Limits::default(),
             }),
             counters: None,
             control: Control::Path(at("control.sock")),

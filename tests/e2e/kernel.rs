@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::process::Command;
 
-use protocol::vmm::{Boot, Config, Control, Device, Origin, Shape, standing};
+use protocol::vmm::{Boot, Config, Control, Device, Limits, Origin, Shape, standing};
 use tempfile::TempDir;
 use tests::command::ran;
 
@@ -20,6 +20,7 @@ fn config(directory: &TempDir, program: &str) -> Config {
         vcpus: 2,
         growth_mib: 0,
         slots: BTreeMap::from([(standing::FIRST_FREE, Device::Rng)]),
+        limits: Limits::default(),
     };
     Config {
         origin: Origin::Boot(boot),

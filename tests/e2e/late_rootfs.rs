@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use protocol::guest::{CONTROL_PORT, Container, ExitStatus, ToGuest};
-use protocol::vmm::{Device, ExitCode, GUEST_CID, Shape, standing};
+use protocol::vmm::{Device, ExitCode, GUEST_CID, Limits, Shape, standing};
 use tests::command::ran;
 use tests::host::image_archive;
 
@@ -47,6 +47,7 @@ fn shape(directory: &Path, parts: &[PathBuf], scratch: PathBuf) -> Shape {
             (DISK, Device::BlockConcatenation { parts }),
             (SCRATCH, Device::BlockFile { path: scratch }),
         ]),
+        limits: Limits::default(),
     }
 }
 

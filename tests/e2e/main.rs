@@ -22,6 +22,7 @@ mod network;
 mod networks;
 mod pool;
 mod process;
+mod rates;
 mod reboot;
 mod registry;
 mod remote;

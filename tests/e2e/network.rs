@@ -12,7 +12,7 @@ use tests::host::Host;
 use tests::patience::until;
 use tests::running::Running;
 use tests::wires::Wires;
-use tests::world::{AWAY, NAME, UP, World, ask, get, large};
+use tests::world::{AWAY, LARGE_LEN, NAME, UP, World, ask, get, large};
 
 /// The world and the host agent of the tests that need none of their own.
 static SITE: LazyLock<(World, Host)> = LazyLock::new(|| {
@@ -168,6 +168,44 @@ fn a_published_port_is_reached_from_the_host_and_from_outside() {
     let again = start_web(host, "again", &options);
     assert_eq!(get(&world.outside, UP, 8080, "/").unwrap(), b"hello\n");
     let _ = again.end().ended_with(0);
+}
+
+/// The bits of virtio-net's offloads (virtio 1.2, 5.1.3): checksums, segments of TCP over IPv4 and IPv6, both ways, and buffers that are merged.
+const OFFLOADS: [usize; 7] = [0, 1, 7, 8, 11, 12, 15];
+
+#[test]
+fn segments_larger_than_the_wire_takes_are_not_cut_on_the_way() {
+    let (world, host) = (&SITE.0, &SITE.1);
+    let script = format!(
+        "cat /sys/class/net/eth0/device/features; head -c {LARGE_LEN} /dev/zero > /var/www/large; httpd -p 80 -h /var/www; \
+         wget -q -O /dev/null http://{AWAY}/large; echo received; read go; cd /sys/class/net/eth0/statistics; cat rx_bytes rx_packets tx_bytes tx_packets"
+    );
+    // However slow the machine is: what is sent in a millisecond may be less.
+    let outside = format!("--net=/run/netns/{}", world.outside);
+    let set = ["sh", "-c", "echo 16 > /proc/sys/net/ipv4/tcp_min_tso_segs"];
+    let _ = ran(Command::new("nsenter").arg(outside).args(set), &[])
+        .unwrap()
+        .ended_with(0);
+    let options = ["-p", "8080:80", "--sysctl", "net.ipv4.tcp_min_tso_segs=16"];
+    let mut task = start(host, "segments", &options, &script);
+    let features = task.line();
+    for bit in OFFLOADS {
+        assert_eq!(features.as_bytes()[bit], b'1', "bit {bit} of {features}");
+    }
+    assert_eq!(task.line(), "received");
+    let sent = get(&world.outside, UP, 8080, "/large").unwrap();
+    assert_eq!(sent.len(), LARGE_LEN);
+    task.say("go");
+    for direction in ["receives", "sends"] {
+        let [bytes, packets] = [(); 2].map(|()| task.line().parse::<u64>().unwrap());
+        assert!(bytes > LARGE_LEN as u64, "it {direction} {bytes} bytes");
+        // What confirms them is small, and among them.
+        assert!(
+            bytes / packets > 2 * 1500,
+            "it {direction} {bytes} bytes in {packets} packets"
+        );
+    }
+    let _ = task.end().ended_with(0);
 }
 
 #[test]

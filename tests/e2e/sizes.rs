@@ -49,8 +49,9 @@ fn check_cpu(cpu: &str, cpu_max: &str) {
     let of_process = threads(entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()));
     let of_group = threads(read(&group.join("cgroup.threads")).lines().map(str::to_owned));
     assert_eq!(of_process, of_group);
-    // The vCPU and the devices.
+    // The vCPU and the devices. There can be few more, whatever becomes of a VMM.
     assert!(of_group.len() >= 2, "{of_group:?}");
+    assert_eq!(read(&group.join("pids.max")), "27");
     let _ = task.end().ended_with(0);
 }
 
@@ -124,6 +125,30 @@ fn a_small_disk_gets_full() {
 fn a_large_disk_is_there_at_once() {
     let script = "df -k / | tail -n 1 | { read -r name kib rest; [ $kib -gt 95000000 ] && echo large; }";
     assert_eq!(with_storage("100g", script).ended_with(0).text(), "large\n");
+}
+
+#[test]
+fn files_are_counted_where_that_is_asked_for() {
+    let script = "df -i / | tail -n 1 | { read -r name inodes rest; echo $inodes; }; \
+         i=0; while touch /file$i; do i=$((i + 1)); done 2>&1; rm /file0; echo x > /again && cat /again";
+    let options = ["run", "--name", "filed", "--storage", "64m", "--storage-inodes", "256"];
+    let ran = host()
+        .ran(&[&options[..], &["busybox", "sh", "-c", script]].concat())
+        .ended_with(0);
+    assert_ne!(host().task("filed")["origin"], "boot");
+    let _ = host().ran(&["rm", "filed"]).ended_with(0);
+    let text = ran.text();
+    let lines: Vec<&str> = text.lines().collect();
+    let [inodes, error, again] = lines[..] else {
+        panic!("{text}")
+    };
+    assert_eq!((inodes, again), ("256", "x"));
+    assert!(error.ends_with("No space left on device"), "{error}");
+    for inodes in ["63", "16385"] {
+        let options = ["--storage", "64m", "--storage-inodes", inodes];
+        let refusal = host().run(&options, "busybox", &["true"]).refusal();
+        assert!(refusal.contains("it must be 64 to 16384"), "{refusal}");
+    }
 }
 
 #[test]

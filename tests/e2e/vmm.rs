@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 
-use protocol::vmm::{Boot, Config, Control, ExitCode, Origin, Shape};
+use protocol::vmm::{Boot, Config, Control, ExitCode, Limits, Origin, Shape};
 use tests::command::{Ran, ran};
 
 use crate::fixture::installed;
@@ -49,6 +49,7 @@ pub fn template(directory: &Path, boot: Boot) -> PathBuf {
         vcpus: 1,
         growth_mib: 0,
         slots: BTreeMap::new(),
+        limits: Limits::default(),
     };
     let config = Config {
         origin: Origin::Boot(boot),

@@ -9,7 +9,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 use protocol::frame;
-use protocol::vmm::{Boot, Config, Control, Device, Event, GUEST_CID, Origin, Request, Shape, standing};
+use protocol::vmm::{Boot, Config, Control, Device, Event, GUEST_CID, Limits, Origin, Request, Shape, standing};
 use rustix::io::{FdFlags, fcntl_setfd};
 
 use super::judge;
@@ -157,6 +157,7 @@ impl Vmm {
                 (standing::PMEM, rootfs),
                 (standing::SCRATCH, scratch),
             ]),
+            limits: Limits::default(),
         }
     }
 }

@@ -11,6 +11,7 @@
 pub mod device;
 pub mod discard;
 pub mod interrupt;
+pub mod limit;
 pub mod meter;
 pub mod own_thread;
 pub mod ring;

@@ -75,7 +75,7 @@ struct Answers {
 }
 
 impl Service for Answers {
-    fn serve(&mut self, buffers: &Buffers<'_>) -> u32 {
+    fn serve(&mut self, buffers: &Buffers<'_>) -> Option<u32> {
         let mut bytes = [0; REQUEST_BYTES_MAX];
         let wanted = &mut bytes[..buffers.writable.len().min(REQUEST_BYTES_MAX)];
         // A source that a panic interrupted still gives bytes.
@@ -86,7 +86,7 @@ impl Service for Answers {
         } else {
             0
         };
-        u32::try_from(given).unwrap_or(0)
+        Some(u32::try_from(given).unwrap_or(0))
     }
 }
 

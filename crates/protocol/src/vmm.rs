@@ -5,6 +5,7 @@
 //! that was restarted knows what its predecessor knew. The process's exit code says how the microVM ended ([`ExitCode`]).
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -157,6 +158,32 @@ pub struct Shape {
     pub growth_mib: u32,
     /// What is plugged, by slot.
     pub slots: BTreeMap<u8, Device>,
+    /// How much of it may be used in a second.
+    #[serde(default, skip_serializing_if = "Limits::is_none")]
+    pub limits: Limits,
+}
+
+/// What the guest's devices may do in a second, beside one second's worth that they may do at once. What exceeds it waits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    /// Bytes read and written, of all its block devices together. A rootfs snapshot that is mapped into its memory is none of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk_bytes: Option<NonZeroU64>,
+    /// Requests to all its block devices together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk_operations: Option<NonZeroU64>,
+    /// Bytes of frames, in each direction.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network_bytes: Option<NonZeroU64>,
+}
+
+impl Limits {
+    /// Whether nothing is limited.
+    #[must_use]
+    pub fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// Where a VMM's control socket comes from.
@@ -321,6 +348,21 @@ mod tests {
         assert_eq!(shape.slots.keys().copied().collect::<Vec<_>>(), [0, 2, 7]);
         let again = serde_json::from_str(&serde_json::to_string(&config).unwrap()).unwrap();
         assert_eq!(config, again);
+    }
+
+    #[test]
+    fn limits_are_said_where_there_are_any() {
+        let mut config: Config = serde_json::from_str(MINIMAL).unwrap();
+        assert!(!serde_json::to_string(&config).unwrap().contains("limits"));
+        let limits = Limits {
+            disk_operations: NonZeroU64::new(7),
+            ..Limits::default()
+        };
+        config.shape.as_mut().unwrap().limits = limits;
+        let text = serde_json::to_string(&config).unwrap();
+        assert!(text.contains(r#""limits":{"disk_operations":7}"#), "{text}");
+        assert_eq!(serde_json::from_str::<Config>(&text).unwrap(), config);
+        assert!(serde_json::from_str::<Config>(&text.replace(":7}", ":0}")).is_err());
     }
 
     #[test]

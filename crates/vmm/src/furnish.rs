@@ -1,16 +1,19 @@
 //! Gives a microVM its shape: opens what stands behind its devices and puts them into their slots.
 
+use std::num::NonZeroU64;
 use std::path::Path;
 use std::sync::Arc;
 
 use devices::balloon::Balloon;
+use devices::block::Block;
 use devices::device::VirtioDevice;
 use devices::interrupt::Line;
+use devices::limit::{Limit, Rates};
 use devices::meter::Meter;
 use devices::net::Net;
 use devices::slots::{PlugError, SavedSlot, SlotIndex, Slots};
 use kvm_ioctls::VmFd;
-use protocol::vmm::{Device, GUEST_CID, Shape, standing};
+use protocol::vmm::{Device, GUEST_CID, Limits, Shape, standing};
 use vm_memory::{GuestMemoryMmap, GuestRegionMmap};
 
 use crate::backing::{self, BackingError};
@@ -92,7 +95,7 @@ pub fn furnish(
     meter: Meter,
 ) -> Result<Furniture, FurnishError> {
     let mut space = Space::new(vm, base, shape)?;
-    let mut made = named(shape, drivers, &mut space, meter)?;
+    let mut made = named(shape, drivers, &mut space, &Terms::of(shape.limits, meter))?;
     if let Drivers::Unbound(_) = drivers {
         made.extend(unnamed(&made, &mut space)?);
     }
@@ -122,6 +125,33 @@ pub fn furnish(
     Ok(furniture)
 }
 
+/// Where disks and interfaces count, and what they keep to.
+struct Terms {
+    meter: Meter,
+    /// Of all disks together.
+    disks: Option<Limit>,
+    /// Bytes in a second, of each interface and direction.
+    network: Option<NonZeroU64>,
+}
+
+impl Terms {
+    fn of(limits: Limits, meter: Meter) -> Self {
+        let disks = Limit::of(Rates {
+            bytes: limits.disk_bytes,
+            operations: limits.disk_operations,
+        });
+        Self {
+            meter,
+            disks,
+            network: limits.network_bytes,
+        }
+    }
+
+    fn disk(&self, disk: Block) -> Box<dyn VirtioDevice> {
+        Box::new(disk.metered(self.meter).limited(self.disks.clone()))
+    }
+}
+
 /// A device on its way to its slot.
 struct Made {
     slot: SlotIndex,
@@ -143,7 +173,7 @@ impl Made {
 }
 
 /// The devices that the shape names; a guest that will be a template gets a vsock device in any case.
-fn named(shape: &Shape, drivers: Drivers<'_>, space: &mut Space<'_>, meter: Meter) -> Result<Vec<Made>, FurnishError> {
+fn named(shape: &Shape, drivers: Drivers<'_>, space: &mut Space<'_>, terms: &Terms) -> Result<Vec<Made>, FurnishError> {
     let unused = match drivers {
         Drivers::Unbound(Some(directory)) if !shape.slots.contains_key(&standing::VSOCK) => Some(Device::Vsock {
             guest_cid: GUEST_CID,
@@ -154,7 +184,7 @@ fn named(shape: &Shape, drivers: Drivers<'_>, space: &mut Space<'_>, meter: Mete
     let unused = unused.iter().map(|device| (standing::VSOCK, device));
     let mut made = Vec::with_capacity(shape.slots.len() + 4);
     for (number, device) in shape.slots.iter().map(|(&slot, device)| (slot, device)).chain(unused) {
-        let mut one = open(number, device, space, meter)?;
+        let mut one = open(number, device, space, terms)?;
         one.is_backed = true;
         made.push(one);
     }
@@ -162,7 +192,7 @@ fn named(shape: &Shape, drivers: Drivers<'_>, space: &mut Space<'_>, meter: Mete
 }
 
 /// Opens what stands behind `device`.
-fn open(number: u8, device: &Device, space: &mut Space<'_>, meter: Meter) -> Result<Made, FurnishError> {
+fn open(number: u8, device: &Device, space: &mut Space<'_>, terms: &Terms) -> Result<Made, FurnishError> {
     let device: Box<dyn VirtioDevice> = match device {
         Device::Vsock { guest_cid, socket } => {
             let (vsock, bound) = backing::vsock(*guest_cid, socket)?;
@@ -170,15 +200,16 @@ fn open(number: u8, device: &Device, space: &mut Space<'_>, meter: Meter) -> Res
             made.socket = Some(bound);
             return Ok(made);
         }
-        Device::BlockConcatenation { parts } => Box::new(backing::concatenation(parts)?.metered(meter)),
-        Device::BlockFile { path } => Box::new(backing::raw_file(path)?.metered(meter)),
-        Device::BlockCopyOnWrite { base, directory } => {
-            Box::new(backing::copy_on_write(base, directory)?.metered(meter))
-        }
+        Device::BlockConcatenation { parts } => terms.disk(backing::concatenation(parts)?),
+        Device::BlockFile { path } => terms.disk(backing::raw_file(path)?),
+        Device::BlockCopyOnWrite { base, directory } => terms.disk(backing::copy_on_write(base, directory)?),
         Device::Pmem { parts } => Box::new(space.pmem_device(slot(number), &backing::open_parts(parts)?)?),
         Device::Memory { mib } => Box::new(space.memory_device(slot(number), *mib)?),
         Device::Balloon => Box::new(Balloon::new(space.pages())),
-        Device::Network { tap, mac } => Box::new(backing::network(tap, *mac)?.metered(meter)),
+        Device::Network { tap, mac } => {
+            let interface = backing::network(tap, *mac)?.metered(terms.meter);
+            Box::new(interface.limited(terms.network))
+        }
         Device::Rng => Box::new(backing::rng()?),
         Device::Directory { path, read_only } => Box::new(backing::directory(number, path, *read_only)?),
     };

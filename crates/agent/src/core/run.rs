@@ -1,10 +1,12 @@
 //! A task of one container, as the API of our own asks for it.
 
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use api::error::{ApiError, ErrorCode};
-use api::task::{self, NetworkMode, RunRequest, TransportProtocol};
+use api::task::{self, NetworkMode, Rates, RunRequest, TransportProtocol};
+use protocol::vmm::Limits;
 
 use super::{Core, NewTask};
 use crate::host::SCRATCH_MIB;
@@ -64,6 +66,8 @@ pub fn new_task(request: &RunRequest, has_network: bool, allowed: &[PathBuf]) ->
         vcpu_milli: request.vcpu_milli,
         memory_mib: request.memory_mib,
         scratch_mib: request.ephemeral_storage_mib.unwrap_or(SCRATCH_MIB),
+        scratch_inodes: request.ephemeral_storage_inodes,
+        limits: limits(request.rates)?,
         hostname: request.hostname.clone(),
         waits_for_vcpus: request.waits_for_vcpus,
         time_limit_seconds: request.timeout_seconds,
@@ -140,6 +144,20 @@ fn container(request: &RunRequest, volumes: &[(VolumePlan, MountPlan)]) -> Resul
             group: request.log_group.clone(),
             stream_prefix: request.log_stream_prefix.clone(),
         },
+    })
+}
+
+/// Nothing can be done at a rate of zero, and the task would never end.
+fn limits(rates: Rates) -> Result<Limits, ApiError> {
+    let rate = |of: &str, rate: Option<u64>| match rate.map(NonZeroU64::new) {
+        Some(None) => invalid(&format!("the limit on {of} is zero: leave it out for no limit")),
+        Some(rate) => Ok(rate),
+        None => Ok(None),
+    };
+    Ok(Limits {
+        disk_bytes: rate("the bytes of its disk in a second", rates.disk_bytes_per_second)?,
+        disk_operations: rate("the requests to its disk in a second", rates.disk_operations_per_second)?,
+        network_bytes: rate("the bytes of its network in a second", rates.network_bytes_per_second)?,
     })
 }
 
@@ -254,6 +272,34 @@ fn invalid<T>(message: &str) -> Result<T, ApiError> {
 mod tests {
     use super::*;
     use api::task::HostVolume;
+
+    #[test]
+    fn a_rate_is_some_number_or_none() {
+        let asked = |rates| RunRequest {
+            rates,
+            ..RunRequest::new("app".to_owned(), 1000, 64)
+        };
+        let limits_of = |rates| new_task(&asked(rates), false, &[]).map(|task| task.plan.limits);
+        assert_eq!(limits_of(Rates::default()).unwrap(), Limits::default());
+        let rates = Rates {
+            disk_bytes_per_second: Some(1 << 20),
+            disk_operations_per_second: Some(100),
+            network_bytes_per_second: Some(u64::MAX),
+        };
+        let limits = limits_of(rates).unwrap();
+        assert_eq!(limits.disk_bytes, NonZeroU64::new(1 << 20));
+        assert_eq!(limits.disk_operations, NonZeroU64::new(100));
+        assert_eq!(limits.network_bytes, Some(NonZeroU64::MAX));
+        let rates = Rates {
+            disk_operations_per_second: Some(0),
+            ..Rates::default()
+        };
+        let message = limits_of(rates).unwrap_err().message;
+        assert_eq!(
+            message,
+            "the limit on the requests to its disk in a second is zero: leave it out for no limit"
+        );
+    }
 
     #[test]
     fn a_directory_of_the_host_is_a_volume_where_that_is_allowed() {

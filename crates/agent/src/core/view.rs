@@ -1,8 +1,13 @@
 //! A task as the API of our own tells it.
 
+use std::num::NonZeroU64;
+
 use api::task::{
-    Container, ContainerStatus, Exit, Health, PublishedPort, Task, TaskNetwork, TaskService, Times, TransportProtocol,
+    Container, ContainerStatus, Exit, Health, PublishedPort, Rates, Task, TaskNetwork, TaskService, Times,
+    TransportProtocol,
 };
+
+use protocol::vmm::Limits;
 
 use super::RUN_DEFINITION;
 use crate::record::{self, ContainerPlan, ContainerRecord, NetworkRecord, StopCode, TaskRecord};
@@ -35,6 +40,7 @@ pub fn task(record: &TaskRecord) -> Task {
         command: essential.command,
         vcpu_milli: record.plan.vcpu_milli,
         memory_mib: record.plan.memory_mib,
+        rates: rates(record.plan.limits),
         status: record.status,
         origin: record.origin,
         created_unix_ms: record.times.created_ms,
@@ -59,6 +65,14 @@ pub fn task(record: &TaskRecord) -> Task {
         containers,
         labels: labels.collect(),
         tags: record.tags.iter().cloned().collect(),
+    }
+}
+
+fn rates(limits: Limits) -> Rates {
+    Rates {
+        disk_bytes_per_second: limits.disk_bytes.map(NonZeroU64::get),
+        disk_operations_per_second: limits.disk_operations.map(NonZeroU64::get),
+        network_bytes_per_second: limits.network_bytes.map(NonZeroU64::get),
     }
 }
 

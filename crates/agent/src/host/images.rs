@@ -9,7 +9,7 @@ use protocol::vmm::standing;
 use tokio::sync::mpsc;
 
 use super::volumes::{self, Directory, Found, has_directories};
-use super::{Notice, SCRATCH_MIB, Shared, TaskHost};
+use super::{Notice, Shared, TaskHost, has_usual_scratch};
 use crate::clock;
 use crate::images::{Hold, RunnableImage};
 use crate::lifecycle::{Event, Trouble};
@@ -113,7 +113,7 @@ impl TaskHost {
             scratch_slot: None,
             scratch_base: None,
         };
-        if record.plan.scratch_mib != SCRATCH_MIB {
+        if !has_usual_scratch(&record.plan) {
             let taken: Vec<u8> = (slots.iter().copied())
                 .chain(made.directories.iter().map(|directory| directory.slot))
                 .collect();

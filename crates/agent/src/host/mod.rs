@@ -54,6 +54,11 @@ use output::Named;
 /// The size of a scratch disk where nobody says another, in MiB: 20 GiB, as tasks have on Fargate.
 pub const SCRATCH_MIB: u32 = 20 << 10;
 
+/// Whether a task has the scratch disk that a template's guest has mounted.
+const fn has_usual_scratch(plan: &Plan) -> bool {
+    plan.scratch_mib == SCRATCH_MIB && plan.scratch_inodes.is_none()
+}
+
 /// What all tasks of a host share.
 pub struct Shared {
     /// Where things are.

@@ -9,7 +9,7 @@ use protocol::vmm::{self, Boot};
 use super::microvm::{self, Watch};
 use super::output::{Destination, Outputs};
 use super::shape::{Files, shape};
-use super::{Held, Kept, Notice, SCRATCH_MIB, TaskHost};
+use super::{Held, Kept, Notice, TaskHost, has_usual_scratch};
 use crate::launch::{Launch, LaunchError, Vmm};
 use crate::lifecycle::Event;
 use crate::pool::Member;
@@ -127,10 +127,12 @@ impl TaskHost {
     /// Has the scratch disk of the task's size formatted, where it has another than the usual one. A template's guest has the usual one mounted, so
     /// the other is a further disk, which the guest mounts when it hears of the containers.
     async fn prepare_scratch(&mut self, record: &TaskRecord) -> Result<(), ProvisionError> {
-        if record.plan.scratch_mib == SCRATCH_MIB {
+        let plan = &record.plan;
+        if has_usual_scratch(plan) {
             return Ok(());
         }
-        let disk = ScratchDisk::new(self.shared.scratch.directory().to_owned(), record.plan.scratch_mib);
+        let directory = self.shared.scratch.directory().to_owned();
+        let disk = ScratchDisk::new(directory, plan.scratch_mib, plan.scratch_inodes);
         let base = tokio::task::spawn_blocking(move || disk.base()).await??;
         if let Some(made) = &mut self.made {
             made.scratch_base = Some(base.to_path_buf());
@@ -166,7 +168,7 @@ impl TaskHost {
             sized_scratch: made.scratch_slot.zip(made.scratch_base.clone()),
             scratch_directory: self.shared.scratch.directory().to_owned(),
         };
-        let shape = shape(&self.sizing, made, record.network.as_ref(), files);
+        let shape = shape(&self.sizing, record.plan.limits, made, record.network.as_ref(), files);
         if let Err(error) = vmm.run(shape).await {
             // It has ended, and that is told by its end.
             tracing::debug!(microvm = vmm.id, "the VMM takes no request: {error}");

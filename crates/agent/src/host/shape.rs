@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use protocol::vmm::{Device, GUEST_CID, Shape, standing};
+use protocol::vmm::{Device, GUEST_CID, Limits, Shape, standing};
 
 use super::images::{Made, Rootfs};
 use crate::record::NetworkRecord;
@@ -21,8 +21,8 @@ pub struct Files {
     pub scratch_directory: PathBuf,
 }
 
-/// The shape of a microVM of this size, with these rootfs snapshots and directories of the host, and this network.
-pub fn shape(sizing: &Sizing, made: &Made, network: Option<&NetworkRecord>, files: Files) -> Shape {
+/// The shape of a microVM of this size and with these limits, with these rootfs snapshots and directories of the host, and this network.
+pub fn shape(sizing: &Sizing, limits: Limits, made: &Made, network: Option<&NetworkRecord>, files: Files) -> Shape {
     let vsock = Device::Vsock {
         guest_cid: GUEST_CID,
         socket: files.vsock,
@@ -64,5 +64,6 @@ pub fn shape(sizing: &Sizing, made: &Made, network: Option<&NetworkRecord>, file
         vcpus: sizing.vcpus,
         growth_mib: sizing.growth_mib,
         slots,
+        limits,
     }
 }

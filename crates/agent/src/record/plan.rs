@@ -1,5 +1,6 @@
 //! What a task is to be: its definition and its request, merged. What only its images know is added when they are there.
 
+use protocol::vmm::Limits;
 use serde::{Deserialize, Serialize};
 
 /// What a task is to be.
@@ -11,6 +12,10 @@ pub struct Plan {
     pub memory_mib: u32,
     /// The writable layers and the volumes together, in MiB.
     pub scratch_mib: u32,
+    /// How many files and directories they may hold; as many as is usual for their size where absent.
+    // Tasks of earlier versions do not say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scratch_inodes: Option<u32>,
     /// The microVM's host name; made of the id or the address where absent.
     pub hostname: Option<String>,
     /// Whether containers start only when all vCPUs are online.
@@ -19,6 +24,10 @@ pub struct Plan {
     pub time_limit_seconds: Option<u32>,
     /// Whether commands may be executed in it by ECS's `ExecuteCommand`.
     pub can_execute: bool,
+    /// What it may do in a second.
+    // Tasks of earlier versions do not say it.
+    #[serde(default, skip_serializing_if = "Limits::is_none")]
+    pub limits: Limits,
     /// Its network; none where it has only a loopback interface.
     pub network: Option<NetworkPlan>,
     /// Kernel settings: name with dots as in sysctl(8), and value.

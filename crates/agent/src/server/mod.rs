@@ -208,7 +208,7 @@ impl Server {
         let listener = claim.listen(&config.socket)?;
         let launcher = Launcher::new(config.vmm.clone(), config.microvms_directory(), cgroups.clone());
         let launcher = Arc::new(launcher);
-        let scratch = Arc::new(ScratchDisk::new(config.scratch_directory(), SCRATCH_MIB));
+        let scratch = Arc::new(ScratchDisk::new(config.scratch_directory(), SCRATCH_MIB, None));
         let templates = Templates::new(config.clone(), launcher.clone(), scratch.clone());
         // Where guests' kernels are to be heard, nothing is cloned.
         let pool_size = if config.consoles.is_some() { 0 } else { config.pool };

@@ -15,6 +15,12 @@ const HOSTNAME_LEN_MAX: usize = 64;
 /// The most directories of the host that a task's volumes can be.
 const DIRECTORIES_MAX: usize = SLOTS - standing::FIRST_FREE as usize;
 
+/// The fewest inodes of a writable layer: some twenty are taken before a container begins.
+const INODES_MIN: u32 = 64;
+
+/// The most of them: one for each 4 KiB, the block of a file system that is not small.
+const INODES_PER_MIB_MAX: u32 = 256;
+
 /// Checks what can be checked of a plan without its images.
 ///
 /// # Errors
@@ -28,6 +34,9 @@ pub fn check(plan: &Plan) -> Result<(), ApiError> {
     }
     if let Some(hostname) = &plan.hostname {
         check_hostname(hostname)?;
+    }
+    if let Some(inodes) = plan.scratch_inodes {
+        check_inodes(inodes, plan.scratch_mib)?;
     }
     let mut names = HashSet::new();
     if let Some(twice) = plan.containers.iter().find(|container| !names.insert(&container.name)) {
@@ -48,6 +57,16 @@ pub fn check(plan: &Plan) -> Result<(), ApiError> {
         .iter()
         .try_for_each(|container| check_container(plan, container))?;
     check_order(plan)
+}
+
+fn check_inodes(inodes: u32, mib: u32) -> Result<(), ApiError> {
+    let most = mib.saturating_mul(INODES_PER_MIB_MAX);
+    if (INODES_MIN..=most).contains(&inodes) {
+        return Ok(());
+    }
+    invalid(format!(
+        "{inodes} inodes are none that a writable layer of {mib} MiB can have: it must be {INODES_MIN} to {most}"
+    ))
 }
 
 fn check_hostname(hostname: &str) -> Result<(), ApiError> {

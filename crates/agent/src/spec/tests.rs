@@ -2,7 +2,7 @@
 
 use api::error::{ApiError, ErrorCode};
 use protocol::guest::{Container, MountSource};
-use protocol::vmm::{PMEM_WINDOW_BYTES, standing};
+use protocol::vmm::{Limits, PMEM_WINDOW_BYTES, standing};
 
 use super::{Given, Spec, check as check_plan, free_slots, hostname, resolve, rootfs_slots};
 use crate::images::ImageConfig;
@@ -55,6 +55,8 @@ fn plan(containers: Vec<ContainerPlan>) -> Plan {
         vcpu_milli: 250,
         memory_mib: 64,
         scratch_mib: 1,
+        scratch_inodes: None,
+        limits: Limits::default(),
         hostname: None,
         waits_for_vcpus: false,
         time_limit_seconds: None,

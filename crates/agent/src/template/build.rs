@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use protocol::vmm::{BASE_MEMORY_MIB, Boot, Device, ExitCode, Origin, Shape, standing};
+use protocol::vmm::{BASE_MEMORY_MIB, Boot, Device, ExitCode, Limits, Origin, Shape, standing};
 use tokio::sync::watch;
 
 use super::key::{Ingredients, KEY_LEN, key};
@@ -216,6 +216,7 @@ impl Workshop {
             vcpus: 1,
             growth_mib: 0,
             slots: BTreeMap::from([(standing::SCRATCH, scratch)]),
+            limits: Limits::default(),
         };
         // What is saved to a tmpfs counts as memory of who saves it: as much again as the guest has.
         let memory_bytes_max = sizing::vmm_memory_bytes(BASE_MEMORY_MIB);

@@ -64,6 +64,7 @@ pub enum ScratchError {
 pub struct ScratchDisk {
     directory: PathBuf,
     size_mib: u32,
+    inodes: Option<u32>,
     // Shared by all who start; whoever comes first formats, the others wait for that.
     made: Mutex<Option<Arc<Path>>>,
 }
@@ -72,12 +73,14 @@ pub struct ScratchDisk {
 struct Unfinished<'a>(&'a Path);
 
 impl ScratchDisk {
-    /// A disk of `size_mib`, kept in `directory`.
+    /// A disk of `size_mib`, kept in `directory`. It has as many inodes as is usual for the size, or about `inodes`: each group of its blocks has
+    /// as many as all others, and whole blocks of them.
     #[must_use]
-    pub const fn new(directory: PathBuf, size_mib: u32) -> Self {
+    pub const fn new(directory: PathBuf, size_mib: u32, inodes: Option<u32>) -> Self {
         Self {
             directory,
             size_mib,
+            inodes,
             made: Mutex::new(None),
         }
     }
@@ -95,7 +98,8 @@ impl ScratchDisk {
         if let Some(path) = &*made {
             return Ok(path.clone());
         }
-        let name = format!("template-v{VERSION}-{}.ext4", self.size_mib);
+        let inodes = self.inodes.map(|inodes| format!("-{inodes}")).unwrap_or_default();
+        let name = format!("template-v{VERSION}-{}{inodes}.ext4", self.size_mib);
         let path: Arc<Path> = self.directory.join(name).into();
         if !path.exists() {
             self.format_as(&path)?;
@@ -113,7 +117,7 @@ impl ScratchDisk {
         fs::create_dir_all(&self.directory).map_err(failed)?;
         let part = self.directory.join("template.part");
         let unfinished = Unfinished(&part);
-        format(&part, self.size_mib)?;
+        format(&part, self.size_mib, self.inodes)?;
         fs::rename(&part, path).map_err(failed)?;
         std::mem::forget(unfinished);
         Ok(())
@@ -145,9 +149,11 @@ impl Drop for Unfinished<'_> {
     }
 }
 
-fn format(path: &Path, size_mib: u32) -> Result<(), ScratchError> {
+fn format(path: &Path, size_mib: u32, inodes: Option<u32>) -> Result<(), ScratchError> {
+    let inodes = inodes.map(|inodes| format!("-N{inodes}"));
     let output = Command::new("mke2fs")
         .env("PATH", SEARCH_PATH)
+        .args(inodes)
         .args(OPTIONS)
         .arg(path)
         .arg(format!("{size_mib}M"))
@@ -210,12 +216,12 @@ fn copy_range(source: &mut File, target: &mut File, start: u64, end: u64) -> io:
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::MetadataExt;
+    use std::os::unix::fs::{FileExt, MetadataExt};
 
     #[test]
     fn a_disk_has_its_whole_size_and_takes_little_room() {
         let state = tempfile::tempdir().unwrap();
-        let disk = ScratchDisk::new(state.path().to_owned(), 20 << 10);
+        let disk = ScratchDisk::new(state.path().to_owned(), 20 << 10, None);
         let copy = state.path().join("copy");
         disk.copy_to(&copy).unwrap();
         let metadata = fs::metadata(&copy).unwrap();
@@ -238,16 +244,31 @@ mod tests {
     fn it_is_formatted_once() {
         let state = tempfile::tempdir().unwrap();
         let made = |disk: &ScratchDisk| fs::metadata(disk.base().unwrap()).unwrap().ino();
-        let disk = ScratchDisk::new(state.path().to_owned(), 64);
+        let disk = ScratchDisk::new(state.path().to_owned(), 64, None);
         assert_eq!(made(&disk), made(&disk));
-        assert_eq!(made(&disk), made(&ScratchDisk::new(state.path().to_owned(), 64)));
+        assert_eq!(made(&disk), made(&ScratchDisk::new(state.path().to_owned(), 64, None)));
         assert_eq!(fs::read_dir(state.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn the_number_of_inodes_is_about_what_is_asked_for() {
+        let state = tempfile::tempdir().unwrap();
+        for (size_mib, inodes, expected) in [(64, 64, 64), (64, 1000, 1024), (1024, 1 << 18, 1 << 18)] {
+            let base = ScratchDisk::new(state.path().to_owned(), size_mib, Some(inodes))
+                .base()
+                .unwrap();
+            // The superblock begins with it (Documentation/filesystems/ext4/globals.rst, "Super Block").
+            let mut count = [0; 4];
+            File::open(&base).unwrap().read_exact_at(&mut count, 1024).unwrap();
+            assert_eq!(u32::from_le_bytes(count), expected);
+        }
+        assert_eq!(fs::read_dir(state.path()).unwrap().count(), 3);
     }
 
     #[test]
     fn a_size_that_cannot_be_formatted_leaves_nothing() {
         let state = tempfile::tempdir().unwrap();
-        let disk = ScratchDisk::new(state.path().to_owned(), 0);
+        let disk = ScratchDisk::new(state.path().to_owned(), 0, None);
         assert!(matches!(disk.base(), Err(ScratchError::Format { .. })));
         assert_eq!(fs::read_dir(state.path()).unwrap().count(), 0);
     }

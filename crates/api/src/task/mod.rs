@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 pub use detail::{Container, ContainerStatus, Health, PublishedPort, TaskNetwork, TaskService, Times};
 pub use request::{
-    HealthCheck, HostEntry, HostVolume, NetworkMode, PortMapping, PullPolicy, RestartPolicy, RunRequest,
+    HealthCheck, HostEntry, HostVolume, NetworkMode, PortMapping, PullPolicy, Rates, RestartPolicy, RunRequest,
     SecretVariable, Tmpfs, TransportProtocol, Ulimit, stop_timeout_seconds, waits_for_vcpus,
 };
 
@@ -120,6 +120,9 @@ pub struct Task {
     pub vcpu_milli: u32,
     /// Memory of the container, in MiB.
     pub memory_mib: u32,
+    /// What it may do in a second.
+    #[serde(default, skip_serializing_if = "Rates::is_none")]
+    pub rates: Rates,
     /// Where it is on its way.
     pub status: Status,
     /// Where its microVM came from, once it has one.

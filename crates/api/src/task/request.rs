@@ -91,6 +91,12 @@ pub struct RunRequest {
     /// The writable layer and the volumes together, in MiB; the host agent's default where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ephemeral_storage_mib: Option<u32>,
+    /// About how many files and directories they may hold; as many as is usual for their size where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ephemeral_storage_inodes: Option<u32>,
+    /// What it may do in a second.
+    #[serde(default, skip_serializing_if = "Rates::is_none")]
+    pub rates: Rates,
     /// Resource limits.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ulimits: Vec<Ulimit>,
@@ -150,6 +156,27 @@ impl RunRequest {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 const fn is_false(value: &bool) -> bool {
     !*value
+}
+
+/// What a task may do in a second, beside one second's worth that it may do at once; what is absent has no limit. What exceeds it waits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rates {
+    /// Bytes read from and written to its disks together: its writable layer, its volumes, and an image that is not mapped into its memory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk_bytes_per_second: Option<u64>,
+    /// Requests to these disks, of whatever length.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk_operations_per_second: Option<u64>,
+    /// Bytes that it receives, and as many that it sends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network_bytes_per_second: Option<u64>,
+}
+
+impl Rates {
+    pub(super) fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// Which network a task has.

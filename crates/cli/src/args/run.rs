@@ -6,8 +6,8 @@ use api::task::{HostEntry, NetworkMode, PortMapping, Tmpfs, Ulimit};
 use clap::{Args, ValueEnum};
 
 use crate::value::{
-    MemoryMib, PidsLimit, Seconds, VcpuMilli, Volume, parse_host_entry, parse_network, parse_pids_limit, parse_port,
-    parse_tmpfs, parse_ulimit, parse_volume,
+    MemoryMib, PidsLimit, Rate, Seconds, VcpuMilli, Volume, parse_host_entry, parse_network, parse_pids_limit,
+    parse_port, parse_tmpfs, parse_ulimit, parse_volume,
 };
 
 /// `mote run`.
@@ -140,6 +140,9 @@ pub struct NetworkOptions {
     /// Add a name to /etc/hosts
     #[arg(long, value_name = "NAME:ADDRESS", value_parser = parse_host_entry)]
     pub add_host: Vec<HostEntry>,
+    /// The bytes that it may receive in a second, and as many that it may send, or with a unit: 10m
+    #[arg(long = "network-maxbandwidth", value_name = "BYTES")]
+    pub network_max_bandwidth: Option<Rate>,
     /// The host name
     #[arg(long, value_name = "NAME")]
     pub hostname: Option<String>,
@@ -163,6 +166,15 @@ pub struct ResourceOptions {
     /// The size of what it can write to its file systems, in MiB, or with a unit
     #[arg(long, value_name = "MIB")]
     pub storage: Option<MemoryMib>,
+    /// About how many files and directories it can make there; as many as is usual for the size where nothing is said
+    #[arg(long, value_name = "NUMBER")]
+    pub storage_inodes: Option<u32>,
+    /// The bytes that it may read from and write to its disks in a second, or with a unit: 10m
+    #[arg(long = "io-maxbandwidth", value_name = "BYTES")]
+    pub io_max_bandwidth: Option<Rate>,
+    /// The requests to its disks in a second
+    #[arg(long = "io-maxiops", value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(1..))]
+    pub io_max_iops: Option<u64>,
     /// Set a kernel setting of the guest's
     #[arg(long, value_name = "NAME=VALUE")]
     pub sysctl: Vec<String>,

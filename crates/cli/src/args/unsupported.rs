@@ -67,8 +67,28 @@ const UNSUPPORTED: &[(&str, &str)] = &[
     ("--oom-kill-disable", "use --memory to give it more"),
     ("--oom-score-adj", "use --memory to give it more"),
     ("--blkio-weight", "tasks share the disk evenly"),
+    ("--blkio-weight-device", "tasks share the disk evenly"),
+    (
+        "--device-read-bps",
+        "a task sees no devices of its host: use --io-maxbandwidth for its own disks",
+    ),
+    (
+        "--device-write-bps",
+        "a task sees no devices of its host: use --io-maxbandwidth for its own disks",
+    ),
+    (
+        "--device-read-iops",
+        "a task sees no devices of its host: use --io-maxiops for its own disks",
+    ),
+    (
+        "--device-write-iops",
+        "a task sees no devices of its host: use --io-maxiops for its own disks",
+    ),
     ("--group-add", "give the group with --user USER:GROUP"),
-    ("--storage-opt", "use --storage"),
+    (
+        "--storage-opt",
+        "use --storage for a size, --storage-inodes for a number of files",
+    ),
     (
         "--log-driver",
         "the host agent keeps all output: use `mote logs`, or --log-group",

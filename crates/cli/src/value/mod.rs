@@ -6,6 +6,7 @@ mod format;
 mod limit;
 mod mount;
 mod network;
+mod rate;
 mod signal;
 mod time;
 
@@ -19,6 +20,7 @@ pub use format::Format;
 pub use limit::{PidsLimit, parse_pids_limit, parse_ulimit};
 pub use mount::{Volume, parse_tmpfs, parse_volume};
 pub use network::{host_end, parse_host_entry, parse_network, parse_port, port_text};
+pub use rate::Rate;
 pub use signal::Signal;
 pub use time::{Moment, Seconds};
 

@@ -20,6 +20,7 @@ use crate::block::request::{DISCARD_SECTORS_MAX, ID_BYTES, SECTOR_BYTES, SEGMENT
 use crate::block::service::Disk;
 use crate::config;
 use crate::device::{ActivateError, Activation, VirtioDevice, Worker};
+use crate::limit::Limit;
 use crate::meter::Meter;
 use crate::ring::server::Server;
 
@@ -36,6 +37,7 @@ pub struct Block {
     id: [u8; ID_BYTES],
     config: [u8; CONFIG_BYTES],
     meter: Meter,
+    limit: Option<Limit>,
 }
 
 impl Block {
@@ -51,6 +53,7 @@ impl Block {
             id,
             config,
             meter: Meter::default(),
+            limit: None,
         }
     }
 
@@ -58,6 +61,12 @@ impl Block {
     #[must_use]
     pub fn metered(self, meter: Meter) -> Self {
         Self { meter, ..self }
+    }
+
+    /// The same disk, whose reads and writes keep to `limit`, where there is one, together with all others that do.
+    #[must_use]
+    pub fn limited(self, limit: Option<Limit>) -> Self {
+        Self { limit, ..self }
     }
 }
 
@@ -91,11 +100,13 @@ impl VirtioDevice for Block {
         let [ring] = activation.take_rings()?;
         // Without the means to ask for durability, every write has to be durable (virtio 1.2, 5.2.6.2).
         let write_through = activation.features & 1 << VIRTIO_BLK_F_FLUSH == 0;
+        let turn = self.limit.as_ref().map(Limit::turn).transpose();
         let disk = Disk {
             backend: Arc::clone(&self.backend),
             id: self.id,
             write_through,
             meter: self.meter,
+            turn: turn.map_err(|source| ActivateError::Backend { source })?,
         };
         Ok(Box::new(Server::new(
             activation.memory,

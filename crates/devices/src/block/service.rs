@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use crate::block::backend::Backend;
 use crate::block::request::{self, Data, HEADER_BYTES, ID_BYTES, RANGE_BYTES, Refusal, Request};
+use crate::limit::Cost;
+use crate::limit::turn::Turn;
 use crate::meter::Meter;
 use crate::ring::buffers::{Buffers, Span};
 use crate::ring::server::Service;
@@ -20,6 +22,8 @@ pub(super) struct Disk {
     pub(super) write_through: bool,
     /// Where its reads and writes are counted.
     pub(super) meter: Meter,
+    /// What its requests may have to wait for.
+    pub(super) turn: Option<Turn>,
 }
 
 /// The parts of a chain, wherever the driver has cut it (virtio 1.2, 2.7.4).
@@ -31,15 +35,28 @@ struct Parts<'m> {
 }
 
 impl Service for Disk {
-    fn serve(&mut self, buffers: &Buffers<'_>) -> u32 {
+    fn serve(&mut self, buffers: &Buffers<'_>) -> Option<u32> {
         // Without a byte for the status there is no way to answer.
-        let Some(parts) = Parts::of(buffers) else { return 0 };
-        let (status, filled) = match self.perform(&parts) {
+        let Some(parts) = Parts::of(buffers) else {
+            return Some(0);
+        };
+        let request = self.parse(&parts);
+        if let Ok(request) = request
+            && !self.may_go(request)
+        {
+            return None;
+        }
+        let done = request.and_then(|request| self.transfer(request, &parts).map_err(|_| Refusal::Failed));
+        let (status, filled) = match done {
             Ok(filled) => (OK, filled),
             Err(refusal) => (refusal as u8, 0),
         };
         parts.status.copy_from(&[status]);
-        u32::try_from(filled + 1).unwrap_or(u32::MAX)
+        Some(u32::try_from(filled + 1).unwrap_or(u32::MAX))
+    }
+
+    fn turn(&self) -> Option<&Turn> {
+        self.turn.as_ref()
     }
 }
 
@@ -58,8 +75,8 @@ impl<'m> Parts<'m> {
 }
 
 impl Disk {
-    /// Does what the driver asks for; returns how many bytes of its room were filled, or why not.
-    fn perform(&self, parts: &Parts<'_>) -> Result<usize, Refusal> {
+    /// What the driver asks for.
+    fn parse(&self, parts: &Parts<'_>) -> Result<Request, Refusal> {
         let mut given = [0; RANGE_BYTES];
         parts.given.copy_to(&mut given);
         let data = Data {
@@ -71,10 +88,17 @@ impl Disk {
             capacity_bytes: self.backend.capacity_bytes(),
             writable: self.backend.is_writable(),
         };
-        let request = request::parse(&parts.header, data, disk)?;
-        self.transfer(request, parts).map_err(|_| Refusal::Failed)
+        request::parse(&parts.header, data, disk)
     }
 
+    /// Whether it is the request's turn. One that costs nothing, such as a flush, waits for no other.
+    fn may_go(&mut self, request: Request) -> bool {
+        let Some(turn) = &mut self.turn else { return true };
+        let cost = cost(request);
+        cost == Cost::default() || turn.may_go(cost)
+    }
+
+    /// Does what the driver asks for; returns how many bytes of its room were filled.
     fn transfer(&self, request: Request, parts: &Parts<'_>) -> io::Result<usize> {
         match request {
             Request::Read(range) => {
@@ -105,4 +129,19 @@ impl Disk {
             Ok(())
         }
     }
+}
+
+/// What a request takes of a limit. A discard moves no bytes; zeros may have to be written.
+const fn cost(request: Request) -> Cost {
+    let bytes = match request {
+        Request::Flush | Request::Identify => {
+            return Cost {
+                bytes: 0,
+                operations: 0,
+            };
+        }
+        Request::Discard(_) => 0,
+        Request::Read(range) | Request::Write(range) | Request::WriteZeroes { range, .. } => range.bytes,
+    };
+    Cost { bytes, operations: 1 }
 }

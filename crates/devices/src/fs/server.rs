@@ -174,19 +174,21 @@ impl Server {
 }
 
 impl Service for Server {
-    fn serve(&mut self, buffers: &Buffers<'_>) -> u32 {
+    fn serve(&mut self, buffers: &Buffers<'_>) -> Option<u32> {
         let mut bytes = [0; request::HEADER_BYTES];
         if buffers.readable.copy_to(&mut bytes) < request::HEADER_BYTES {
-            return 0;
+            return Some(0);
         }
-        let Ok(header) = parse_header(&bytes) else { return 0 };
+        let Ok(header) = parse_header(&bytes) else {
+            return Some(0);
+        };
         let room = buffers.writable.len().checked_sub(HEADER_BYTES);
         if is_silent(header.opcode) {
             // Nobody waits for it, and nobody is told of an error.
             let _ = self.answer(header, buffers, 0);
-            return 0;
+            return Some(0);
         }
-        let Some(room) = room else { return 0 };
+        let Some(room) = room else { return Some(0) };
         let most = usize::try_from(DATA_BYTES_MAX).unwrap_or(usize::MAX);
         let reply = self.answer(header, buffers, room.min(most));
         let (reply, error) = match reply {
@@ -197,6 +199,6 @@ impl Service for Server {
         let (front, back) = buffers.writable.split_at(HEADER_BYTES);
         front.copy_from(&reply::header(header.unique, reply.bytes().len(), error));
         back.copy_from(reply.bytes());
-        u32::try_from(HEADER_BYTES + reply.bytes().len()).unwrap_or(u32::MAX)
+        Some(u32::try_from(HEADER_BYTES + reply.bytes().len()).unwrap_or(u32::MAX))
     }
 }

@@ -35,7 +35,10 @@ impl Queues {
         while let Some(chain) = ring.next(&self.memory)? {
             let head = chain.head_index();
             // A malformed chain has no place for an answer: it goes back with nothing written.
-            let written = Buffers::parse(&self.memory, chain).map_or(0, |buffers| self.server.serve(&buffers));
+            let written = Buffers::parse(&self.memory, chain)
+                .ok()
+                .and_then(|buffers| self.server.serve(&buffers))
+                .unwrap_or(0);
             ring.complete(&self.memory, head, written)?;
             // Whoever waits for the answer does so now: the next request may take long.
             if ring.wants_interrupt(&self.memory)? {

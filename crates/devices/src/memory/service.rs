@@ -42,17 +42,17 @@ pub(super) struct Answers {
 }
 
 impl Service for Answers {
-    fn serve(&mut self, buffers: &Buffers<'_>) -> u32 {
+    fn serve(&mut self, buffers: &Buffers<'_>) -> Option<u32> {
         // Without room for the whole response there is no way to answer, and so nothing is done.
         if buffers.writable.len() < RESPONSE_BYTES {
-            return 0;
+            return Some(0);
         }
         let mut bytes = [0; REQUEST_BYTES];
         let given = buffers.readable.copy_to(&mut bytes);
         let response =
             request::parse(&bytes[..given], self.region).map_or(Response::Nonsense, |request| self.perform(request));
         let written = buffers.writable.copy_from(&response.to_bytes());
-        u32::try_from(written).unwrap_or(0)
+        Some(u32::try_from(written).unwrap_or(0))
     }
 }
 

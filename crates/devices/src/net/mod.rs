@@ -13,6 +13,7 @@ mod tests;
 mod vectored;
 mod worker;
 
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use virtio_bindings::bindings::virtio_net::{
@@ -27,6 +28,7 @@ pub use header::Offloads;
 
 use crate::config;
 use crate::device::{ActivateError, Activation, VirtioDevice, Worker};
+use crate::limit::{Limit, Rates};
 use crate::meter::Meter;
 use crate::net::worker::{Parts, Wire};
 
@@ -42,6 +44,14 @@ pub struct Net {
     // Shared with the worker while there is one; neither changes it, the system orders what they do to it.
     link: Option<Arc<dyn Link>>,
     meter: Meter,
+    limits: Limits,
+}
+
+/// What each direction keeps to.
+#[derive(Default)]
+struct Limits {
+    receive: Option<Limit>,
+    transmit: Option<Limit>,
 }
 
 impl Net {
@@ -52,6 +62,7 @@ impl Net {
             mac,
             link: Some(Arc::new(link)),
             meter: Meter::default(),
+            limits: Limits::default(),
         }
     }
 
@@ -59,6 +70,22 @@ impl Net {
     #[must_use]
     pub fn metered(self, meter: Meter) -> Self {
         Self { meter, ..self }
+    }
+
+    /// The same interface, of whose frames so many bytes pass in a second, in each direction.
+    #[must_use]
+    pub fn limited(self, bytes_per_second: Option<NonZeroU64>) -> Self {
+        let limit = || {
+            Limit::of(Rates {
+                bytes: bytes_per_second,
+                operations: None,
+            })
+        };
+        let limits = Limits {
+            receive: limit(),
+            transmit: limit(),
+        };
+        Self { limits, ..self }
     }
 
     /// An interface with nothing behind it: what is sent is lost, and nothing arrives.
@@ -69,6 +96,7 @@ impl Net {
             mac: [2, 0, 0, 0, 0, 0],
             link: None,
             meter: Meter::default(),
+            limits: Limits::default(),
         }
     }
 }
@@ -127,6 +155,10 @@ impl VirtioDevice for Net {
             link.set_offloads(takes)
                 .map_err(|source| ActivateError::Backend { source })?;
         }
+        let turn = |limit: &Option<Limit>| {
+            let turn = limit.as_ref().map(Limit::turn).transpose();
+            turn.map_err(|source| ActivateError::Backend { source })
+        };
         Ok(Box::new(Wire::new(Parts {
             memory: activation.memory.into(),
             receive,
@@ -134,6 +166,8 @@ impl VirtioDevice for Net {
             interrupt: activation.interrupt,
             link: self.link.clone(),
             meter: self.meter,
+            receive_turn: turn(&self.limits.receive)?,
+            transmit_turn: turn(&self.limits.transmit)?,
             sends,
             merges,
         })))

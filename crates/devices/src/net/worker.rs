@@ -11,6 +11,8 @@ use event_manager::{EventOps, EventSet, Events, MutEventSubscriber};
 use vm_memory::GuestMemoryMmap;
 
 use crate::interrupt::Interrupt;
+use crate::limit::Cost;
+use crate::limit::turn::Turn;
 use crate::meter::Meter;
 use crate::net::backend::Link;
 use crate::net::header::{self, FRAME_BYTES_MAX, HEADER_BYTES, Offloads};
@@ -22,6 +24,8 @@ use crate::ring::{BrokenRing, Chain, Ring};
 const RECEIVE: u32 = 0;
 const TRANSMIT: u32 = 1;
 const LINK: u32 = 2;
+const RECEIVE_TURN: u32 = 3;
+const TRANSMIT_TURN: u32 = 4;
 
 /// The most frames of one direction before the other devices have their turn.
 const FRAMES_PER_TURN_MAX: usize = 64;
@@ -37,6 +41,10 @@ pub(super) struct Parts {
     pub(super) link: Option<Arc<dyn Link>>,
     /// Where frames are counted.
     pub(super) meter: Meter,
+    /// What frames to the guest may have to wait for.
+    pub(super) receive_turn: Option<Turn>,
+    /// What frames from the guest may have to wait for.
+    pub(super) transmit_turn: Option<Turn>,
     /// What the guest may leave to us.
     pub(super) sends: Offloads,
     /// Whether a frame may lie in several chains.
@@ -84,6 +92,10 @@ impl Wire {
         let memory = Arc::clone(&self.parts.memory);
         let mut served = 0;
         while let Some(chain) = self.parts.transmit.next(&memory)? {
+            if !may_go(self.parts.transmit_turn.as_mut()) {
+                self.parts.transmit.put_back();
+                break;
+            }
             let head = chain.head_index();
             self.send(&memory, chain);
             self.parts.transmit.complete(&memory, head, 0)?;
@@ -113,6 +125,7 @@ impl Wire {
             // The header that was read, not the one that the guest may have made of it since.
             let _ = vectored::write(link.descriptor(), &header.bytes(), frame.slices(), &mut self.vectors);
             self.parts.meter.sent(frame.len());
+            charge(self.parts.transmit_turn.as_ref(), frame.len());
         }
     }
 
@@ -173,6 +186,9 @@ impl Wire {
         room: &mut Room<'m>,
         memory: &'m GuestMemoryMmap,
     ) -> Result<Outcome, BrokenRing> {
+        if !may_go(self.parts.receive_turn.as_mut()) {
+            return Ok(Outcome::Pause);
+        }
         let before = room.bytes();
         let read = vectored::read(link.descriptor(), room.slices(), &mut self.rest, &mut self.vectors);
         let bytes = match read {
@@ -186,6 +202,7 @@ impl Wire {
             Ok(bytes) => bytes,
         };
         self.parts.meter.received(bytes - HEADER_BYTES);
+        charge(self.parts.receive_turn.as_ref(), bytes - HEADER_BYTES);
         self.expected_bytes = bytes;
         if bytes > before {
             self.gather(room, memory, bytes)?;
@@ -237,12 +254,19 @@ impl Wire {
             let events = EventSet::IN | EventSet::EDGE_TRIGGERED;
             ops.add(Events::with_data_raw(link.descriptor().as_raw_fd(), LINK, events))?;
         }
+        let turns = [
+            (RECEIVE_TURN, &self.parts.receive_turn),
+            (TRANSMIT_TURN, &self.parts.transmit_turn),
+        ];
+        for (token, turn) in turns {
+            turn.as_ref().map_or(Ok(()), |turn| turn.watch(token, ops))?;
+        }
         Ok(())
     }
 
     fn turn(&mut self, token: u32) -> Result<(), BrokenRing> {
         match token {
-            TRANSMIT => self.serve_guest(),
+            TRANSMIT | TRANSMIT_TURN => self.serve_guest(),
             _ => self.fill_guest(),
         }
     }
@@ -250,6 +274,17 @@ impl Wire {
     fn break_down(&mut self) {
         self.broken = true;
         self.parts.interrupt.request_reset();
+    }
+}
+
+/// Whether the next frame may go. How long it is, is only known then, and paid for by those behind it.
+fn may_go(turn: Option<&mut Turn>) -> bool {
+    turn.is_none_or(|turn| turn.may_go(Cost::default()))
+}
+
+fn charge(turn: Option<&Turn>, bytes: usize) {
+    if let Some(turn) = turn {
+        turn.charge(Cost::of_bytes(bytes as u64));
     }
 }
 
@@ -272,7 +307,8 @@ impl MutEventSubscriber for Wire {
         match events.data() {
             RECEIVE => self.parts.receive.clear_kick(),
             TRANSMIT => self.parts.transmit.clear_kick(),
-            _ => self.readable = true,
+            LINK => self.readable = true,
+            _ => {}
         }
         if !self.broken && self.turn(events.data()).is_err() {
             self.break_down();

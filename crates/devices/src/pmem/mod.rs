@@ -78,7 +78,7 @@ impl VirtioDevice for Pmem {
 struct Answers;
 
 impl Service for Answers {
-    fn serve(&mut self, buffers: &Buffers<'_>) -> u32 {
+    fn serve(&mut self, buffers: &Buffers<'_>) -> Option<u32> {
         let mut bytes = [0; REQUEST_BYTES];
         let given = buffers.readable.copy_to(&mut bytes);
         let answer = match request::parse(&bytes[..given]) {
@@ -88,8 +88,8 @@ impl Service for Answers {
         };
         // An answer that does not fit is none.
         if buffers.writable.len() < ANSWER_BYTES {
-            return 0;
+            return Some(0);
         }
-        u32::try_from(buffers.writable.copy_from(&answer.to_le_bytes())).unwrap_or(0)
+        Some(u32::try_from(buffers.writable.copy_from(&answer.to_le_bytes())).unwrap_or(0))
     }
 }

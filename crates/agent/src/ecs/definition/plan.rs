@@ -7,6 +7,7 @@ use api::ecs::containers::ContainerDefinition;
 use api::ecs::definitions::{EphemeralStorage, TaskDefinition};
 use api::ecs::error::EcsError;
 use api::ecs::tasks::{ContainerOverride, TaskOverride};
+use protocol::vmm::Limits;
 
 use super::container::{self, name};
 use super::{HostPaths, order, size};
@@ -76,6 +77,8 @@ pub fn plan(
         vcpu_milli: size.vcpu_milli,
         memory_mib: size.memory_mib,
         scratch_mib: scratch_mib(storage)?,
+        scratch_inodes: None,
+        limits: Limits::default(),
         hostname: agreed(
             "hostname",
             containers.iter().filter_map(|container| container.hostname.clone()),

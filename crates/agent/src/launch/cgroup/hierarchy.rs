@@ -7,6 +7,7 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use protocol::vmm::{SLOTS, VCPUS_MAX, standing};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
@@ -19,6 +20,10 @@ const PARENT: &str = "mote";
 
 /// The longest name of a parent: Linux takes 255 bytes.
 const PARENT_LEN_MAX: usize = 200;
+
+/// The most threads of a VMM: its first, one for each vCPU, one for each directory of the host that it serves, and the one in which KVM, on some CPUs,
+/// takes large pages apart.
+const THREADS_MAX: usize = 1 + VCPUS_MAX as usize + (SLOTS - standing::FIRST_FREE as usize) + 1;
 
 /// The controllers that a microVM needs.
 const CONTROLLERS: [&str; 3] = ["cpu", "memory", "pids"];
@@ -129,6 +134,7 @@ impl Cgroups for CgroupV2 {
             is_there: true,
         };
         cgroup.limit_memory(memory_bytes_max)?;
+        cgroup.write("pids.max", &THREADS_MAX.to_string())?;
         Ok(Box::new(cgroup))
     }
 

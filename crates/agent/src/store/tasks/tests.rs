@@ -1,5 +1,7 @@
 //! Records are kept, listed and forgotten.
 
+use protocol::vmm::Limits;
+
 use super::*;
 use crate::record::{Plan, Stop, StopCode, Times};
 
@@ -18,6 +20,8 @@ pub fn record(id: &str, definition: &str) -> TaskRecord {
             vcpu_milli: 250,
             memory_mib: 128,
             scratch_mib: 64,
+            scratch_inodes: None,
+            limits: Limits::default(),
             hostname: None,
             waits_for_vcpus: false,
             time_limit_seconds: None,

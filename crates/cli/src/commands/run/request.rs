@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, bail};
-use api::task::{HealthCheck, RestartPolicy, RunRequest, SecretVariable, TerminalSize};
+use api::task::{HealthCheck, Rates, RestartPolicy, RunRequest, SecretVariable, TerminalSize};
 
 use crate::args::{HealthOptions, Restart, Run, SecurityOption};
 use crate::value::Volume;
@@ -60,6 +60,12 @@ pub fn request(arguments: &Run) -> Result<RunRequest> {
         read_only: resources.read_only,
         shared_memory_mib: resources.shm_size.map(|size| size.0),
         ephemeral_storage_mib: resources.storage.map(|size| size.0),
+        ephemeral_storage_inodes: resources.storage_inodes,
+        rates: Rates {
+            disk_bytes_per_second: resources.io_max_bandwidth.map(|rate| rate.0),
+            disk_operations_per_second: resources.io_max_iops,
+            network_bytes_per_second: network.network_max_bandwidth.map(|rate| rate.0),
+        },
         ulimits: process.ulimit.clone(),
         pids_max: process.pids_limit.and_then(|limit| limit.0),
         capabilities_added: process.cap_add.clone(),
@@ -164,7 +170,7 @@ mod tests {
         let request = asked(
             "--cpus .5 -m 1g -p 8080:80 --add-host db:10.0.0.7 --dns 1.1.1.1 --network none --tmpfs /run:size=1m -v /data \
              --ulimit nofile=10 --pids-limit 50 --cap-drop ALL --cap-add CHOWN --sysctl net.ipv4.ip_forward=1 -l team=blue --init --read-only \
-             --shm-size 64m --storage 2g app",
+             --shm-size 64m --storage 2g --storage-inodes 1000 --io-maxbandwidth 10mb --io-maxiops 500 --network-maxbandwidth 1g app",
         )
         .unwrap();
         assert_eq!((request.vcpu_milli, request.memory_mib), (500, 1024));
@@ -185,6 +191,13 @@ mod tests {
             (request.shared_memory_mib, request.ephemeral_storage_mib),
             (Some(64), Some(2048))
         );
+        assert_eq!(request.ephemeral_storage_inodes, Some(1000));
+        let expected = Rates {
+            disk_bytes_per_second: Some(10 << 20),
+            disk_operations_per_second: Some(500),
+            network_bytes_per_second: Some(1 << 30),
+        };
+        assert_eq!(request.rates, expected);
     }
 
     #[test]

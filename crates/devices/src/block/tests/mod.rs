@@ -2,6 +2,7 @@
 
 mod copy_on_write;
 mod hostile;
+mod limits;
 
 use std::fs::File;
 use std::io::Write;

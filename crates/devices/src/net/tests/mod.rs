@@ -1,6 +1,7 @@
 //! An interface, driven as Linux drives it and as nobody should.
 
 mod hostile;
+mod limits;
 mod peer;
 
 use peer::{HEADER, MERGES, Peer};

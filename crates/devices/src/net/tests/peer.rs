@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::num::NonZeroU64;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixDatagram;
 use std::sync::{Arc, Mutex};
@@ -85,6 +86,13 @@ impl Peer {
         let counters = Counters::of_test();
         let guest = Guest::with(device.metered(Meter::of(counters)));
         (Self::with(guest, u64::MAX, link, offloads), counters)
+    }
+
+    /// The same, of whose frames so many bytes pass in a second.
+    pub(super) fn limited(bytes_per_second: u64) -> Self {
+        let (device, link, offloads) = connected();
+        let guest = Guest::with(device.limited(NonZeroU64::new(bytes_per_second)));
+        Self::with(guest, u64::MAX, link, offloads)
     }
 
     pub(super) fn unconnected() -> Self {
