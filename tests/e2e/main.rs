@@ -8,6 +8,7 @@ mod bad_input;
 mod cleanup;
 mod cli;
 mod clones;
+mod cycles;
 mod devices;
 mod ecs;
 mod exit;

@@ -167,8 +167,12 @@ fn variables(root: &Path, tree: &Tree) -> Result<Vec<String>> {
     let clients = output(&mut command(root, "scripts/clients.sh"))?;
     variables.push(format!("MOTE_CLIENTS={}", clients.trim()));
     variables.push(format!("MOTE_PREFIX={}", tree.prefix.display()));
+    variables.extend(std::env::var(CYCLES).map(|count| format!("{CYCLES}={count}")));
     Ok(variables)
 }
+
+/// How many tasks come and go in the test that counts what is left of them.
+const CYCLES: &str = "MOTE_CYCLES";
 
 /// The images' archives, made where they are missing, as the variables by which tests find them.
 pub fn image_variables(root: &Path, images: &[&str]) -> Result<Vec<String>> {
