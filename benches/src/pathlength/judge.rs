@@ -16,6 +16,9 @@ pub const CLONE_ALONE: &str = "mote clone, no network";
 /// A clone that waited in the pool.
 pub const POOL: &str = "mote clone from the pool";
 
+/// The same without a network.
+pub const POOL_ALONE: &str = "mote clone from the pool, no network";
+
 /// A full boot.
 pub const BOOT: &str = "mote full boot";
 
@@ -64,6 +67,7 @@ const STRETCHES: &[Stretch] = &[
     stretch(FIRECRACKER_BOOT, None, Point::GuestRuns, None),
     stretch(FIRECRACKER_LOAD, None, Point::GuestRuns, None),
     stretch(CLONE_ALONE, Some(Point::Accepted), Point::ProcessRuns, Some(8.0)),
+    stretch(POOL_ALONE, Some(Point::Accepted), Point::ProcessRuns, Some(5.0)),
 ];
 
 /// The most that one stretch may be of another, both by their places in [`STRETCHES`]: a sixth, a fifth, a twelfth, never rounded up.
@@ -74,6 +78,7 @@ const RATIOS: &[(usize, usize, f64)] = &[
     (15, 9, 0.2),
     (15, 13, 0.083),
     (3, 9, 0.2),
+    (16, 9, 0.2),
 ];
 
 /// The starts whose phases are drawn.
@@ -222,7 +227,10 @@ mod tests {
             (VMM_CLONE, FIRECRACKER_LOAD),
             (CLONE, CRUN),
             (CLONE, FIRECRACKER_BOOT),
+            (CLONE_ALONE, CRUN),
+            (CLONE_ALONE, FIRECRACKER_BOOT),
             (POOL, CRUN),
+            (POOL_ALONE, CRUN),
         ];
         assert_eq!(named, expected);
     }

@@ -68,8 +68,13 @@ pub fn measure(options: &Options, unit: Unit) -> Result<Outcome> {
     for (name, agent, origin) in agents {
         let measures_vmm =
             origin == Origin::Clone && (options.wants(judge::VMM_CLONE) || options.wants(judge::VMM_BOOT));
-        let without_network = origin == Origin::Clone && options.wants(judge::CLONE_ALONE);
-        if !options.wants(name) && !measures_vmm && !without_network {
+        let alone = match origin {
+            Origin::Clone => Some(judge::CLONE_ALONE),
+            Origin::Pool => Some(judge::POOL_ALONE),
+            _ => None,
+        };
+        let alone = alone.filter(|alone| options.wants(alone));
+        if !options.wants(name) && !measures_vmm && alone.is_none() {
             continue;
         }
         let host = Host::start(&installation, agent)?;
@@ -79,8 +84,8 @@ pub fn measure(options: &Options, unit: Unit) -> Result<Outcome> {
         // In any case: the first clones of a template teach what the next ones do better.
         let tasks = runs(&mut tasks::Tasks::new(name, &host, origin), options.runs)?;
         series.extend(options.wants(name).then_some(tasks));
-        if without_network {
-            let mut tasks = tasks::Tasks::new(name, &host, origin).without_network(judge::CLONE_ALONE);
+        if let Some(alone) = alone {
+            let mut tasks = tasks::Tasks::new(name, &host, origin).without_network(alone);
             series.push(runs(&mut tasks, options.runs)?);
         }
         if measures_vmm {
