@@ -56,6 +56,18 @@ fn check_cpu(cpu: &str, cpu_max: &str) {
 }
 
 #[test]
+fn what_a_busy_container_says_is_heard_however_small_its_share() {
+    // It ends by itself, and what it said is heard then at the latest.
+    let busy = "echo begun; i=0; while [ $i -lt 200000 ]; do i=$((i + 1)); done";
+    let options = ["--cpu", "0.005", "--memory", "32"];
+    let mut task = Running::start(host(), "small", &options, "busybox", &["sh", "-c", busy]);
+    assert_eq!(task.line(), "begun");
+    assert_eq!(host().task("small")["status"], "RUNNING");
+    let _ = host().ran(&["kill", "small"]).ended_with(0);
+    let _ = task.end().ended_with(137);
+}
+
+#[test]
 fn cpu_is_bounded_for_all_threads_of_a_vmm_together() {
     check_cpu("0.05", "5000 100000");
     check_cpu("0.25", "5000 20000");

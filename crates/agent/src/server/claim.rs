@@ -15,8 +15,9 @@ use tokio::net::UnixListener;
 
 use crate::config::Config;
 
-/// Connections that wait to be taken.
-const BACKLOG: i32 = 128;
+/// Connections that wait to be taken: as many as Linux allows where nobody says otherwise (`net.core.somaxconn`). One too many is refused, or has to
+/// wait in its `connect`, and many clients may come in the moment in which this process computes.
+const BACKLOG: i32 = 4096;
 
 /// Why a host agent cannot have its place.
 #[derive(Debug, thiserror::Error)]
@@ -188,4 +189,34 @@ fn listener_lives(connection: &UnixStream) -> bool {
     let mut ended = [PollFd::new(&process, PollFlags::IN)];
     let now = Timespec { tv_sec: 0, tv_nsec: 0 };
     !matches!(poll(&mut ended, Some(&now)), Ok(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// More than come at once to a host, and fewer than this process may have open.
+    const CLIENTS: usize = 400;
+
+    #[tokio::test]
+    async fn many_clients_may_come_before_one_is_taken() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        for name in ["state", "run"] {
+            make_directory(&at(name), 0o700).unwrap();
+        }
+        let mut claim = Claim {
+            socket: None,
+            _locks: [lock(&at("run")).unwrap(), lock(&at("state")).unwrap()],
+        };
+        let _listener = claim.listen(&at("mote.sock")).unwrap();
+        let address = SocketAddrUnix::new(at("mote.sock")).unwrap();
+        let connect = |_| {
+            let socket =
+                rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::NONBLOCK, None).unwrap();
+            rustix::net::connect(&socket, &address).map(|()| socket)
+        };
+        let clients: Result<Vec<_>, _> = (0..CLIENTS).map(connect).collect();
+        clients.unwrap();
+    }
 }
