@@ -47,6 +47,11 @@ impl Bundle {
 
 /// Runs a command to its end, which has to be a good one.
 pub fn succeed(command: &mut Command) -> Result<()> {
+    said(command).map(drop)
+}
+
+/// What a command prints until its end, which has to be a good one.
+pub fn said(command: &mut Command) -> Result<String> {
     let output = command
         .stdin(Stdio::null())
         .output()
@@ -54,5 +59,5 @@ pub fn succeed(command: &mut Command) -> Result<()> {
     if !output.status.success() {
         bail!("{command:?} failed: {}", String::from_utf8_lossy(&output.stderr).trim());
     }
-    Ok(())
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }

@@ -1,7 +1,8 @@
 //! `mote-bench NAME`: measures mote on the host that it runs on. `cargo xtask bench` brings it into a machine.
 //!
 //! A benchmark is a function that gives an [`report::Outcome`]: [`coldstart`], [`pathlength`], [`burst`], [`density`], [`grow`], [`cpu_accuracy`],
-//! [`memory_exact`], [`net`], [`servers`], which drive a [`host::Host`], and [`api_load`], which needs no KVM. What they measured becomes a [`report::Report`] and [`plot`]s.
+//! [`memory_exact`], [`net`], [`servers`], which drive a [`host::Host`], and [`api_load`], which needs no KVM. What they measured becomes a
+//! [`report::Report`] and [`plot`]s.
 
 #![forbid(unsafe_code)]
 #![expect(
@@ -27,6 +28,7 @@ mod host;
 mod http;
 mod marked;
 mod memory;
+mod patience;
 mod plot;
 mod podman;
 mod report;

@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::Result;
 
-use crate::bundle::succeed;
+use crate::bundle::{said, succeed};
 use crate::host::Scratch;
 use crate::warm;
 
@@ -70,13 +70,4 @@ impl Podman {
         ]);
         command
     }
-}
-
-/// What a command that succeeds prints.
-fn said(command: &mut Command) -> Result<String> {
-    let output = command.output().with_context(|| format!("cannot run {command:?}"))?;
-    if !output.status.success() {
-        bail!("{command:?} failed: {}", String::from_utf8_lossy(&output.stderr).trim());
-    }
-    String::from_utf8(output.stdout).with_context(|| format!("{command:?} prints something else than text"))
 }

@@ -13,7 +13,7 @@ use crate::host::{Host, Installation, NO_POOL, Scratch, request};
 use crate::memory;
 
 /// The program, and the directory of the container's that it is in.
-const PROGRAM: &str = "mote-bench-worker";
+pub const PROGRAM: &str = "mote-bench-worker";
 const DIRECTORY: &str = "/bench";
 
 /// A host whose containers have the program.
@@ -63,10 +63,19 @@ impl Workshop {
         Ok(Self { host, programs })
     }
 
+    /// Where the host has the program.
+    pub fn program(&self) -> PathBuf {
+        self.programs.path().join(PROGRAM)
+    }
+
+    /// The program's directory as `mote run` is told to mount it.
+    pub fn volume(&self) -> String {
+        format!("{}:{DIRECTORY}:ro", self.programs.path().display())
+    }
+
     /// Starts a container of this size that does this work.
     pub fn start(&self, name: &str, vcpu_milli: u32, memory_mib: u32, work: &[&str]) -> Result<Worker<'_>> {
-        let program = format!("{DIRECTORY}/{PROGRAM}");
-        self.run(name, vcpu_milli, memory_mib, &[&[program.as_str()], work].concat())
+        self.run(name, vcpu_milli, memory_mib, &[&[inside().as_str()], work].concat())
     }
 
     /// Starts a container of this size with any command.
@@ -166,6 +175,11 @@ impl Worker<'_> {
             client.remove_task(&self.id).await.context("the task is not forgotten")
         })
     }
+}
+
+/// Where a container has the program.
+pub fn inside() -> String {
+    format!("{DIRECTORY}/{PROGRAM}")
 }
 
 /// The rest of the line that begins with `word`, once that line is complete.

@@ -31,7 +31,7 @@ fn start(host: &Host, name: &str, options: &[&str], script: &str) -> Running {
 
 /// What a task says whose shell runs `script`.
 #[track_caller]
-fn sh(host: &Host, options: &[&str], script: &str) -> String {
+pub fn sh(host: &Host, options: &[&str], script: &str) -> String {
     let options = [&["--cpu", "0.5", "--memory", "64"], options].concat();
     host.run(&options, "busybox", &["sh", "-c", script])
         .ended_with(0)
@@ -44,13 +44,13 @@ fn document(task: &mut Running) -> Value {
     serde_json::from_str(&task.line()).unwrap()
 }
 
-fn address(host: &Host, task: &str) -> Ipv4Addr {
+pub fn address(host: &Host, task: &str) -> Ipv4Addr {
     host.task(task)["network"]["address"].as_str().unwrap().parse().unwrap()
 }
 
 /// A task that serves a page by TCP port 80.
 #[track_caller]
-fn start_web(host: &Host, name: &str, options: &[&str]) -> Running {
+pub fn start_web(host: &Host, name: &str, options: &[&str]) -> Running {
     let script = "echo hello > /var/www/index.html; httpd -p 80 -h /var/www; echo ready";
     let mut web = start(host, name, options, script);
     assert_eq!(web.line(), "ready");

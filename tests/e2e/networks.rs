@@ -2,7 +2,6 @@
 //!
 //! Those that end or kill a host agent have a host and a world of their own ([`tests::world`]).
 
-use std::net::Ipv4Addr;
 use std::process::Command;
 use std::sync::LazyLock;
 
@@ -14,6 +13,8 @@ use tests::running::Running;
 use tests::wires::Wires;
 use tests::world::{AWAY, NAME, UP, World, get};
 
+use crate::network::{self, address};
+
 /// The world and the host agent of the tests that need none of their own.
 static SITE: LazyLock<(World, Host)> = LazyLock::new(|| {
     let world = World::make().unwrap();
@@ -21,37 +22,22 @@ static SITE: LazyLock<(World, Host)> = LazyLock::new(|| {
     (world, host)
 });
 
-const SIZE: [&str; 4] = ["--cpu", "0.5", "--memory", "64"];
-
-/// Serves a page.
-const WEB: &str = "echo hello > /var/www/index.html; httpd -p 80 -h /var/www; echo ready; exec cat";
-
-/// What a task says whose shell runs `script`.
+/// What a task in this network says whose shell runs `script`.
 #[track_caller]
 fn sh(host: &Host, network: &str, script: &str) -> String {
-    let options = [&SIZE[..], &["--network", network]].concat();
-    host.run(&options, "busybox", &["sh", "-c", script])
-        .ended_with(0)
-        .text()
+    network::sh(host, &["--network", network], script)
 }
 
-/// A task that serves a page by TCP port 80.
+/// A task in this network that serves a page by TCP port 80.
 #[track_caller]
 fn start_web(host: &Host, name: &str, network: &str, options: &[&str]) -> Running {
-    let options = [&SIZE[..], &["--network", network], options].concat();
-    let mut web = Running::start(host, name, &options, "busybox", &["sh", "-c", WEB]);
-    assert_eq!(web.line(), "ready");
-    web
+    network::start_web(host, name, &[&["--network", network], options].concat())
 }
 
 #[track_caller]
 fn create(host: &Host, arguments: &[&str]) {
     let made = host.ran(&[&["network", "create"], arguments].concat()).ended_with(0);
     assert_eq!(made.text().trim_end(), *arguments.last().unwrap());
-}
-
-fn address(host: &Host, task: &str) -> Ipv4Addr {
-    host.task(task)["network"]["address"].as_str().unwrap().parse().unwrap()
 }
 
 fn inspected(host: &Host, network: &str) -> Value {

@@ -11,7 +11,8 @@ use serde_json::json;
 
 use super::guest;
 use crate::bundle::{Bundle, succeed};
-use crate::host::{Installation, Scratch, image_archive};
+use crate::host::{Installation, Scratch};
+use crate::worker::PROGRAM;
 
 /// The TAP, its address and the guest's.
 const TAP: &str = "fcbench0";
@@ -22,8 +23,7 @@ const MAC: &str = "06:00:ac:1d:ff:02";
 /// Where the guest sends what fio has printed.
 const RESULT_PORT: u16 = 7001;
 
-/// The guest's memory, in MiB, and the size of its second disk.
-const MEMORY_MIB: u32 = 512;
+/// The size of the guest's second disk.
 const DISK_SIZE: &str = "256m";
 
 /// A guest that has measured its disk and serves. It ends when dropped.
@@ -33,12 +33,16 @@ pub struct Guest {
     pub disk: Vec<u8>,
     /// Where it serves.
     pub address: &'static str,
+    /// Goes after it.
+    _files: Scratch,
 }
 
-/// Boots a guest.
-pub fn boot(program: &Path, installation: &Installation, scratch: &Scratch) -> Result<Guest> {
+/// Boots a guest with so much memory from the image in `archive`.
+pub fn boot(program: &Path, memory_mib: u32, archive: &Path) -> Result<Guest> {
+    let installation = Installation::from_environment()?;
+    let scratch = Scratch::new("firecracker")?;
     let directory = scratch.path();
-    let rootfs = rootfs(installation, directory)?;
+    let rootfs = rootfs(&installation.program(PROGRAM), archive, directory)?;
     let data = directory.join("data.ext4");
     succeed(Command::new("mkfs.ext4").arg("-q").arg(&data).arg(DISK_SIZE))?;
     for arguments in [
@@ -52,7 +56,7 @@ pub fn boot(program: &Path, installation: &Installation, scratch: &Scratch) -> R
     let config = json!({
         "boot-source": {"kernel_image_path": installation.share("vmlinux"),
             "boot_args": "quiet loglevel=1 panic=-1 reboot=k 8250.nr_uarts=1 rootfstype=erofs init=/bench-init"},
-        "machine-config": {"vcpu_count": 1, "mem_size_mib": MEMORY_MIB},
+        "machine-config": {"vcpu_count": 1, "mem_size_mib": memory_mib},
         "drives": [drive("rootfs", &rootfs, true), drive("data", &data, false)],
         "network-interfaces": [{"iface_id": "eth0", "host_dev_name": TAP, "guest_mac": MAC}],
     });
@@ -70,6 +74,7 @@ pub fn boot(program: &Path, installation: &Installation, scratch: &Scratch) -> R
         process,
         disk: Vec::new(),
         address: GUEST_ADDRESS,
+        _files: scratch,
     };
     let (mut result, _) = results.accept().context("the guest does not call")?;
     result
@@ -79,9 +84,9 @@ pub fn boot(program: &Path, installation: &Installation, scratch: &Scratch) -> R
 }
 
 /// The image as a file system that the guest has as its root, with what it runs.
-fn rootfs(installation: &Installation, directory: &Path) -> Result<PathBuf> {
-    let bundle = Bundle::prepare(&image_archive("tools")?, directory, &["/bench-init"])?;
-    bundle.add(&installation.program("mote-bench-worker"))?;
+fn rootfs(worker: &Path, archive: &Path, directory: &Path) -> Result<PathBuf> {
+    let bundle = Bundle::prepare(archive, directory, &["/bench-init"])?;
+    bundle.add(worker)?;
     let tree = bundle.path().join("rootfs");
     std::fs::create_dir(tree.join("data")).context("cannot make a mount point")?;
     let init = format!(
@@ -89,7 +94,7 @@ fn rootfs(installation: &Installation, directory: &Path) -> Result<PathBuf> {
          ip link set lo up\nip address add {GUEST_ADDRESS}/30 dev eth0\nip link set eth0 up\n\
          {} >/tmp/result\ncat /tmp/result >/dev/tcp/{HOST_ADDRESS}/{RESULT_PORT}\n{}\n",
         guest::DISK,
-        guest::serve("/mote-bench-worker"),
+        guest::serve(&format!("/{PROGRAM}")),
     );
     let path = tree.join("bench-init");
     std::fs::write(&path, init).context("cannot write the guest's program")?;

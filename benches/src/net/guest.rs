@@ -3,17 +3,15 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::Command;
-use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-/// Where the program that gives bytes back listens.
-pub const ECHO_PORT: u16 = 7002;
+use crate::patience;
 
-/// Serves iperf3 and gives bytes back. `{worker}` is the program that does.
-const SERVE: &str = "iperf3 -s >/dev/null 2>&1 & exec {worker} echo 7002";
+/// Where the program that gives bytes back listens.
+const ECHO_PORT: u16 = 7002;
 
 /// Reads and writes the file system in `/data` past the page cache: in turn, and here and there.
 pub const DISK: &str = "fio --output-format=json --directory=/data --filename=data --size=16m --direct=1 --ioengine=psync --thread \
@@ -33,21 +31,18 @@ const CARRIED: &str = "32M";
 const ROUND_TRIPS: u32 = 1000;
 const ROUND_TRIPS_BEFORE: u32 = 100;
 
-/// How often to look whether a guest listens, and how long to wait in between.
-const LOOKS_MAX: u32 = 1200;
-const LOOK_INTERVAL: Duration = Duration::from_millis(100);
-
 /// One figure of one guest: what, in which unit, how much.
 pub type Measured = (String, &'static str, f64);
 
-/// The shell's command line that serves, with the program `worker`.
+/// The shell's command line that serves iperf3 and gives bytes back, which the program `worker` does.
 pub fn serve(worker: &str) -> String {
-    SERVE.replace("{worker}", worker)
+    format!("iperf3 -s >/dev/null 2>&1 & exec {worker} echo {ECHO_PORT}")
 }
 
 /// Measures the network of the guest that [`serve`]s at `address`.
 pub fn network(address: &str) -> Result<Vec<Measured>> {
-    let mut stream = connect(address)?;
+    let connect = || TcpStream::connect((address, ECHO_PORT)).ok();
+    let mut stream = patience::until(&format!("the guest at {address} listens"), connect)?;
     stream.set_nodelay(true).context("cannot send single bytes")?;
     let mut begun = Instant::now();
     for turn in 0..ROUND_TRIPS_BEFORE + ROUND_TRIPS {
@@ -57,22 +52,12 @@ pub fn network(address: &str) -> Result<Vec<Measured>> {
         stream.write_all(b".").context("cannot send a byte")?;
         stream.read_exact(&mut [0]).context("a byte does not come back")?;
     }
-    let trip = begun.elapsed().as_secs_f64() / f64::from(ROUND_TRIPS) * 1e6;
+    let trips = f64::from(ROUND_TRIPS) / begun.elapsed().as_secs_f64();
     Ok(vec![
         ("host to guest".into(), "Mbit/s", iperf3(address, &[])?),
         ("guest to host".into(), "Mbit/s", iperf3(address, &["--reverse"])?),
-        ("round trips of one byte".into(), "1/s", 1e6 / trip),
+        ("round trips of one byte".into(), "1/s", trips),
     ])
-}
-
-fn connect(address: &str) -> Result<TcpStream> {
-    for _ in 0..LOOKS_MAX {
-        match TcpStream::connect((address, ECHO_PORT)) {
-            Ok(stream) => return Ok(stream),
-            Err(_) => sleep(LOOK_INTERVAL),
-        }
-    }
-    bail!("nothing listens at {address}")
 }
 
 fn iperf3(address: &str, options: &[&str]) -> Result<f64> {

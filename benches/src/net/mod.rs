@@ -8,10 +8,11 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use crate::host::{Host, Installation, NO_POOL, Scratch, image_archive};
+use crate::host::image_archive;
 use crate::podman::{self, Podman};
 use crate::report::{Figure, Outcome};
 use crate::unit::Unit;
+use crate::worker::{self, Workshop};
 use guest::Measured;
 
 /// The peer that counts.
@@ -20,18 +21,20 @@ const FIRECRACKER: &str = "Firecracker";
 /// The image that has the programs.
 const IMAGE: &str = "tools";
 
-/// The size of the guest.
-const SIZE: [&str; 4] = ["--cpu", "1", "--memory", "512"];
+/// The name of what serves.
+const NAME: &str = "serves";
+
+/// The memory of each guest, in MiB. Each has one vCPU.
+const MEMORY_MIB: u32 = 512;
 
 /// Measures mote, and the peer that is there.
 pub fn measure(firecracker: Option<&Path>, unit: Unit) -> Result<Outcome> {
-    let installation = Installation::from_environment()?;
-    let scratch = Scratch::new("net")?;
-    let ours = mote(&installation, &scratch).context("mote cannot be measured")?;
+    let workshop = Workshop::open()?;
+    let ours = mote(&workshop).context("mote cannot be measured")?;
     eprintln!("mote-bench: {ours:?}");
     let mut outcome = Outcome::default();
     let (peer, theirs) = if let Some(program) = firecracker {
-        let guest = firecracker::boot(program, &installation, &scratch)?;
+        let guest = firecracker::boot(program, MEMORY_MIB, &image_archive(IMAGE)?)?;
         let mut theirs = guest::disk(&guest.disk)?;
         theirs.extend(guest::network(guest.address)?);
         (FIRECRACKER, theirs)
@@ -39,7 +42,7 @@ pub fn measure(firecracker: Option<&Path>, unit: Unit) -> Result<Outcome> {
         outcome
             .notes
             .push("Firecracker is left out: --firecracker PATH names it".into());
-        (podman::NAME, container(&scratch)?)
+        (podman::NAME, container(&workshop)?)
     };
     if unit == Unit::MegaInstructions {
         outcome.notes.push("a second is 1,000,000,000 instructions of host and guest together: so rates are the inverse of path lengths".into());
@@ -48,45 +51,39 @@ pub fn measure(firecracker: Option<&Path>, unit: Unit) -> Result<Outcome> {
     Ok(outcome)
 }
 
-fn mote(installation: &Installation, scratch: &Scratch) -> Result<Vec<Measured>> {
-    let programs = scratch.path().join("programs");
-    std::fs::create_dir(&programs).context("cannot make a directory for programs")?;
-    let name = "mote-bench-worker";
-    std::fs::copy(installation.program(name), programs.join(name)).context("cannot copy the program")?;
-    let programs = programs.to_string_lossy();
-    let host = Host::start(installation, &[NO_POOL, &["--allow-host-path", &programs]].concat())?;
+fn mote(workshop: &Workshop) -> Result<Vec<Measured>> {
+    let host = &workshop.host;
     host.load(&image_archive(IMAGE)?)?;
-    host.prepare()?;
+    let memory = MEMORY_MIB.to_string();
+    let size = ["--cpu", "1", "--memory", &memory];
     let disk = format!("mkdir /data && {}", guest::DISK);
-    let said = host.mote(&[&["run", "--rm"], &SIZE[..], &[IMAGE, "bash", "-c", &disk]].concat())?;
+    let said = host.mote(&[&["run", "--rm"], &size[..], &[IMAGE, "bash", "-c", &disk]].concat())?;
     let mut measured = guest::disk(said.as_bytes())?;
-    let volume = format!("{programs}:/bench:ro");
-    let serve = guest::serve("/bench/mote-bench-worker");
-    let options = ["run", "--detach", "--name", "serves", "--volume", &volume];
-    host.mote(&[&options, &SIZE[..], &[IMAGE, "bash", "-c", &serve]].concat())?;
-    measured.extend(guest::network(&host.address("serves")?)?);
-    host.mote(&["rm", "--force", "serves"])?;
+    let (volume, serve) = (workshop.volume(), guest::serve(&worker::inside()));
+    let options = ["run", "--detach", "--name", NAME, "--volume", &volume];
+    host.mote(&[&options, &size[..], &[IMAGE, "bash", "-c", &serve]].concat())?;
+    measured.extend(guest::network(&host.address(NAME)?)?);
+    host.mote(&["rm", "--force", NAME])?;
     Ok(measured)
 }
 
 /// A container's network; nothing where podman is not installed.
-fn container(scratch: &Scratch) -> Result<Vec<Measured>> {
+fn container(workshop: &Workshop) -> Result<Vec<Measured>> {
     let Some(podman) = Podman::find()? else {
         return Ok(Vec::new());
     };
-    let program = scratch.path().join("programs/mote-bench-worker");
-    let serve = guest::serve("/bench/mote-bench-worker");
-    let volume = format!("{}:/bench/mote-bench-worker:ro", program.display());
-    let name = "serves";
+    let volume = format!("{}:{}:ro", workshop.program().display(), worker::inside());
+    let serve = guest::serve(&worker::inside());
+    let options = ["--volume", &volume];
     let address = podman.start(
-        name,
+        NAME,
         &image_archive(IMAGE)?,
-        512,
-        &["--volume", &volume],
+        MEMORY_MIB,
+        &options,
         &["bash", "-c", &serve],
     )?;
     let measured = guest::network(&address)?;
-    podman.remove(name)?;
+    podman.remove(NAME)?;
     Ok(measured)
 }
 

@@ -1,5 +1,7 @@
 //! The servers, what presses them from the host, and what that says.
 
+use std::process::Command;
+
 use anyhow::{Context, Result};
 
 /// A server.
@@ -71,9 +73,12 @@ pub const SERVERS: [Server; 3] = [
     },
 ];
 
-/// A command against the server at `address`: the program, and its arguments.
-pub fn command(words: &[&str], address: &str) -> Vec<String> {
-    words.iter().map(|word| word.replace(ADDRESS, address)).collect()
+/// A command against the server at `address`, of the words of which the first is the program.
+pub fn command(words: &[&str], address: &str) -> Command {
+    let mut words = words.iter().map(|word| word.replace(ADDRESS, address));
+    let mut command = Command::new(words.next().unwrap_or_default());
+    command.args(words);
+    command
 }
 
 fn wrk(said: &str) -> Result<Served> {
@@ -164,6 +169,7 @@ mod tests {
 
     #[test]
     fn commands_name_the_address() {
-        assert_eq!(command(SERVERS[0].load, "10.0.0.2").last().unwrap(), "http://10.0.0.2/");
+        let command = command(SERVERS[0].load, "10.0.0.2");
+        assert_eq!(command.get_args().last().unwrap(), "http://10.0.0.2/");
     }
 }

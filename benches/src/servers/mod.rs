@@ -3,21 +3,15 @@
 mod load;
 mod sides;
 
-use std::process::Command;
-use std::thread::sleep;
-use std::time::Duration;
+use anyhow::{Context, Result};
 
-use anyhow::{Context, Result, bail};
-
+use crate::bundle::{said, succeed};
 use crate::host::Installation;
+use crate::patience;
 use crate::podman::{self, Podman};
 use crate::report::{Figure, Outcome};
 use load::{SERVERS, Served, Server};
 use sides::{Mote, Side};
-
-/// How often to look whether a server serves, and how long to wait in between.
-const LOOKS_MAX: u32 = 1200;
-const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Presses every server, on one side after the other.
 pub fn measure() -> Result<Outcome> {
@@ -43,45 +37,16 @@ fn press(side: &dyn Side, server: &Server) -> Result<Served> {
     let address = side
         .start(server)
         .with_context(|| format!("{} does not start {}", side.name(), server.image))?;
-    wait_until_ready(server, &address)?;
+    patience::until(&format!("{} serves", server.image), || {
+        succeed(&mut load::command(server.ready, &address)).ok()
+    })?;
     if let Some(prepare) = server.prepare {
-        run(prepare, &address)?;
+        succeed(&mut load::command(prepare, &address))?;
     }
-    let served = (server.read)(&run(server.load, &address)?)?;
+    let served = (server.read)(&said(&mut load::command(server.load, &address))?)?;
     eprintln!("mote-bench: {} under {}: {served:?}", server.image, side.name());
     side.stop()?;
     Ok(served)
-}
-
-fn wait_until_ready(server: &Server, address: &str) -> Result<()> {
-    for _ in 0..LOOKS_MAX {
-        let words = load::command(server.ready, address);
-        let looked = Command::new(&words[0]).args(&words[1..]).output();
-        if looked
-            .with_context(|| format!("cannot run {}", words[0]))?
-            .status
-            .success()
-        {
-            return Ok(());
-        }
-        sleep(LOOK_INTERVAL);
-    }
-    bail!("{} does not serve", server.image)
-}
-
-/// What a command against the server prints; it has to succeed.
-fn run(words: &[&str], address: &str) -> Result<String> {
-    let words = load::command(words, address);
-    let output = Command::new(&words[0]).args(&words[1..]).output();
-    let output = output.with_context(|| format!("cannot run {}", words[0]))?;
-    if !output.status.success() {
-        bail!(
-            "{} failed: {}",
-            words.join(" "),
-            String::from_utf8_lossy(&output.stderr).trim()
-        );
-    }
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 fn figures(image: &str, ours: &Served, theirs: Option<&Served>) -> Vec<Figure> {

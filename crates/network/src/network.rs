@@ -155,10 +155,7 @@ impl Network {
     /// # Errors
     /// [`NetworkError`]; nothing is taken then.
     pub async fn attach(&self, member: Option<Member>, ports: &[PortRequest]) -> Result<Lease, NetworkError> {
-        let segment = match &member {
-            Some(member) => self.segment(&member.network)?,
-            None => Arc::clone(&self.usual),
-        };
+        let segment = self.segment_of(member.as_ref())?;
         let (ports, holds) = ports::reserve(ports)?;
         let name = member.as_ref().map_or("", |member| &member.name);
         let address = segment.take(name).await?;
@@ -198,11 +195,7 @@ impl Network {
             }
         }
         drop(holds);
-        let segment = match &lease.member {
-            Some(member) => self.segment(&member.network),
-            None => Ok(Arc::clone(&self.usual)),
-        };
-        match segment {
+        match self.segment_of(lease.member.as_ref()) {
             Ok(segment) => {
                 segment.give_back(lease.address);
                 segment.shrink().await
@@ -265,10 +258,7 @@ impl Network {
     /// # Errors
     /// [`NetworkError::Unknown`], [`NetworkError::Broken`]
     pub async fn surroundings(&self, lease: &Lease) -> Result<Surroundings, NetworkError> {
-        let segment = match &lease.member {
-            Some(member) => self.segment(&member.network)?,
-            None => Arc::clone(&self.usual),
-        };
+        let segment = self.segment_of(lease.member.as_ref())?;
         let mut resolvers = self.resolvers_in(&segment).await;
         // A name without a dot is one of the network's first, and not the beginning of one in a domain.
         if lease.member.is_some() && !resolvers.options.iter().any(|option| option.starts_with("ndots:")) {
@@ -279,6 +269,11 @@ impl Network {
             mtu: segment.bridge.mtu,
             resolvers,
         })
+    }
+
+    /// Where a guest is.
+    fn segment_of(&self, member: Option<&Member>) -> Result<Arc<Segment>, NetworkError> {
+        member.map_or_else(|| Ok(Arc::clone(&self.usual)), |member| self.segment(&member.network))
     }
 
     async fn resolvers_in(&self, segment: &Segment) -> Resolvers {

@@ -63,7 +63,8 @@ struct Inner {
 }
 
 impl Vcpus {
-    /// Called by the thread that serves the devices. Runs `first`, which gets `answer` to the read of the doorbell that it has left the guest for, where there is one.
+    /// Runs `first`, which gets `answer` to the read of the doorbell that it has left the guest for, where there is one. The thread that serves the
+    /// devices calls it, and then has short slices.
     pub fn start(shared: Shared, first: VcpuFd, answer: Option<u32>) -> Self {
         let inner = Arc::new(Inner {
             shared,

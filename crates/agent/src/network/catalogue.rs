@@ -11,7 +11,7 @@ use api::network::{CreateNetwork, DEFAULT};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex as AsyncMutex;
 
-use super::TaskNetworks;
+use super::{TaskNetworks, without};
 use crate::clock;
 use crate::names;
 use crate::record::NetworkPlan;
@@ -53,11 +53,15 @@ impl Definition {
     }
 
     pub(super) fn shared(&self) -> Result<SharedNetwork, SubnetError> {
-        Ok(SharedNetwork {
+        Ok(self.at(self.subnet()?))
+    }
+
+    fn at(&self, subnet: Subnet) -> SharedNetwork {
+        SharedNetwork {
             name: self.name.clone(),
-            subnet: self.subnet()?,
+            subnet,
             is_internal: self.is_internal,
-        })
+        }
     }
 }
 
@@ -150,7 +154,8 @@ impl TaskNetworks {
             return Err(refusal(ErrorCode::Conflict, message));
         }
         let network = self.network.read().await;
-        let network = network.as_ref().map_err(|why| without(why))?;
+        let network = network.as_ref();
+        let network = network.map_err(|why| refusal(ErrorCode::HostUnable, without(why)))?;
         let subnet = network.choose(wanted).await.map_err(|error| refused(&error))?;
         let definition = Definition {
             name: name.clone(),
@@ -164,12 +169,7 @@ impl TaskNetworks {
             .store
             .put_network(name, &definition)
             .map_err(|error| stored(&error))?;
-        let shared = SharedNetwork {
-            name: name.clone(),
-            subnet,
-            is_internal: definition.is_internal,
-        };
-        if let Err(error) = network.add(&shared).await {
+        if let Err(error) = network.add(&definition.at(subnet)).await {
             catalogue.store.remove_network(name).map_err(|error| stored(&error))?;
             return Err(refused(&error));
         }
@@ -235,10 +235,6 @@ fn refusal(code: ErrorCode, message: String) -> ApiError {
 fn unknown(name: &str) -> ApiError {
     let name = name.to_owned();
     refusal(ErrorCode::NotFound, NetworkError::Unknown { name }.to_string())
-}
-
-fn without(why: &str) -> ApiError {
-    refusal(ErrorCode::HostUnable, format!("this host agent has no network: {why}"))
 }
 
 fn stored(error: &StoreError) -> ApiError {

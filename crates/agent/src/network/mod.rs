@@ -129,15 +129,13 @@ impl TaskNetworks {
     pub async fn problem(&self, name: &str) -> Option<String> {
         match self.network.read().await.as_ref() {
             Ok(network) => network.problem(name),
-            Err(why) => Some(format!("this host agent has no network: {why}")),
+            Err(why) => Some(without(why)),
         }
     }
 
     async fn attach(&self, task: &str, plan: &NetworkPlan) -> Result<Attached, Failure> {
         let network = self.network.read().await;
-        let network = network
-            .as_ref()
-            .map_err(|why| format!("this host agent has no network: {why}"))?;
+        let network = network.as_ref().map_err(|why| without(why))?;
         let mut random = [0; 16];
         rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())?;
         let requests: Vec<PortRequest> = plan.ports.iter().map(request).collect();
@@ -260,6 +258,11 @@ fn request(port: &PortPlan) -> PortRequest {
         port: port.port,
         is_udp: port.is_udp,
     }
+}
+
+/// That nothing can be in a network, and why.
+fn without(why: &str) -> String {
+    format!("this host agent has no network: {why}")
 }
 
 /// What is stored of a lease.

@@ -73,15 +73,14 @@ impl Facts {
         let mut gone = vec![];
         for definition in networks.definitions() {
             let is_old = until_ms.is_none_or(|until_ms| definition.created_ms < until_ms);
-            if is_old && self.core.names_in(&definition.name).is_empty() {
-                match networks.remove(&definition.name, |name| self.core.names_in(name)).await {
-                    // Somebody was quicker.
-                    Err(error) if matches!(error.code, ErrorCode::Conflict | ErrorCode::NotFound) => {}
-                    other => {
-                        other?;
-                        gone.push(definition.name);
-                    }
-                }
+            if !is_old {
+                continue;
+            }
+            match networks.remove(&definition.name, |name| self.core.names_in(name)).await {
+                Ok(()) => gone.push(definition.name),
+                // A task is in it, or somebody was quicker.
+                Err(error) if matches!(error.code, ErrorCode::Conflict | ErrorCode::NotFound) => {}
+                Err(error) => return Err(error),
             }
         }
         Ok(gone)

@@ -73,23 +73,30 @@ impl FromStr for MemoryMib {
     fn from_str(text: &str) -> Result<Self, ValueError> {
         let lower = text.to_ascii_lowercase();
         let number = lower.trim_end_matches("ib").trim_end_matches('b');
-        let (number, unit_kib) = match number.as_bytes().last() {
-            Some(b'k') => (&number[..number.len() - 1], 1),
-            Some(b'm') => (&number[..number.len() - 1], 1 << 10),
-            Some(b'g') => (&number[..number.len() - 1], 1 << 20),
-            _ if number.len() == lower.len() => (number, 1 << 10),
+        let has_suffix = number.len() < lower.len();
+        let (number, unit_kib) = match scaled(number) {
+            Some((number, Some(unit_kib))) => (number, unit_kib),
+            Some((number, None)) if !has_suffix => (number, 1 << 10),
             _ => return Err(ValueError::Memory),
         };
-        if number.is_empty() || !number.bytes().all(|byte| byte.is_ascii_digit()) {
-            return Err(ValueError::Memory);
-        }
-        let number: u64 = number.parse().map_err(|_| ValueError::Memory)?;
         let kib = number.checked_mul(unit_kib).ok_or(ValueError::Memory)?;
         if kib == 0 || !kib.is_multiple_of(1024) {
             return Err(ValueError::MemoryFraction);
         }
         u32::try_from(kib / 1024).map(Self).map_err(|_| ValueError::Memory)
     }
+}
+
+/// A whole number, and the unit k, m or g behind it in KiB, where there is one; nothing for anything else.
+fn scaled(text: &str) -> Option<(u64, Option<u64>)> {
+    let (number, unit_kib) = match text.as_bytes().last()? {
+        b'k' => (&text[..text.len() - 1], Some(1)),
+        b'm' => (&text[..text.len() - 1], Some(1 << 10)),
+        b'g' => (&text[..text.len() - 1], Some(1 << 20)),
+        _ => (text, None),
+    };
+    let is_number = number.bytes().all(|byte| byte.is_ascii_digit());
+    Some((number.parse().ok().filter(|_| is_number)?, unit_kib))
 }
 
 impl fmt::Display for VcpuMilli {

@@ -2,6 +2,8 @@
 
 use std::str::FromStr;
 
+use super::scaled;
+
 /// Bytes in a second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate(pub u64);
@@ -17,17 +19,8 @@ impl FromStr for Rate {
     fn from_str(text: &str) -> Result<Self, RateError> {
         let lower = text.to_ascii_lowercase();
         let bytes = lower.strip_suffix("ib").or(lower.strip_suffix('b')).unwrap_or(&lower);
-        let (number, unit) = match bytes.as_bytes().last() {
-            Some(b'k') => (&bytes[..bytes.len() - 1], 1 << 10),
-            Some(b'm') => (&bytes[..bytes.len() - 1], 1 << 20),
-            Some(b'g') => (&bytes[..bytes.len() - 1], 1 << 30),
-            _ => (bytes, 1),
-        };
-        if number.is_empty() || !number.bytes().all(|byte| byte.is_ascii_digit()) {
-            return Err(RateError);
-        }
-        let number: u64 = number.parse().map_err(|_| RateError)?;
-        match number.checked_mul(unit) {
+        let (number, unit_kib) = scaled(bytes).ok_or(RateError)?;
+        match number.checked_mul(unit_kib.map_or(1, |kib| kib << 10)) {
             Some(0) | None => Err(RateError),
             Some(rate) => Ok(Self(rate)),
         }
