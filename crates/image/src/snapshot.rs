@@ -4,7 +4,8 @@ use std::fs::File;
 use std::io::{self, Seek};
 
 use crate::erofs::{self, ErofsError};
-use crate::layer::{BLOCK_BYTES, LayerIndex};
+use crate::index::Index;
+use crate::layer::BLOCK_BYTES;
 use crate::merge::{MergeError, merge};
 
 /// Most layers in one image. Docker's storage drivers stop at 127.
@@ -73,12 +74,12 @@ impl SnapshotLayout {
 
 /// Merges `layers`, the lowest first, each with the length of its data file in bytes, and writes the metadata of the
 /// flat image to `metadata`, an empty file. The same layers always make the same bytes.
-pub fn build(layers: &[(&LayerIndex, u64)], metadata: &mut File) -> Result<SnapshotLayout, SnapshotError> {
+pub fn build(layers: &[(&Index, u64)], metadata: &mut File) -> Result<SnapshotLayout, SnapshotError> {
     if layers.len() > LAYERS_MAX {
         return Err(SnapshotError::Layers { layers: layers.len() });
     }
     for (layer, (index, bytes)) in layers.iter().enumerate() {
-        let expected = index.data_blocks.saturating_mul(BLOCK_BYTES);
+        let expected = index.data_blocks().saturating_mul(BLOCK_BYTES);
         if *bytes != expected {
             return Err(SnapshotError::DataLength {
                 layer,
@@ -87,11 +88,11 @@ pub fn build(layers: &[(&LayerIndex, u64)], metadata: &mut File) -> Result<Snaps
             });
         }
     }
-    let indexes: Vec<&LayerIndex> = layers.iter().map(|(index, _)| *index).collect();
-    let layer_blocks: Vec<u64> = indexes.iter().map(|index| index.data_blocks).collect();
+    let indexes: Vec<&Index> = layers.iter().map(|(index, _)| *index).collect();
+    let layer_blocks: Vec<u64> = indexes.iter().map(|index| index.data_blocks()).collect();
     let tree = merge(&indexes)?;
     metadata.rewind().map_err(|source| SnapshotError::Metadata { source })?;
-    let metadata_blocks = erofs::write(&tree, &layer_blocks, metadata)?;
+    let metadata_blocks = erofs::write(&tree, &indexes, metadata)?;
     Ok(SnapshotLayout {
         metadata_blocks,
         layer_blocks,

@@ -16,6 +16,7 @@ mod xattr;
 
 use std::io::{self, Seek, Write};
 
+use crate::index::{Index, IndexError};
 use crate::tree::Tree;
 
 /// Why a tree cannot be written.
@@ -40,21 +41,21 @@ pub enum ErofsError {
         /// Bytes in their on-disk form.
         bytes: u64,
     },
-    /// A file of the tree lies outside its layer's data.
-    #[error("a file of layer {layer} lies outside the layer's data")]
-    Extent {
-        /// The layer, counted from the lowest, which is 0.
-        layer: usize,
+    /// A layer's index cannot be read.
+    #[error("cannot read what is in the rootfs")]
+    Index {
+        /// Why not.
+        #[from]
+        source: IndexError,
     },
 }
 
-/// Writes the metadata of `tree` to `out`, from where `out` stands, and answers its length in blocks.
-///
-/// `part_blocks` holds the length of each layer's data file in blocks.
-pub fn write(tree: &Tree, part_blocks: &[u64], out: impl Write + Seek) -> Result<u64, ErofsError> {
-    let layout = layout::plan(tree, part_blocks)?;
-    emit::emit(tree, &layout, out)?;
-    Ok(layout.metadata_blocks)
+/// Writes the metadata of `tree`, which `layers` were merged to, to `out`, from where `out` stands, and answers its length
+/// in blocks.
+pub fn write(tree: &Tree, layers: &[&Index], out: impl Write + Seek) -> Result<u64, ErofsError> {
+    let plan = layout::plan(tree, layers)?;
+    emit::emit(tree, &plan, layers, out)?;
+    Ok(plan.metadata_blocks)
 }
 
 #[cfg(test)]

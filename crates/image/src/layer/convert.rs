@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, Read};
 
 use super::data::{Contents, DataFile};
-use super::entry::{Attributes, Change, Content, Entry, Extent, Inode, LayerIndex, Xattr};
+use super::entry::{Attributes, Change, Content, Entry, Extent, Inode, Xattr};
 use super::path::{self, PathError};
 use crate::limits::{Limits, NAME_BYTES_MAX, XATTR_VALUE_BYTES_MAX};
 use crate::tar::sparse::Segment;
@@ -64,38 +64,43 @@ pub enum LayerError {
 }
 
 /// Converts a layer: reads the uncompressed tar `stream` to its very end, writes file contents to `data`, an empty file
-/// open for reading and writing, and answers the rest.
+/// open for reading and writing, gives the rest to `keep`, entry by entry, and answers the length of `data` in blocks.
 ///
-/// Memory is bounded by `limits`. On an error the data file holds rubbish and must be removed.
-pub fn convert(stream: impl Read, data: &mut File, limits: &Limits) -> Result<LayerIndex, LayerError> {
+/// Memory does not grow with the layer but for what finds identical files, which is bounded. On an error the data file
+/// holds rubbish and must be removed.
+pub fn convert(
+    stream: impl Read,
+    data: &mut File,
+    limits: &Limits,
+    keep: impl FnMut(Entry) -> io::Result<()>,
+) -> Result<u64, LayerError> {
     let mut conversion = Conversion {
         reader: Reader::new(stream, limits),
         data: DataFile::new(data),
         limits,
         contents_bytes: 0,
         index_bytes: 0,
-        entries: Vec::new(),
+        entries: 0,
+        keep,
     };
     while let Some(member) = conversion.reader.next_member()? {
         conversion.add(member)?;
     }
     conversion.reader.drain()?;
-    Ok(LayerIndex {
-        data_blocks: conversion.data.finish()?,
-        entries: conversion.entries,
-    })
+    Ok(conversion.data.finish()?)
 }
 
-struct Conversion<'a, R> {
+struct Conversion<'a, R, K> {
     reader: Reader<R>,
     data: DataFile<'a>,
     limits: &'a Limits,
     contents_bytes: u64,
     index_bytes: usize,
-    entries: Vec<Entry>,
+    entries: usize,
+    keep: K,
 }
 
-impl<R: Read> Conversion<'_, R> {
+impl<R: Read, K: FnMut(Entry) -> io::Result<()>> Conversion<'_, R, K> {
     fn add(&mut self, member: Member) -> Result<(), LayerError> {
         let full = path::normalise(&member.path, self.limits)?;
         let name = path::split_last(&full).map(|(_, name)| name);
@@ -121,14 +126,14 @@ impl<R: Read> Conversion<'_, R> {
                 limit,
             });
         }
-        if self.entries.len() >= self.limits.entries {
+        if self.entries >= self.limits.entries {
             return Err(LayerError::TooLarge {
                 what: "entries",
                 limit: self.limits.entries as u64,
             });
         }
-        self.entries.push(entry);
-        Ok(())
+        self.entries += 1;
+        Ok((self.keep)(entry)?)
     }
 
     fn change(&mut self, path: &[u8], member: Member) -> Result<Change, LayerError> {

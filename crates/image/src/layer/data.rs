@@ -12,7 +12,11 @@ use super::{BLOCK_BYTES, Extent};
 /// What is written at once, and the largest contents that are judged before they are written.
 const BUFFER_BYTES: usize = 1 << 20;
 
-type ContentDigest = [u8; 32];
+/// The start of a SHA-256: enough that nobody finds two files with one digest, and half the memory.
+type ContentDigest = [u8; 16];
+
+/// The most contents that later ones are compared with: bounds memory to some ten megabytes.
+const KNOWN_MAX: usize = 400_000;
 
 /// Writes a layer's data file, from an empty file open for reading and writing.
 ///
@@ -23,9 +27,19 @@ pub(super) struct DataFile<'file> {
     /// Bytes in the file; `buffer` comes behind them.
     flushed: u64,
     buffer: Vec<u8>,
-    /// The first contents of each size, and whether they are among `by_digest`.
-    by_size: HashMap<u64, (Extent, bool)>,
-    by_digest: HashMap<(u64, ContentDigest), Extent>,
+    /// Where the first contents of each size begin, and whether they are among `by_digest`.
+    by_size: HashMap<u64, First>,
+    /// Where contents begin; a digest tells their size, too.
+    by_digest: HashMap<ContentDigest, u64>,
+}
+
+/// The first contents of a size.
+#[derive(Clone, Copy)]
+enum First {
+    /// They begin at this block, and their digest is not known.
+    Unhashed(u64),
+    /// They are among those with a digest.
+    Hashed,
 }
 
 /// Contents that are being written.
@@ -56,12 +70,11 @@ impl<'file> DataFile<'file> {
     pub fn start_contents(&mut self, bytes: u64) -> io::Result<Contents> {
         let hasher = match self.by_size.get(&bytes).copied() {
             None => None,
-            Some((first, is_hashed)) => {
-                if !is_hashed {
-                    let digest = self.hash_back(first)?;
-                    self.by_digest.insert((bytes, digest), first);
-                    self.by_size.insert(bytes, (first, true));
-                }
+            Some(First::Hashed) => Some(Sha256::new()),
+            Some(First::Unhashed(block)) => {
+                let digest = self.hash_back(Extent { block, bytes })?;
+                self.remember(digest, block);
+                self.by_size.insert(bytes, First::Hashed);
                 Some(Sha256::new())
             }
         };
@@ -124,14 +137,17 @@ impl<'file> DataFile<'file> {
             return Ok(Extent::default());
         }
         match hasher {
-            None => drop(self.by_size.insert(bytes, (extent, false))),
+            None if self.by_size.len() < KNOWN_MAX => {
+                self.by_size.insert(bytes, First::Unhashed(extent.block));
+            }
+            None => {}
             Some(hasher) => {
-                let digest = ContentDigest::from(hasher.finalize());
-                if let Some(known) = self.by_digest.get(&(bytes, digest)).copied() {
+                let digest = shortened(hasher);
+                if let Some(block) = self.by_digest.get(&digest).copied() {
                     self.cut_back(start)?;
-                    return Ok(known);
+                    return Ok(Extent { block, bytes });
                 }
-                self.by_digest.insert((bytes, digest), extent);
+                self.remember(digest, extent.block);
             }
         }
         let padding = self.bytes().next_multiple_of(BLOCK_BYTES) - self.bytes();
@@ -146,6 +162,12 @@ impl<'file> DataFile<'file> {
         // A hole at the end has to be told.
         self.file.set_len(self.flushed)?;
         Ok(self.flushed / BLOCK_BYTES)
+    }
+
+    fn remember(&mut self, digest: ContentDigest, block: u64) {
+        if self.by_digest.len() < KNOWN_MAX {
+            self.by_digest.insert(digest, block);
+        }
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -173,7 +195,7 @@ impl<'file> DataFile<'file> {
         if let Some(from) = start.checked_sub(self.flushed)
             && let (Ok(from), Ok(bytes)) = (usize::try_from(from), usize::try_from(extent.bytes))
         {
-            return Ok(Sha256::digest(&self.buffer[from..from + bytes]).into());
+            return Ok(shortened(Sha256::new_with_prefix(&self.buffer[from..from + bytes])));
         }
         self.flush()?;
         // The file ends in a hole if the last contents did.
@@ -187,8 +209,15 @@ impl<'file> DataFile<'file> {
             hasher.update(&chunk[..step]);
             done += step as u64;
         }
-        Ok(hasher.finalize().into())
+        Ok(shortened(hasher))
     }
+}
+
+fn shortened(hasher: Sha256) -> ContentDigest {
+    let mut digest = ContentDigest::default();
+    let len = digest.len();
+    digest.copy_from_slice(&hasher.finalize()[..len]);
+    digest
 }
 
 fn hash_zeros(hasher: &mut Sha256, bytes: u64) {

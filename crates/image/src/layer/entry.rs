@@ -3,15 +3,6 @@
 use super::path;
 use crate::tar::Timestamp;
 
-/// Everything of a layer but the contents of its files.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct LayerIndex {
-    /// Length of the layer's data file in blocks.
-    pub data_blocks: u64,
-    /// What the layer does, in the order of the archive.
-    pub entries: Vec<Entry>,
-}
-
 /// One thing that a layer does to the layers below.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {

@@ -10,7 +10,7 @@ mod entry;
 pub mod path;
 
 pub use convert::{LayerError, convert};
-pub use entry::{Attributes, Change, Content, Entry, Extent, Inode, LayerIndex, Xattr};
+pub use entry::{Attributes, Change, Content, Entry, Extent, Inode, Xattr};
 
 /// Size of a block in data files and rootfs snapshots: the page size of the guest, so that file contents can be mapped.
 pub const BLOCK_BYTES: u64 = 4096;

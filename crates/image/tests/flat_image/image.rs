@@ -5,6 +5,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use image::index::Index;
 use image::limits::Limits;
 use image::{decompress, index, layer, snapshot};
 use sha2::{Digest, Sha256};
@@ -20,10 +21,9 @@ pub fn flatten(blobs: &[PathBuf], directory: &Path) -> PathBuf {
         let path = directory.join(format!("layer{at}.data"));
         let mut data = create(&path);
         let stream = decompress::open(File::open(blob).unwrap()).unwrap();
-        let converted = layer::convert(stream, &mut data, &Limits::default()).unwrap();
-        // As the store does it: what is used later is what was written.
-        let index = index::parse(&index::encode(&converted), &Limits::default()).unwrap();
-        assert_eq!(index, converted);
+        let mut writer = index::Writer::new(Vec::new());
+        let data_blocks = layer::convert(stream, &mut data, &Limits::default(), |entry| writer.push(entry)).unwrap();
+        let index = opened(writer.finish(data_blocks).unwrap());
         layers.push((index, data.metadata().unwrap().len(), path));
     }
     let parts: Vec<_> = layers.iter().map(|(index, bytes, _)| (index, *bytes)).collect();
@@ -36,6 +36,12 @@ pub fn flatten(blobs: &[PathBuf], directory: &Path) -> PathBuf {
     }
     assert_eq!(out.metadata().unwrap().len(), made.bytes());
     flat
+}
+
+/// An index that is in memory.
+pub fn opened(bytes: Vec<u8>) -> Index {
+    let len_bytes = bytes.len() as u64;
+    Index::open(Box::new(bytes), len_bytes, &Limits::default()).unwrap()
 }
 
 fn create(path: &Path) -> File {
