@@ -261,7 +261,14 @@ mod tests {
             (mirror.registry.as_str(), mirror.location.as_str()),
             ("docker.io", "mirror.example:5000/hub")
         );
-        for text in ["docker.io", "docker.io=", "=a.example", "a.example/b=c.example", "a.example=https://b.example", "x=UPPER CASE"] {
+        for text in [
+            "docker.io",
+            "docker.io=",
+            "=a.example",
+            "a.example/b=c.example",
+            "a.example=https://b.example",
+            "x=UPPER CASE",
+        ] {
             assert!(text.parse::<RegistryMirror>().is_err(), "{text}");
         }
     }

@@ -3,17 +3,15 @@
 use std::sync::Arc;
 
 use api::error::ApiError;
-use api::image::{
-    Image, ImageEvent, ImageList, LoggedOut, LoginRequest, LogoutRequest, PullRequest, SaveRequest,
-};
+use api::image::{Image, ImageEvent, ImageList, LoggedOut, LoginRequest, LogoutRequest, PullRequest, SaveRequest};
 use api::route;
-use axum::routing::post;
-use axum::{Json, Router};
 use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use axum::{Json, Router};
 use futures_util::{TryStreamExt, stream};
 use serde::Deserialize;
 use tokio::sync::mpsc;
@@ -28,29 +26,32 @@ use crate::images::{Archive, Progress, StoredImages};
 /// Events that wait for a client.
 const EVENTS_MAX: usize = 1024;
 
-pub async fn list(State(core): State<Arc<Core>>) -> Result<Json<ImageList>, Refusal> {
+pub(super) async fn list(State(core): State<Arc<Core>>) -> Result<Json<ImageList>, Refusal> {
     Ok(Json(ImageList {
         images: core.images().list().await?,
     }))
 }
 
-pub async fn remove(State(core): State<Arc<Core>>, Path(reference): Path<String>) -> Result<StatusCode, Refusal> {
+pub(super) async fn remove(
+    State(core): State<Arc<Core>>,
+    Path(reference): Path<String>,
+) -> Result<StatusCode, Refusal> {
     core.images().remove(&reference).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-pub async fn pull(State(core): State<Arc<Core>>, Document(request): Document<PullRequest>) -> Response {
+pub(super) async fn pull(State(core): State<Arc<Core>>, Document(request): Document<PullRequest>) -> Response {
     answer(async move |progress| core.images().pull(request, progress).await)
 }
 
 /// The query of a load.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct LoadQuery {
+pub(super) struct LoadQuery {
     name: Option<String>,
 }
 
-pub async fn load(
+pub(super) async fn load(
     State(core): State<Arc<Core>>,
     query: Result<Query<LoadQuery>, QueryRejection>,
     archive: Body,

@@ -41,7 +41,7 @@ pub fn refuse_import(error: &ImportError) -> ApiError {
         | ImportError::Stream(_)
         | ImportError::ArchiveCompression(_)
         | ImportError::ArchiveTooLarge { .. } => ErrorCode::InvalidImage,
-        ImportError::OneNameForSeveral(_) => ErrorCode::InvalidParameter,
+        ImportError::OneNameForSeveral(_) | ImportError::RegistryName(_) => ErrorCode::InvalidParameter,
         ImportError::File(error) => file_code(error),
         ImportError::Store(error) => store_code(error),
         ImportError::Spawn(_) => ErrorCode::HostUnable,
@@ -78,7 +78,7 @@ const fn registry_code(error: &RegistryError) -> ErrorCode {
         RegistryError::CredentialsNeeded { .. }
         | RegistryError::WrongCredentials { .. }
         | RegistryError::Denied { .. } => ErrorCode::Unauthorized,
-        RegistryError::NoAuthorities { .. } => ErrorCode::HostUnable,
+        RegistryError::NoAuthorities { .. } | RegistryError::Authority { .. } => ErrorCode::HostUnable,
         RegistryError::BlobNotFound { .. } | RegistryError::TooLarge { .. } => ErrorCode::InvalidImage,
         RegistryError::Network { .. }
         | RegistryError::Challenge { .. }

@@ -310,7 +310,9 @@ impl Images for StoredImages {
         Box::pin(async move {
             let _change = Change::begin(self);
             let goes = move |image: &image::Image| {
-                let is_old = wanted.until_ms.is_none_or(|until_ms| image.record.stored_unix_ms < until_ms);
+                let is_old = wanted
+                    .until_ms
+                    .is_none_or(|until_ms| image.record.stored_unix_ms < until_ms);
                 let is_used = wanted.used.contains(&image.record.digest.to_string());
                 is_old && !is_used && (wanted.all || image.names.is_empty())
             };
@@ -358,7 +360,8 @@ impl std::io::Write for PieceWriter<'_> {
 fn config_path() -> Result<PathBuf, ApiError> {
     docker_config_path().ok_or_else(|| ApiError {
         code: ErrorCode::HostUnable,
-        message: "the host agent has no home directory to keep sign-ins in: set HOME or DOCKER_CONFIG for it".to_owned(),
+        message: "the host agent has no home directory to keep sign-ins in: set HOME or DOCKER_CONFIG for it"
+            .to_owned(),
     })
 }
 

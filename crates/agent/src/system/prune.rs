@@ -97,7 +97,9 @@ impl Facts {
         let gone = self.core.images().prune(wanted).await?;
         pruned.freed_bytes += gone.freed_bytes;
         for Image { names, digest, .. } in gone.images {
-            pruned.images.extend(if names.is_empty() { vec![digest] } else { names });
+            pruned
+                .images
+                .extend(if names.is_empty() { vec![digest] } else { names });
         }
         Ok(())
     }

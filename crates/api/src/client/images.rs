@@ -6,9 +6,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
 use super::body::Outgoing;
 use super::{Client, ClientError, answer, percent_encode};
-use crate::image::{
-    Image, ImageEvent, ImageList, LoggedOut, LoginRequest, LogoutRequest, PullRequest, SaveRequest,
-};
+use crate::image::{Image, ImageEvent, ImageList, LoggedOut, LoginRequest, LogoutRequest, PullRequest, SaveRequest};
 use crate::route;
 
 impl Client {
@@ -70,7 +68,9 @@ impl Client {
     /// [`ClientError`]; also where the archive ends early, or cannot be written.
     pub async fn save(&self, request: &SaveRequest, out: &mut (impl AsyncWrite + Unpin)) -> Result<(), ClientError> {
         let operation = format!("POST {}", route::IMAGES_SAVE);
-        let response = self.send(Method::POST, route::IMAGES_SAVE, Outgoing::json(request)).await?;
+        let response = self
+            .send(Method::POST, route::IMAGES_SAVE, Outgoing::json(request))
+            .await?;
         let mut body = response.into_body();
         while let Some(frame) = body.frame().await {
             let frame = frame.map_err(|source| ClientError::Http {

@@ -3,9 +3,9 @@
 use clap::Subcommand;
 
 use super::{
-    Agent, Attach, Cluster, Completions, Cp, Credentials, Definition, Events, Exec, ImageNames, ImageVerb, Images, Inspect, Kill, Listing,
-    Load, Login, Logout, Logs, Machine, Man, NetworkVerb, Port, Ps, Pull, Rm, Run, Save, Secret, Service, Stats, Stop, System,
-    TaskVerb, Template, Top, Usage, Wait,
+    Agent, Attach, Cluster, Completions, Cp, Credentials, Definition, Events, Exec, ImageNames, ImageVerb, Images,
+    Inspect, Kill, Listing, Load, Login, Logout, Logs, Machine, Man, NetworkVerb, Port, Ps, Pull, Rm, Run, Save,
+    Secret, Service, Stats, Stop, System, TaskVerb, Template, Top, Usage, Wait,
 };
 
 /// The verbs.

@@ -151,7 +151,9 @@ pub async fn save(host: Option<String>, arguments: Save) -> Result<u8> {
     client.save(&request, &mut tokio::fs::File::from_std(file)).await?;
     let readable = std::fs::Permissions::from_mode(0o644);
     std::fs::set_permissions(aside.path(), readable).context("cannot change a temporary file's mode")?;
-    aside.persist(&path).with_context(|| format!("cannot write {}", path.display()))?;
+    aside
+        .persist(&path)
+        .with_context(|| format!("cannot write {}", path.display()))?;
     Ok(0)
 }
 

@@ -88,7 +88,9 @@ impl<'a> Branch<'a> {
                 let id = short(&layer.diff_id);
                 let shared = top.images_len();
                 let size = output::size(bytes);
-                lines.push(format!("{indent}{corner}{count} layer{plural} from {id}, {size}, in {shared} images"));
+                lines.push(format!(
+                    "{indent}{corner}{count} layer{plural} from {id}, {size}, in {shared} images"
+                ));
                 top.draw(&deeper, lines);
             } else if let [image] = top.images.as_slice() {
                 lines.push(format!("{indent}{corner}{}", told(image, bytes)));

@@ -58,7 +58,9 @@ fn ask(question: &str) -> Result<String> {
     }
     output::question(question)?;
     let mut answer = String::new();
-    std::io::stdin().read_line(&mut answer).context("cannot read the answer")?;
+    std::io::stdin()
+        .read_line(&mut answer)
+        .context("cannot read the answer")?;
     Ok(answer.trim_end_matches(['\r', '\n']).to_owned())
 }
 
