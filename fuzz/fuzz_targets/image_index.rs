@@ -3,7 +3,7 @@
 
 use fuzz::flat_image;
 use image::index::Index;
-use image::layer::{BLOCK_BYTES, Entry};
+use image::layer::{BLOCK_BYTES, Change, Content, Entry, Inode};
 use image::limits::Limits;
 use libfuzzer_sys::fuzz_target;
 use sha2::{Digest, Sha256};
@@ -23,7 +23,9 @@ fuzz_target!(|body: &[u8]| {
     };
     let entries: Vec<Entry> = index.entries().map(|entry| entry.expect("as checked").0).collect();
     let index = flat_image::index(&entries, index.data_blocks(), &limits);
-    if index.data_blocks() <= DATA_BLOCKS_MAX {
+    // Packed files need their inodes in the data, which is made up here.
+    let is_packed = |entry: &Entry| matches!(&entry.change, Change::Put(Inode { content: Content::Packed(_), .. }));
+    if index.data_blocks() <= DATA_BLOCKS_MAX && !entries.iter().any(is_packed) {
         let data = vec![0; usize::try_from(index.data_blocks() * BLOCK_BYTES).expect("a small number")];
         flat_image::check(&[(&index, &data)]);
         flat_image::check(&[(&index, &data), (&index, &data)]);

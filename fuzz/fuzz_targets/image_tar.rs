@@ -5,6 +5,7 @@ use std::io::Read;
 
 use fuzz::sealed::sealed;
 use fuzz::{flat_image, scratch};
+use image::erofs::packed_head;
 use image::layer::{BLOCK_BYTES, convert};
 use image::limits::Limits;
 use libfuzzer_sys::fuzz_target;
@@ -27,7 +28,7 @@ fuzz_target!(|bytes: &[u8]| {
         entries.push(entry);
         Ok(())
     };
-    let Ok(data_blocks) = convert(sealed(bytes).as_slice(), &mut file, &limits, keep) else {
+    let Ok(data_blocks) = convert(sealed(bytes).as_slice(), &mut file, &limits, Some(packed_head), keep) else {
         return;
     };
     let index = flat_image::index(&entries, data_blocks, &limits);

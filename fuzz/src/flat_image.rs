@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::io::Cursor;
 
-use image::erofs;
-use image::index::{Index, Writer};
-use image::layer::{BLOCK_BYTES, Content, Entry, Inode, Xattr};
+use image::erofs::{self, packed_head};
+use image::index::{Index, ReadAt, Writer};
+use image::layer::{BLOCK_BYTES, Content, Entry, Inode, SLOT_BYTES, Xattr};
 use image::limits::Limits;
 use image::merge::merge;
 use image::tree::{Inodes, NodeId, Tree};
@@ -26,7 +26,9 @@ pub fn check(layers: &[Layer]) {
     let indexes: Vec<&Index> = layers.iter().map(|(index, _)| *index).collect();
     let Ok(tree) = merge(&indexes) else { return };
     let mut metadata = Cursor::new(Vec::new());
-    let Ok(metadata_blocks) = erofs::write(&tree, &indexes, &mut metadata) else {
+    let owned: Vec<Vec<u8>> = layers.iter().map(|(_, data)| data.to_vec()).collect();
+    let data: Vec<&dyn ReadAt> = owned.iter().map(|data| data as &dyn ReadAt).collect();
+    let Ok(metadata_blocks) = erofs::write(&tree, &indexes, &data, &mut metadata) else {
         return;
     };
     let mut image = metadata.into_inner();
@@ -91,6 +93,12 @@ fn of_inode(inode: &Inode, data: &[u8]) -> File {
             let at = |byte: u64| usize::try_from(byte).unwrap_or(usize::MAX);
             let contents = &data[at(extent.block * BLOCK_BYTES)..][..at(extent.bytes)];
             (0o10, FoundBody::File(contents.to_vec()))
+        }
+        Content::Packed(packed) => {
+            let xattr_bytes = packed_head(&inode.attributes, packed.bytes).len() as u64;
+            let start = usize::try_from(packed.slot * SLOT_BYTES + xattr_bytes).unwrap_or(usize::MAX);
+            let bytes = usize::try_from(packed.bytes).unwrap_or(usize::MAX);
+            (0o10, FoundBody::File(data[start..][..bytes].to_vec()))
         }
         Content::Symlink { target } => (0o12, FoundBody::Symlink(target.to_vec())),
         Content::CharacterDevice { major, minor } => (0o02, device(*major, *minor)),

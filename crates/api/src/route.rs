@@ -18,9 +18,6 @@ pub const IMAGES_LOAD: &str = "/v1/images/load";
 /// `POST` [`crate::image::SaveRequest`]: an OCI archive of these images, with the digests that they came with.
 pub const IMAGES_SAVE: &str = "/v1/images/save";
 
-/// What is kept of registries, on the unix socket alone.
-pub const REGISTRIES: &str = "/v1/registries";
-
 /// `POST` [`crate::image::LoginRequest`]: signs in to a registry, and keeps that in the Docker configuration of the host agent's user. On the unix socket alone.
 pub const REGISTRY_LOGIN: &str = "/v1/registries/login";
 

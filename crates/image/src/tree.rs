@@ -246,7 +246,7 @@ impl Tree {
                 self.symlinks.push(target.clone());
                 Kind::Symlink(u32::try_from(self.symlinks.len() - 1).ok()?)
             }
-            Content::File(_) => Kind::File,
+            Content::File(_) | Content::Packed(_) => Kind::File,
             Content::CharacterDevice { .. } => Kind::CharacterDevice,
             Content::BlockDevice { .. } => Kind::BlockDevice,
             Content::Fifo => Kind::Fifo,

@@ -23,7 +23,12 @@ use crate::sentence::sentence;
 use crate::sigv4::{self, Signed};
 
 /// Routes that are answered on the unix socket alone: keys, secrets and passwords.
-const LOCAL_ROUTES: [&str; 3] = [route::CREDENTIALS, route::SECRETS, route::REGISTRIES];
+const LOCAL_ROUTES: [&str; 4] = [
+    route::CREDENTIALS,
+    route::SECRETS,
+    route::REGISTRY_LOGIN,
+    route::REGISTRY_LOGOUT,
+];
 
 /// Where requests begin that change tasks, and nothing that outlives them.
 const TASK_ROUTES: [&str; 2] = [route::TASKS, route::RUN];

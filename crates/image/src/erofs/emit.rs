@@ -6,18 +6,24 @@ use sha2::{Digest, Sha256};
 
 use super::ErofsError;
 use super::directory::{self, Dirent};
-use super::format::{BLOCK_LEN, SUPERBLOCK_OFFSET, Superblock, dirent_type, seal};
-use super::layout::{Placed, Placer, Plan};
+use super::format::{BLOCK_LEN, EXTENDED_BYTES, SLOT_BYTES, SUPERBLOCK_OFFSET, Superblock, dirent_type, seal};
+use super::layout::{Place, Placed, Placer, Plan};
 use super::xattr;
-use crate::index::Index;
-use crate::layer::{BLOCK_BYTES, Content};
+use crate::index::{Index, ReadAt};
+use crate::layer::{BLOCK_BYTES, Content, Packed};
 use crate::tree::{NodeId, Tree};
 
 /// What is written at once.
 const BUFFER_BYTES: usize = 256 << 10;
 
 /// Writes what was planned.
-pub(super) fn emit(tree: &Tree, plan: &Plan, layers: &[&Index], mut out: impl Write + Seek) -> Result<(), ErofsError> {
+pub(super) fn emit(
+    tree: &Tree,
+    plan: &Plan,
+    layers: &[&Index],
+    data: &[&dyn ReadAt],
+    mut out: impl Write + Seek,
+) -> Result<(), ErofsError> {
     let start = out.stream_position()?;
     let mut sink = Sink {
         out: BufWriter::with_capacity(BUFFER_BYTES, &mut out),
@@ -31,9 +37,11 @@ pub(super) fn emit(tree: &Tree, plan: &Plan, layers: &[&Index], mut out: impl Wr
     // Those whose contents go on in blocks of their own, and how many bytes of it stand behind the inode.
     let mut unfinished = Vec::new();
     for (node, parent) in &plan.found {
-        let placed = placer.place(*node, plan)?;
+        let Place::Metadata(placed) = placer.place(*node, plan)? else {
+            continue;
+        };
         let inline_bytes = memory_len(placed.inline_bytes());
-        emit_inode(tree, plan, (*node, *parent), &placed, &mut sink)?;
+        emit_inode(tree, plan, (*node, *parent), &placed, data, &mut sink)?;
         let has_contents = matches!(placed.inode.content, Content::Directory | Content::Symlink { .. });
         if has_contents && placed.fields.size > placed.inline_bytes() {
             unfinished.push((*node, *parent, inline_bytes));
@@ -69,17 +77,39 @@ fn emit_inode<W: Write>(
     plan: &Plan,
     (node, parent): (NodeId, NodeId),
     placed: &Placed,
+    data: &[&dyn ReadAt],
     sink: &mut Sink<W>,
 ) -> io::Result<()> {
     let attributes = &placed.inode.attributes;
     sink.pad_to(placed.offset)?;
     sink.write(&placed.fields.encode(tree.node(node).file_type(), attributes))?;
     sink.write(&xattr::encode(&attributes.xattrs))?;
-    if placed.fields.is_inline {
+    if let Content::Packed(packed) = &placed.inode.content {
+        let layer = tree.node(node).origin().layer().and_then(|layer| data.get(layer));
+        sink.write(&packed_contents(
+            *layer.ok_or(io::ErrorKind::NotFound)?,
+            *packed,
+            placed,
+        )?)?;
+    } else if placed.fields.is_inline {
         let contents = contents(tree, plan, node, parent);
         sink.write(&contents[contents.len() - memory_len(placed.inline_bytes())..])?;
     }
     Ok(())
+}
+
+/// The contents of a small file, which stand behind another inode of it.
+fn packed_contents(data: &dyn ReadAt, packed: Packed, placed: &Placed) -> io::Result<Vec<u8>> {
+    let mut contents = vec![0; memory_len(packed.bytes)];
+    let start = packed.slot * SLOT_BYTES + EXTENDED_BYTES + placed.fields.xattr_bytes;
+    let mut filled = 0;
+    while filled < contents.len() {
+        match data.read_at(&mut contents[filled..], start + filled as u64)? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            count => filled += count,
+        }
+    }
+    Ok(contents)
 }
 
 /// The contents that lie in the metadata: those of directories and symbolic links.
@@ -103,7 +133,7 @@ fn contents(tree: &Tree, plan: &Plan, node: NodeId, parent: NodeId) -> Vec<u8> {
     directory::encode(&entries.collect::<Vec<_>>())
 }
 
-/// A length below a block.
+/// A length of at most a block.
 fn memory_len(bytes: u64) -> usize {
     usize::try_from(bytes).unwrap_or_default()
 }

@@ -9,7 +9,7 @@ pub(super) const SUPERBLOCK_OFFSET: usize = 1024;
 /// Length of the superblock without extensions.
 pub(super) const SUPERBLOCK_BYTES: usize = 128;
 /// Inode numbers count slots of this size from the start of the metadata.
-pub(super) const SLOT_BYTES: u64 = 32;
+pub(super) use crate::layer::SLOT_BYTES;
 /// Length of a directory entry, without its name.
 pub(super) const DIRENT_BYTES: usize = 12;
 

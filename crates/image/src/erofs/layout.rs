@@ -12,7 +12,7 @@ use super::{ErofsError, directory, xattr};
 use crate::index::Index;
 use crate::layer::{BLOCK_BYTES, Content, Inode};
 use crate::tar::Timestamp;
-use crate::tree::{FileType, Inodes, NodeId, Tree};
+use crate::tree::{Inodes, NodeId, Tree};
 
 /// Contents that are longer than this together with their inode get blocks of their own: packing them behind the
 /// inode would waste as much at the ends of blocks as it saves.
@@ -39,10 +39,19 @@ pub(super) struct Plan {
     /// Number of names of each node by [`NodeId::index`].
     links: Vec<u32>,
     /// Number under which Linux finds each node's inode, by [`NodeId::index`]; 0 for nodes without a path.
-    nids: Vec<u32>,
+    nids: Vec<u64>,
 }
 
-/// One inode and its place.
+/// Where a node's inode is.
+#[derive(Clone, Debug)]
+pub(super) enum Place {
+    /// In the metadata, where it is to be written.
+    Metadata(Placed),
+    /// In the data of its layer, at this slot.
+    Layer(u64),
+}
+
+/// One inode and its place in the metadata.
 #[derive(Clone, Debug)]
 pub(super) struct Placed {
     /// In bytes from the start of the metadata.
@@ -64,7 +73,7 @@ pub(super) struct Placer<'a> {
 impl Plan {
     /// The number under which Linux finds the node's inode.
     pub fn nid(&self, node: NodeId) -> u64 {
-        self.nids[node.index()].into()
+        self.nids[node.index()]
     }
 }
 
@@ -104,12 +113,16 @@ pub(super) fn plan(tree: &Tree, layers: &[&Index]) -> Result<Plan, ErofsError> {
         nids: vec![0; tree.nodes_len()],
     };
     let mut placer = Placer::new(tree, layers);
+    // Nodes whose inodes lie in a layer's data, which has no place yet.
+    let mut packed = Vec::new();
     for (node, _) in &plan.found {
-        let placed = placer.place(*node, &plan)?;
-        let nid = placed.offset / SLOT_BYTES;
-        plan.nids[node.index()] = u32::try_from(nid).map_err(|_| ErofsError::TooLarge {
-            blocks: placed.offset / BLOCK_BYTES,
-        })?;
+        plan.nids[node.index()] = match placer.place(*node, &plan)? {
+            Place::Metadata(placed) => placed.offset / SLOT_BYTES,
+            Place::Layer(slot) => {
+                packed.push(*node);
+                slot
+            }
+        };
     }
     plan.inode_area_blocks = placer.end.div_ceil(BLOCK_BYTES);
     plan.metadata_blocks = plan.inode_area_blocks + placer.own_blocks;
@@ -123,6 +136,11 @@ pub(super) fn plan(tree: &Tree, layers: &[&Index]) -> Result<Plan, ErofsError> {
         .ok()
         .filter(|blocks| *blocks < u32::MAX)
         .ok_or(ErofsError::TooLarge { blocks: total })?;
+    for node in packed {
+        let layer = tree.node(node).origin().layer();
+        let start = layer.and_then(|layer| plan.part_starts.get(layer));
+        plan.nids[node.index()] += start.unwrap_or(&0) * (BLOCK_BYTES / SLOT_BYTES);
+    }
     Ok(plan)
 }
 
@@ -181,9 +199,12 @@ impl<'a> Placer<'a> {
     }
 
     /// Gives the next of the found nodes its form and its place.
-    pub fn place(&mut self, node: NodeId, plan: &Plan) -> Result<Placed, ErofsError> {
+    pub fn place(&mut self, node: NodeId, plan: &Plan) -> Result<Place, ErofsError> {
         let inode = self.inodes.get(self.tree.node(node))?;
         let links = plan.links[node.index()];
+        if let (Content::Packed(packed), 1) = (&inode.content, links) {
+            return Ok(Place::Layer(packed.slot));
+        }
         self.ordinal += 1;
         let size = match &inode.content {
             Content::Directory => {
@@ -195,6 +216,7 @@ impl<'a> Placer<'a> {
                 directory::size(directory::with_dots(names.map(|name| &**name)))
             }
             Content::File(extent) => extent.bytes,
+            Content::Packed(packed) => packed.bytes,
             Content::Symlink { target } => target.len() as u64,
             Content::CharacterDevice { .. } | Content::BlockDevice { .. } | Content::Fifo => 0,
         };
@@ -206,14 +228,15 @@ impl<'a> Placer<'a> {
         let inode_bytes = if is_extended { EXTENDED_BYTES } else { COMPACT_BYTES };
         let tail = size % BLOCK_BYTES;
         let whole = inode_bytes + xattr_bytes + tail;
-        // Regular files never: their pages could not be mapped.
-        let may_be_inline = matches!(
-            self.tree.node(node).file_type(),
-            FileType::Directory | FileType::Symlink
-        );
-        let is_inline = may_be_inline && tail > 0 && whole <= INLINE_BYTES_MAX;
+        // Regular files only where they were packed: their pages cannot be mapped.
+        let may_be_inline = matches!(inode.content, Content::Directory | Content::Symlink { .. });
+        let must_be_inline = matches!(inode.content, Content::Packed(_));
+        let is_inline = must_be_inline || may_be_inline && tail > 0 && whole <= INLINE_BYTES_MAX;
         // An inode keeps inside one block, together with what is inline; Linux refuses such contents across two.
         let unbroken = if is_inline { whole } else { inode_bytes };
+        if unbroken > BLOCK_BYTES {
+            return Err(ErofsError::Xattrs { bytes: xattr_bytes });
+        }
         let mut offset = self.end.next_multiple_of(SLOT_BYTES);
         if offset % BLOCK_BYTES + unbroken > BLOCK_BYTES {
             offset = offset.next_multiple_of(BLOCK_BYTES);
@@ -231,7 +254,7 @@ impl<'a> Placer<'a> {
         let mut placed = Placed { offset, fields, inode };
         placed.fields.location = self.locate(node, &placed, plan);
         self.own_blocks += placed.own_blocks();
-        Ok(placed)
+        Ok(Place::Metadata(placed))
     }
 
     /// Where the contents are; of no meaning before the plan is made.

@@ -2,7 +2,8 @@
 //!
 //! The flat image is one address space of 4096-byte blocks: `[metadata][layer 0 data][layer 1 data]…`. This module
 //! writes the first part: superblock, inodes with their extended attributes, directories and links. Regular files are
-//! flat and uncompressed with no inline tail, so that a guest can map their pages (DAX).
+//! flat and uncompressed with no inline tail, so that a guest can map their pages (DAX). But small ones stand behind their
+//! inodes, which layers' data files have, too: directories lead there.
 //!
 //! Two passes: `layout` gives every inode its place, `emit` writes from front to back. The same tree over the same
 //! layers makes the same bytes. The on-disk format is that of Linux, Documentation/filesystems/erofs.rst and
@@ -16,8 +17,10 @@ mod xattr;
 
 use std::io::{self, Seek, Write};
 
-use crate::index::{Index, IndexError};
-use crate::tree::Tree;
+use crate::index::{Index, IndexError, ReadAt};
+use crate::layer::Attributes;
+use crate::tree::{FileType, Tree};
+use format::InodeFields;
 
 /// Why a tree cannot be written.
 #[derive(Debug, thiserror::Error)]
@@ -52,10 +55,29 @@ pub enum ErofsError {
 
 /// Writes the metadata of `tree`, which `layers` were merged to, to `out`, from where `out` stands, and answers its length
 /// in blocks.
-pub fn write(tree: &Tree, layers: &[&Index], out: impl Write + Seek) -> Result<u64, ErofsError> {
+///
+/// `data` are the layers' data files: a packed file that has further names is copied from there.
+pub fn write(tree: &Tree, layers: &[&Index], data: &[&dyn ReadAt], out: impl Write + Seek) -> Result<u64, ErofsError> {
     let plan = layout::plan(tree, layers)?;
-    emit::emit(tree, &plan, layers, out)?;
+    emit::emit(tree, &plan, layers, data, out)?;
     Ok(plan.metadata_blocks)
+}
+
+/// The inode of a regular file with one name, whose contents of `bytes` bytes stand behind it: what a layer's small files are
+/// packed with.
+pub fn packed_head(attributes: &Attributes, bytes: u64) -> Vec<u8> {
+    let fields = InodeFields {
+        is_extended: true,
+        is_inline: true,
+        xattr_bytes: xattr::size(&attributes.xattrs),
+        location: 0,
+        size: bytes,
+        links: 1,
+        ordinal: 0,
+    };
+    let mut head = fields.encode(FileType::File, attributes);
+    head.extend_from_slice(&xattr::encode(&attributes.xattrs));
+    head
 }
 
 #[cfg(test)]

@@ -6,10 +6,10 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::reader::{Found, FoundBody, read};
-use super::{ErofsError, write};
-use crate::index::Index;
+use super::{ErofsError, packed_head, write};
 use crate::index::sample::Layer;
-use crate::layer::{Attributes, BLOCK_BYTES, Change, Content, Entry, Extent, Inode, Xattr};
+use crate::index::{Index, ReadAt};
+use crate::layer::{Attributes, BLOCK_BYTES, Change, Content, Entry, Extent, Inode, Packed, Xattr};
 use crate::merge::merge;
 use crate::tar::Timestamp;
 
@@ -45,7 +45,7 @@ fn metadata(layers: &[Layer]) -> Vec<u8> {
     let indexes: Vec<&Index> = indexes.iter().collect();
     let tree = merge(&indexes).unwrap();
     let mut out = Cursor::new(Vec::new());
-    let blocks = write(&tree, &indexes, &mut out).unwrap();
+    let blocks = write(&tree, &indexes, &[], &mut out).unwrap();
     assert_eq!(out.position(), blocks * BLOCK_BYTES);
     assert_eq!(out.get_ref().len() as u64, blocks * BLOCK_BYTES);
     out.into_inner()
@@ -92,6 +92,62 @@ fn files_point_into_their_layers() {
     let expected = [[2, 2].repeat(2048), [2, 3].repeat(2048)].concat();
     assert_eq!(paths[&b"b"[..]].body, FoundBody::File(expected));
     assert_eq!(paths[&b"hidden"[..]].body, FoundBody::File(Vec::new()));
+}
+
+/// A layer of one packed file, and its data.
+fn packed(path: &[u8], attributes: Attributes, contents: &[u8]) -> (Layer, Vec<u8>) {
+    let mut data = vec![0; 64];
+    data.extend(packed_head(&attributes, contents.len() as u64));
+    data.extend_from_slice(contents);
+    data.resize(4096, 0);
+    let bytes = contents.len() as u64;
+    let layer = Layer {
+        data_blocks: 1,
+        entries: vec![put(path, attributes, Content::Packed(Packed { slot: 2, bytes }))],
+    };
+    (layer, data)
+}
+
+#[test]
+fn a_packed_file_is_found_in_its_layer_or_copied_for_its_other_names() {
+    let attributes = Attributes {
+        mode: 0o640,
+        uid: 7,
+        mtime: Timestamp {
+            seconds: 5,
+            nanoseconds: 0,
+        },
+        xattrs: vec![Xattr {
+            name: (*b"user.k").into(),
+            value: (*b"v").into(),
+        }],
+        ..Attributes::default()
+    };
+    let (lower, data) = packed(b"d/f", attributes.clone(), b"packed");
+    let upper = Layer {
+        data_blocks: 0,
+        entries: vec![hard_link("g", "d/f")],
+    };
+    for (layers, links) in [(vec![lower.clone()], 1), (vec![lower, upper], 2)] {
+        let indexes: Vec<Index> = layers.iter().map(Layer::index).collect();
+        let indexes: Vec<&Index> = indexes.iter().collect();
+        let parts: Vec<&dyn ReadAt> = vec![&data; indexes.len()];
+        let mut out = Cursor::new(Vec::new());
+        let blocks = write(&merge(&indexes).unwrap(), &indexes, &parts, &mut out).unwrap();
+        let paths = read(&[out.into_inner(), data.clone()].concat());
+        let file = &paths[&b"d/f"[..]];
+        assert_eq!(file.body, FoundBody::File(b"packed".to_vec()));
+        assert_eq!((file.mode, file.uid, file.links), (0o100_640, 7, links));
+        assert_eq!(
+            (file.mtime, file.xattrs[&b"user.k"[..]].as_slice()),
+            ((5, 0), &b"v"[..])
+        );
+        assert_eq!(file.nid >= blocks * 128, links == 1, "shared, or the image's own");
+        assert_eq!(
+            paths.get(&b"g"[..]).map(|other| other.nid),
+            (links == 2).then_some(file.nid)
+        );
+    }
 }
 
 #[test]
@@ -194,7 +250,7 @@ fn the_same_layers_make_the_same_bytes() {
 fn what_does_not_fit_is_refused() {
     let refused = |layer: &Layer| {
         let index = layer.index();
-        write(&merge(&[&index]).unwrap(), &[&index], Cursor::new(Vec::new())).unwrap_err()
+        write(&merge(&[&index]).unwrap(), &[&index], &[], Cursor::new(Vec::new())).unwrap_err()
     };
     for data_blocks in [1 << 32, u64::MAX] {
         let layer = Layer {

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::budget::Budget;
 use super::{ImportError, ahead};
 use crate::digest::{self, Digest, DigestError, HashingReader};
+use crate::erofs;
 use crate::index;
 use crate::layer;
 use crate::manifest::Descriptor;
@@ -145,7 +146,7 @@ fn convert_stream(stream: &mut dyn Read, data: &mut File, index: &Path, layer: &
         layer.budget.take_files(1)?;
         writer.push(entry)
     };
-    let converted = layer::convert(&mut plain, data, &layer.inner.limits, keep);
+    let converted = layer::convert(&mut plain, data, &layer.inner.limits, Some(erofs::packed_head), keep);
     layer.budget.check()?;
     let digest = layer.blob.digest;
     if plain.inner().has_exploded {

@@ -5,7 +5,7 @@ use std::io;
 use super::kind;
 use super::window::Window;
 use crate::layer::path::{self, PathError};
-use crate::layer::{Attributes, Change, Content, Entry, Extent, Inode, Xattr};
+use crate::layer::{Attributes, BLOCK_BYTES, Change, Content, Entry, Extent, Inode, Packed, SLOT_BYTES, Xattr};
 use crate::limits::{DEVICE_MAJOR_MAX, DEVICE_MINOR_MAX, Limits, NAME_BYTES_MAX, XATTR_VALUE_BYTES_MAX};
 use crate::tar::Timestamp;
 
@@ -170,6 +170,19 @@ fn content(cursor: &mut Cursor, kind: u8, data_blocks: u64, limits: &Limits) -> 
                 return Err(cursor.malformed());
             }
             Content::File(extent)
+        }
+        kind::PACKED => {
+            let packed = Packed {
+                slot: cursor.u64()?,
+                bytes: cursor.u64()?,
+            };
+            let start = packed.slot.checked_mul(SLOT_BYTES);
+            let block = start.map(|start| start / BLOCK_BYTES);
+            // Its inode comes first, in the same block.
+            if packed.bytes == 0 || packed.bytes > BLOCK_BYTES / 2 || block.is_none_or(|block| block >= data_blocks) {
+                return Err(cursor.malformed());
+            }
+            Content::Packed(packed)
         }
         kind::DIRECTORY => Content::Directory,
         kind::SYMLINK => {

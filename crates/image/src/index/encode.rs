@@ -95,6 +95,11 @@ fn put_inode(out: &mut Vec<u8>, inode: &Inode) {
             out.extend_from_slice(&extent.block.to_le_bytes());
             out.extend_from_slice(&extent.bytes.to_le_bytes());
         }
+        Content::Packed(packed) => {
+            out.push(kind::PACKED);
+            out.extend_from_slice(&packed.slot.to_le_bytes());
+            out.extend_from_slice(&packed.bytes.to_le_bytes());
+        }
         Content::Directory => out.push(kind::DIRECTORY),
         Content::Symlink { target } => {
             out.push(kind::SYMLINK);

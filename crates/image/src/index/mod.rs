@@ -27,7 +27,7 @@ pub use read::{Entries, Index, Place, Records, entries_len};
 pub use window::ReadAt;
 
 /// "moteidx" and the version. A change of the form takes a new version, and old files are converted again.
-const MAGIC: [u8; 8] = *b"moteidx\x02";
+const MAGIC: [u8; 8] = *b"moteidx\x03";
 
 /// Bytes of the closing digest.
 const DIGEST_BYTES: usize = 32;
@@ -46,6 +46,7 @@ mod kind {
     pub const HARD_LINK: u8 = 6;
     pub const WHITEOUT: u8 = 7;
     pub const OPAQUE: u8 = 8;
+    pub const PACKED: u8 = 9;
 }
 
 #[cfg(test)]

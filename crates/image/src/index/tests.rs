@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 
 use super::sample::{Layer, open};
 use super::*;
-use crate::layer::{Attributes, Change, Content, Entry, Extent, Inode, Xattr};
+use crate::layer::{Attributes, Change, Content, Entry, Extent, Inode, Packed, Xattr};
 use crate::tar::Timestamp;
 
 fn attributes() -> impl Strategy<Value = Attributes> {
@@ -37,6 +37,7 @@ fn attributes() -> impl Strategy<Value = Attributes> {
 fn content() -> impl Strategy<Value = Content> {
     prop_oneof![
         (0_u64..100, 0_u64..1000).prop_map(|(block, bytes)| Content::File(Extent { block, bytes })),
+        (0_u64..100, 1_u64..1000).prop_map(|(slot, bytes)| Content::Packed(Packed { slot, bytes })),
         Just(Content::Directory),
         vec(1_u8.., 1..30).prop_map(|target| Content::Symlink { target: target.into() }),
         (0_u32..4096, 0_u32..0x10_0000).prop_map(|(major, minor)| Content::CharacterDevice { major, minor }),

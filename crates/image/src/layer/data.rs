@@ -7,10 +7,15 @@ use std::os::unix::fs::FileExt;
 
 use sha2::{Digest, Sha256};
 
-use super::{BLOCK_BYTES, Extent};
+use super::{BLOCK_BYTES, Extent, SLOT_BYTES};
 
 /// What is written at once, and the largest contents that are judged before they are written.
 const BUFFER_BYTES: usize = 1 << 20;
+
+/// A block, and a slot, as lengths in memory.
+const BLOCK_LEN: usize = 4096;
+const SLOT_LEN: usize = 32;
+const _: () = assert!(BLOCK_LEN as u64 == BLOCK_BYTES && SLOT_LEN as u64 == SLOT_BYTES);
 
 /// The start of a SHA-256: enough that nobody finds two files with one digest, and half the memory.
 type ContentDigest = [u8; 16];
@@ -31,6 +36,8 @@ pub(super) struct DataFile<'file> {
     by_size: HashMap<u64, First>,
     /// Where contents begin; a digest tells their size, too.
     by_digest: HashMap<ContentDigest, u64>,
+    /// The block that small files are packed into, if there is one: where it lies, and its bytes so far.
+    packing: Option<(u64, Vec<u8>)>,
 }
 
 /// The first contents of a size.
@@ -58,6 +65,7 @@ impl<'file> DataFile<'file> {
             buffer: Vec::with_capacity(BUFFER_BYTES),
             by_size: HashMap::new(),
             by_digest: HashMap::new(),
+            packing: None,
         }
     }
 
@@ -156,8 +164,45 @@ impl<'file> DataFile<'file> {
         Ok(extent)
     }
 
+    /// Puts at most a block's bytes into a block that others are in, too. Answers the slot where they begin.
+    pub fn pack(&mut self, bytes: &[u8]) -> io::Result<u64> {
+        if self
+            .packing
+            .as_ref()
+            .is_some_and(|(_, block)| next_slot(block) + bytes.len() > BLOCK_LEN)
+        {
+            self.end_packing()?;
+        }
+        let (start, block) = match &mut self.packing {
+            Some(packing) => packing,
+            none => {
+                // Its place is taken now, since other contents come between the files in it.
+                let start = self.flushed + self.buffer.len() as u64;
+                self.buffer.resize(self.buffer.len() + BLOCK_LEN, 0);
+                none.insert((start, Vec::with_capacity(BLOCK_LEN)))
+            }
+        };
+        block.resize(next_slot(block), 0);
+        let slot = (*start + block.len() as u64) / SLOT_BYTES;
+        block.extend_from_slice(bytes);
+        Ok(slot)
+    }
+
+    /// Writes the packed block to its place.
+    fn end_packing(&mut self) -> io::Result<()> {
+        let Some((start, block)) = self.packing.take() else {
+            return Ok(());
+        };
+        match start.checked_sub(self.flushed).map(usize::try_from) {
+            Some(Ok(at)) => self.buffer[at..at + block.len()].copy_from_slice(&block),
+            _ => self.file.write_all_at(&block, start)?,
+        }
+        Ok(())
+    }
+
     /// Writes out what is buffered; answers the file's length in blocks.
     pub fn finish(mut self) -> io::Result<u64> {
+        self.end_packing()?;
         self.flush()?;
         // A hole at the end has to be told.
         self.file.set_len(self.flushed)?;
@@ -213,6 +258,11 @@ impl<'file> DataFile<'file> {
     }
 }
 
+/// Where in a block the next file can begin.
+fn next_slot(block: &[u8]) -> usize {
+    block.len().next_multiple_of(SLOT_LEN)
+}
+
 fn shortened(hasher: Sha256) -> ContentDigest {
     let mut digest = ContentDigest::default();
     let len = digest.len();
@@ -231,101 +281,4 @@ fn hash_zeros(hasher: &mut Sha256, bytes: u64) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::io::{Read, Seek};
-
-    struct Sample {
-        file: File,
-        extents: Vec<Extent>,
-    }
-
-    /// Writes each of `contents`; then every one must read back from where it is said to be.
-    fn check(contents: &[Vec<u8>]) -> Sample {
-        let file = tempfile::tempfile().unwrap();
-        let mut data = DataFile::new(&file);
-        let mut extents = Vec::new();
-        for bytes in contents {
-            let mut rest = bytes.as_slice();
-            let mut handle = data.start_contents(bytes.len() as u64).unwrap();
-            while !rest.is_empty() {
-                let left = rest.len() as u64;
-                let step = data
-                    .append_with(&mut handle, left, |buffer| rest.read_exact(buffer))
-                    .unwrap();
-                assert!(step > 0);
-            }
-            extents.push(data.finish_contents(handle).unwrap());
-        }
-        let blocks = data.finish().unwrap();
-        assert_eq!(file.metadata().unwrap().len(), blocks * BLOCK_BYTES);
-        for (bytes, extent) in contents.iter().zip(&extents) {
-            let mut read = vec![0; bytes.len()];
-            file.read_exact_at(&mut read, extent.block * BLOCK_BYTES).unwrap();
-            assert_eq!(&read, bytes);
-            assert_eq!(extent.bytes, bytes.len() as u64);
-        }
-        Sample { file, extents }
-    }
-
-    fn bytes(seed: u8, len: usize) -> Vec<u8> {
-        (0..251).map(|byte: u8| byte ^ seed).cycle().take(len).collect()
-    }
-
-    #[test]
-    fn each_file_starts_at_a_block_and_is_padded_with_zeros() {
-        let mut sample = check(&[bytes(1, 5), bytes(2, 4096), bytes(3, 4097)]);
-        let blocks: Vec<u64> = sample.extents.iter().map(|extent| extent.block).collect();
-        assert_eq!(blocks, [0, 1, 2]);
-        let mut all = Vec::new();
-        sample.file.rewind().unwrap();
-        sample.file.read_to_end(&mut all).unwrap();
-        assert_eq!(all.len(), 4 * 4096);
-        assert!(all[5..4096].iter().chain(&all[8192 + 4097..]).all(|byte| *byte == 0));
-    }
-
-    #[test]
-    fn identical_contents_are_stored_once() {
-        for len in [1, 4096, 5000, BUFFER_BYTES - 1, BUFFER_BYTES, 3 * BUFFER_BYTES + 17] {
-            let sample = check(&[
-                bytes(1, len),
-                bytes(2, len),
-                bytes(1, len),
-                bytes(2, len),
-                bytes(1, len + 1),
-            ]);
-            assert_eq!(sample.extents[0], sample.extents[2]);
-            assert_eq!(sample.extents[1], sample.extents[3]);
-            let blocks = 2 * (len as u64).div_ceil(4096) + (len as u64 + 1).div_ceil(4096);
-            assert_eq!(sample.file.metadata().unwrap().len(), blocks * 4096, "{len}");
-        }
-    }
-
-    #[test]
-    fn empty_files_take_nothing() {
-        let sample = check(&[vec![], bytes(1, 1), vec![]]);
-        assert_eq!(sample.extents[2], Extent { block: 0, bytes: 0 });
-        assert_eq!(sample.extents[1].block, 0);
-    }
-
-    #[test]
-    fn holes_equal_written_zeros() {
-        let file = tempfile::tempfile().unwrap();
-        let mut data = DataFile::new(&file);
-        let size = 5 * BUFFER_BYTES as u64;
-        let mut extents = Vec::new();
-        for _ in 0..2 {
-            let mut hole = data.start_contents(size).unwrap();
-            data.append_zeros(&mut hole, size).unwrap();
-            extents.push(data.finish_contents(hole).unwrap());
-        }
-        let mut written = data.start_contents(size).unwrap();
-        for _ in 0..5 {
-            data.append_zeros(&mut written, size / 5).unwrap();
-        }
-        extents.push(data.finish_contents(written).unwrap());
-        assert_eq!(extents, [Extent { block: 0, bytes: size }; 3]);
-        assert_eq!(data.finish().unwrap(), size / 4096);
-        assert_eq!(file.metadata().unwrap().len(), size);
-    }
-}
+mod tests;

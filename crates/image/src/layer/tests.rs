@@ -5,7 +5,7 @@ use std::os::unix::fs::FileExt;
 
 use proptest::prelude::*;
 
-use super::{BLOCK_BYTES, Change, Content, Entry, Inode, LayerError, convert};
+use super::{Attributes, BLOCK_BYTES, Change, Content, Entry, Extent, Inode, LayerError, Packed, convert};
 use crate::limits::Limits;
 use crate::tar::Timestamp;
 use crate::tar::sample::{Archive, HeaderBlock};
@@ -23,8 +23,51 @@ fn tried(stream: &[u8], data: &mut File, limits: &Limits) -> Result<Layer, Layer
         entries.push(entry);
         Ok(())
     };
-    let data_blocks = convert(stream, data, limits, keep)?;
+    let data_blocks = convert(stream, data, limits, None, keep)?;
     Ok(Layer { data_blocks, entries })
+}
+
+#[test]
+fn small_files_are_packed_behind_what_is_given() {
+    let head = |attributes: &Attributes, bytes: u64| format!("{:o} {bytes}:", attributes.mode).into_bytes();
+    let large = vec![b'x'; 2048];
+    let archive = Archive::new()
+        .file("a", b"one")
+        .file("b", &large)
+        .file("c", b"")
+        .file("d", b"two");
+    let mut data = tempfile::tempfile().unwrap();
+    let mut contents = Vec::new();
+    let keep = |entry: Entry| {
+        if let Change::Put(inode) = entry.change {
+            contents.push(inode.content);
+        }
+        Ok(())
+    };
+    let blocks = convert(
+        archive.finish().as_slice(),
+        &mut data,
+        &Limits::default(),
+        Some(head),
+        keep,
+    )
+    .unwrap();
+    assert_eq!(blocks, 2);
+    let (first, second) = (Packed { slot: 0, bytes: 3 }, Packed { slot: 1, bytes: 3 });
+    let (file, empty) = (Extent { block: 1, bytes: 2048 }, Extent::default());
+    let expected = [
+        Content::Packed(first),
+        Content::File(file),
+        Content::File(empty),
+        Content::Packed(second),
+    ];
+    assert_eq!(contents, expected);
+    let mut block = [0; 64];
+    data.read_exact_at(&mut block, 0).unwrap();
+    assert!(
+        block.starts_with(b"644 3:one\0") && block[32..].starts_with(b"644 3:two\0"),
+        "{block:?}"
+    );
 }
 
 fn converted(archive: Archive) -> (Layer, File) {

@@ -13,7 +13,7 @@ use crate::index::Index;
 use crate::snapshot;
 
 /// The version of what [`snapshot_id`] names: another way of building metadata needs another version.
-const SNAPSHOT_VERSION: u32 = 1;
+const SNAPSHOT_VERSION: u32 = 2;
 
 /// The files that make up a rootfs snapshot, one behind the other: a flat, read-only EROFS image.
 pub struct Snapshot {
@@ -108,9 +108,18 @@ impl Inner {
         for diff_id in diff_ids {
             let directory = self.files.path(Area::Layers, *diff_id);
             let index = self.open_index(&directory.join("index"))?;
-            layers.push((index, self.part(directory.join("data"))?.len_bytes));
+            let path = directory.join("data");
+            let data = File::open(&path).map_err(self.files.failed("open", &path))?;
+            layers.push((index, data, self.part(path)?.len_bytes));
         }
-        let layers: Vec<_> = layers.iter().map(|(index, len_bytes)| (index, *len_bytes)).collect();
+        let layers: Vec<_> = layers
+            .iter()
+            .map(|(index, data, bytes)| snapshot::Layer {
+                index,
+                data,
+                bytes: *bytes,
+            })
+            .collect();
         let work = self.files.work()?;
         let path = work.path().join("metadata");
         let created = OpenOptions::new().read(true).write(true).create_new(true).open(&path);

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use image::index::Index;
 use image::limits::Limits;
-use image::{decompress, index, layer, snapshot};
+use image::{decompress, erofs, index, layer, snapshot};
 use sha2::{Digest, Sha256};
 
 use crate::erofs_reader::{self, FoundBody};
@@ -22,11 +22,25 @@ pub fn flatten(blobs: &[PathBuf], directory: &Path) -> PathBuf {
         let mut data = create(&path);
         let stream = decompress::open(File::open(blob).unwrap()).unwrap();
         let mut writer = index::Writer::new(Vec::new());
-        let data_blocks = layer::convert(stream, &mut data, &Limits::default(), |entry| writer.push(entry)).unwrap();
+        let data_blocks = layer::convert(
+            stream,
+            &mut data,
+            &Limits::default(),
+            Some(erofs::packed_head),
+            |entry| writer.push(entry),
+        )
+        .unwrap();
         let index = opened(writer.finish(data_blocks).unwrap());
-        layers.push((index, data.metadata().unwrap().len(), path));
+        layers.push((index, data, path));
     }
-    let parts: Vec<_> = layers.iter().map(|(index, bytes, _)| (index, *bytes)).collect();
+    let parts: Vec<_> = layers
+        .iter()
+        .map(|(index, data, _)| snapshot::Layer {
+            index,
+            data,
+            bytes: data.metadata().unwrap().len(),
+        })
+        .collect();
     let flat = directory.join("flat.erofs");
     let mut out = create(&flat);
     let made = snapshot::build(&parts, &mut out).unwrap();

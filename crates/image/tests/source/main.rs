@@ -8,6 +8,7 @@ mod docker_registry;
 mod fake_registry;
 mod keeping;
 mod mirrors;
+mod proxies;
 mod pulls;
 mod refusals;
 mod sample;
