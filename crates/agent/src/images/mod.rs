@@ -1,6 +1,8 @@
 //! What the host agent asks of images: the one seam between it and the crate `image`.
 
 mod refusal;
+mod registries;
+mod save;
 mod store;
 
 use std::any::Any;

@@ -1,30 +1,21 @@
 //! The images of the crate `image`'s store.
 
 use std::collections::{HashMap, HashSet};
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use api::error::{ApiError, ErrorCode};
-use api::image::{Image, ImageEvent, LayerSummary, LoginRequest, PullRequest, StoredLayer};
-use bytes::Bytes;
+use api::image::{Image, ImageEvent, LayerSummary, PullRequest, StoredLayer};
 use futures_util::future::BoxFuture;
-use image::credentials::{docker_config_path, from_docker_config};
-use image::login::{self, LoginError};
-use image::{Credentials, Event, Mirror, Platform, PullOptions, Reference, Source, Store, StoreError, StoreOptions};
+use image::{Credentials, Event, Platform, PullOptions, Reference, Source, Store, StoreError, StoreOptions};
 use tokio::sync::mpsc;
 
 use super::refusal::{refuse, refuse_import, refuse_store};
+use super::registries::own_credentials;
 use super::{Archive, ImageConfig, Images, ImagesPruned, ImagesUsage, Progress, Prunable, RunnableImage};
 use crate::config::{Config, ImagesConfig};
 
 /// Images that are remembered; beyond, all are looked up anew.
 const FOUND_MAX: usize = 256;
-
-/// Bytes of an archive that are sent at once.
-const PIECE_BYTES: usize = 256 << 10;
-
-/// Pieces of an archive that wait for a client.
-const PIECES_MAX: usize = 4;
 
 /// What the parts of a rootfs snapshot are rounded up to, in bytes.
 const PART_ALIGNMENT: u64 = 4096;
@@ -32,8 +23,8 @@ const PART_ALIGNMENT: u64 = 4096;
 /// The store, and how the host agent uses it.
 #[derive(Debug)]
 pub struct StoredImages {
-    store: Store,
-    config: ImagesConfig,
+    pub(super) store: Store,
+    pub(super) config: ImagesConfig,
     // Shared by all requests; locked for moments, never while waiting. Nobody else changes the store, so what was found stays true until
     // a pull, a load or a removal.
     found: Mutex<Found>,
@@ -96,7 +87,7 @@ impl StoredImages {
     }
 
     /// Does what may wait for the disk.
-    async fn blocking<T: Send + 'static>(
+    pub(super) async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Store) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, ApiError> {
@@ -191,72 +182,6 @@ impl StoredImages {
             .map_err(|error| refuse_import(&error))
     }
 
-    /// How to speak to the registry `domain`.
-    fn options(&self, domain: &str, credentials: Option<Credentials>, is_insecure: bool) -> PullOptions {
-        let mut insecure = self.config.insecure_registries.clone();
-        if is_insecure {
-            insecure.push(domain.to_owned());
-        }
-        PullOptions {
-            credentials,
-            insecure,
-            ..PullOptions::default()
-        }
-    }
-
-    /// Who is asked before the registry `domain`, each with its own credentials.
-    async fn mirrors(&self, domain: &str) -> Result<Vec<Mirror>, ApiError> {
-        let mut mirrors = vec![];
-        for mirror in self.config.mirrors.iter().filter(|mirror| mirror.registry == domain) {
-            let host = mirror.location.split('/').next().unwrap_or_default();
-            mirrors.push(Mirror {
-                location: mirror.location.clone(),
-                credentials: own_credentials(host.to_owned()).await?,
-            });
-        }
-        Ok(mirrors)
-    }
-
-    /// Signs in to a registry, and keeps what it let in with.
-    ///
-    /// # Errors
-    /// Where the registry or the Docker configuration refuses.
-    pub async fn login(&self, request: LoginRequest) -> Result<(), ApiError> {
-        let path = config_path()?;
-        let credentials = Credentials::new(request.username.clone(), request.password.clone());
-        let options = self.options(&request.registry, Some(credentials), request.insecure);
-        let let_in = self.store.sign_in(&request.registry, &options).await;
-        let_in.map_err(|error| refuse_import(&error))?;
-        let keep = move || login::keep(&path, &request.registry, &request.username, &request.password);
-        blocking(keep).await
-    }
-
-    /// Forgets what is kept for a registry. Answers whether there was anything.
-    ///
-    /// # Errors
-    /// Where the Docker configuration refuses.
-    pub async fn logout(&self, registry: String) -> Result<bool, ApiError> {
-        let path = config_path()?;
-        blocking(move || login::forget(&path, &registry)).await
-    }
-
-    /// Images as an archive, which is written while it is read.
-    ///
-    /// # Errors
-    /// Where there is no such image, or a part of it was not kept.
-    pub async fn save(&self, words: Vec<String>) -> Result<Pieces, ApiError> {
-        let saving = self.blocking(move |store| store.saving(&words)).await?;
-        let (sender, pieces) = mpsc::channel(PIECES_MAX);
-        tokio::task::spawn_blocking(move || {
-            let out = std::io::BufWriter::with_capacity(PIECE_BYTES, PieceWriter(&sender));
-            if let Err(error) = saving.write(out) {
-                // So that the client does not take it for whole; if that is gone, nobody needs to know.
-                let _ = sender.blocking_send(Err(error));
-            }
-        });
-        Ok(pieces)
-    }
-
     async fn load(&self, archive: Archive, name: Option<String>, progress: Progress) -> Result<Vec<Image>, ApiError> {
         let name = name.as_deref().map(Reference::parse).transpose();
         let name = name.map_err(|error| refuse(ErrorCode::InvalidParameter, &error))?;
@@ -338,59 +263,11 @@ impl Images for StoredImages {
     }
 }
 
-/// An archive on its way out; an error ends it.
-pub type Pieces = mpsc::Receiver<std::io::Result<Bytes>>;
-
-/// Gives what is written to a client.
-struct PieceWriter<'a>(&'a mpsc::Sender<std::io::Result<Bytes>>);
-
-impl std::io::Write for PieceWriter<'_> {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        let sent = self.0.blocking_send(Ok(Bytes::copy_from_slice(bytes)));
-        sent.map_err(|_| std::io::ErrorKind::BrokenPipe)?;
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-/// Where sign-ins are kept.
-fn config_path() -> Result<PathBuf, ApiError> {
-    docker_config_path().ok_or_else(|| ApiError {
-        code: ErrorCode::HostUnable,
-        message: "the host agent has no home directory to keep sign-ins in: set HOME or DOCKER_CONFIG for it"
-            .to_owned(),
-    })
-}
-
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, LoginError> + Send + 'static,
-) -> Result<T, ApiError> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(done) => done.map_err(|error| refuse(ErrorCode::HostUnable, &error)),
-        Err(error) => Err(refuse(ErrorCode::Internal, &error)),
-    }
-}
-
 fn platform(text: &str) -> Result<Platform, ApiError> {
     Platform::parse(text).ok_or_else(|| ApiError {
         code: ErrorCode::InvalidParameter,
         message: format!("{text:?} is no platform: it must be os/architecture or os/architecture/variant"),
     })
-}
-
-/// What this process's user signed in with before. Credential helpers are programs, so they are waited for elsewhere.
-async fn own_credentials(domain: String) -> Result<Option<Credentials>, ApiError> {
-    let Some(path) = docker_config_path() else {
-        return Ok(None);
-    };
-    let read = tokio::task::spawn_blocking(move || from_docker_config(&path, &domain)).await;
-    match read {
-        Ok(credentials) => credentials.map_err(|error| refuse(ErrorCode::Unauthorized, &error)),
-        Err(error) => Err(refuse(ErrorCode::Internal, &error)),
-    }
 }
 
 /// Tells a client of events without ever waiting for it: progress only while there is much room, all else while there is any.

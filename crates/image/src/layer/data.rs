@@ -173,6 +173,9 @@ impl<'file> DataFile<'file> {
         {
             self.end_packing()?;
         }
+        if self.packing.is_none() && self.buffer.len() >= BUFFER_BYTES {
+            self.flush()?;
+        }
         let (start, block) = match &mut self.packing {
             Some(packing) => packing,
             none => {

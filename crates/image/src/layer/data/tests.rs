@@ -112,6 +112,17 @@ fn small_files_share_blocks_wherever_others_come_between() {
 }
 
 #[test]
+fn small_files_alone_do_not_pile_up_in_memory() {
+    let file = tempfile::tempfile().unwrap();
+    let mut data = DataFile::new(&file);
+    for _ in 0..4 * BUFFER_BYTES / 1024 {
+        data.pack(&bytes(1, 1024)).unwrap();
+        assert!(data.buffer.len() <= BUFFER_BYTES + BLOCK_LEN);
+    }
+    assert_eq!(data.finish().unwrap(), (BUFFER_BYTES / 1024) as u64);
+}
+
+#[test]
 fn holes_equal_written_zeros() {
     let file = tempfile::tempfile().unwrap();
     let mut data = DataFile::new(&file);
