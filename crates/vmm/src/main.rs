@@ -13,6 +13,7 @@ mod process;
 
 mod config;
 mod ending;
+mod opened;
 
 mod microvm;
 mod template;
@@ -33,6 +34,8 @@ mod slice;
 mod vcpu;
 mod vcpus;
 mod wiring;
+
+mod jail;
 
 mod clock;
 mod control;
