@@ -1,7 +1,7 @@
 //! `mote-bench NAME`: measures mote on the host that it runs on. `cargo xtask bench` brings it into a machine.
 //!
 //! A benchmark is a function that gives an [`report::Outcome`]: [`coldstart`], [`pathlength`], [`burst`], [`density`], [`grow`], [`cpu_accuracy`],
-//! [`memory_exact`], [`net`], [`servers`], which drive a [`host::Host`], and [`api_load`], which needs no KVM. What they measured becomes a
+//! [`memory_exact`], [`net`], [`servers`], which drive a [`host::Host`], and [`api_load`] and [`images`], which need no KVM. What they measured becomes a
 //! [`report::Report`] and [`plot`]s.
 
 #![forbid(unsafe_code)]
@@ -17,6 +17,7 @@ mod coldstart;
 mod cpu_accuracy;
 mod density;
 mod grow;
+mod images;
 mod memory_exact;
 mod net;
 mod pathlength;
@@ -48,7 +49,7 @@ use unit::Unit;
 /// What to measure, and how.
 #[derive(Parser)]
 struct Arguments {
-    /// The benchmark: api-load, burst, coldstart, cpu-accuracy, density, grow, memory-exact, net, pathlength or servers
+    /// The benchmark: api-load, burst, coldstart, cpu-accuracy, density, grow, images, memory-exact, net, pathlength or servers
     name: String,
     /// Number of runs that count
     #[arg(long, default_value_t = 10)]
@@ -100,6 +101,7 @@ fn run(arguments: Arguments) -> Result<()> {
         "coldstart" => coldstart::measure(arguments.runs, unit)?,
         "cpu-accuracy" => cpu_accuracy::measure()?,
         "density" => density::measure()?,
+        "images" => images::measure()?,
         "memory-exact" => memory_exact::measure()?,
         "net" => net::measure(arguments.firecracker.as_deref(), unit)?,
         "servers" => servers::measure()?,
@@ -116,7 +118,7 @@ fn run(arguments: Arguments) -> Result<()> {
         }
         other => {
             bail!(
-                "there is no benchmark {other}; there are: api-load, burst, coldstart, cpu-accuracy, density, grow, memory-exact, net, pathlength, servers"
+                "there is no benchmark {other}; there are: api-load, burst, coldstart, cpu-accuracy, density, grow, images, memory-exact, net, pathlength, servers"
             )
         }
     };

@@ -1,7 +1,7 @@
 //! A guest's question for a name: what is understood is answered with the same number and question, and within what every client takes.
 #![no_main]
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use libfuzzer_sys::fuzz_target;
 use network::dns::{Names, Question};
@@ -11,7 +11,7 @@ const DATAGRAM_LEN_MAX: usize = 512;
 
 fuzz_target!(|message: &[u8]| {
     let names = Names::new("front");
-    names.put(Ipv4Addr::new(172, 30, 0, 2), "web");
+    names.put(Ipv4Addr::new(172, 30, 0, 2), Some(Ipv6Addr::LOCALHOST), "web");
     if let Some(answer) = names.answer(message) {
         assert_eq!(answer[..2], message[..2]);
     }
@@ -20,10 +20,10 @@ fuzz_target!(|message: &[u8]| {
     };
     let _ = question.reversed();
     for answer in [
-        question.with_addresses(&[Ipv4Addr::LOCALHOST; 100]),
+        question.with_addresses(&[IpAddr::V6(Ipv6Addr::LOCALHOST); 100]),
         question.with_name(&question.name),
     ] {
         assert!(answer[2] & 0x80 != 0 && answer[..2] == message[..2]);
     }
-    assert!(question.with_addresses(&[Ipv4Addr::LOCALHOST; 100]).len() <= DATAGRAM_LEN_MAX);
+    assert!(question.with_addresses(&[IpAddr::V6(Ipv6Addr::LOCALHOST); 100]).len() <= DATAGRAM_LEN_MAX);
 });

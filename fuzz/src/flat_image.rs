@@ -3,15 +3,17 @@
 use std::collections::BTreeMap;
 use std::io::Cursor;
 
-use image::erofs;
-use image::layer::{BLOCK_BYTES, LayerIndex, Xattr};
+use image::erofs::{self, packed_head};
+use image::index::{Index, ReadAt, Writer};
+use image::layer::{BLOCK_BYTES, Content, Entry, Inode, SLOT_BYTES, Xattr};
+use image::limits::Limits;
 use image::merge::merge;
-use image::tree::{Body, Node, NodeId, Tree};
+use image::tree::{Inodes, NodeId, Tree};
 
 use crate::erofs_reader::{self, Found, FoundBody};
 
 /// A layer: its index, and its data file as long as the index says.
-pub type Layer<'a> = (&'a LayerIndex, &'a [u8]);
+pub type Layer<'a> = (&'a Index, &'a [u8]);
 
 /// What `stat` tells of a file, and its contents.
 type File = ((u16, u32, u32), (i64, u32), BTreeMap<Vec<u8>, Vec<u8>>, FoundBody);
@@ -21,11 +23,12 @@ type File = ((u16, u32, u32), (i64, u32), BTreeMap<Vec<u8>, Vec<u8>>, FoundBody)
 /// # Panics
 /// If it is not.
 pub fn check(layers: &[Layer]) {
-    let indexes: Vec<&LayerIndex> = layers.iter().map(|(index, _)| *index).collect();
-    let part_blocks: Vec<u64> = indexes.iter().map(|index| index.data_blocks).collect();
+    let indexes: Vec<&Index> = layers.iter().map(|(index, _)| *index).collect();
     let Ok(tree) = merge(&indexes) else { return };
     let mut metadata = Cursor::new(Vec::new());
-    let Ok(metadata_blocks) = erofs::write(&tree, &part_blocks, &mut metadata) else {
+    let owned: Vec<Vec<u8>> = layers.iter().map(|(_, data)| data.to_vec()).collect();
+    let data: Vec<&dyn ReadAt> = owned.iter().map(|data| data as &dyn ReadAt).collect();
+    let Ok(metadata_blocks) = erofs::write(&tree, &indexes, &data, &mut metadata) else {
         return;
     };
     let mut image = metadata.into_inner();
@@ -39,6 +42,24 @@ pub fn check(layers: &[Layer]) {
     assert_eq!(found.collect::<BTreeMap<_, _>>(), of_tree(&tree, layers));
 }
 
+/// An index of `entries`, written and read back.
+///
+/// # Panics
+/// If it is not what was written.
+#[must_use]
+pub fn index(entries: &[Entry], data_blocks: u64, limits: &Limits) -> Index {
+    let mut writer = Writer::new(Vec::new());
+    for entry in entries {
+        writer.push(entry.clone()).expect("memory");
+    }
+    let bytes = writer.finish(data_blocks).expect("memory");
+    let len_bytes = bytes.len() as u64;
+    let index = Index::open(Box::new(bytes), len_bytes, limits).expect("as written");
+    let read: Vec<Entry> = index.entries().map(|entry| entry.expect("as checked").0).collect();
+    assert_eq!(read, entries);
+    index
+}
+
 fn of_image(found: Found) -> File {
     let owned_mode = (found.mode, found.uid, found.gid);
     (owned_mode, found.mtime, found.xattrs, found.body)
@@ -46,34 +67,45 @@ fn of_image(found: Found) -> File {
 
 /// Every path of the tree, with what is there.
 fn of_tree(tree: &Tree, layers: &[Layer]) -> BTreeMap<Vec<u8>, File> {
+    let indexes: Vec<&Index> = layers.iter().map(|(index, _)| *index).collect();
+    let mut inodes = Inodes::new(&indexes);
     let mut files = BTreeMap::new();
     let mut pending = vec![(Vec::new(), NodeId::ROOT)];
     while let Some((path, id)) = pending.pop() {
         for (name, child) in tree.children(id).into_iter().flatten() {
             let slash: &[u8] = if path.is_empty() { b"" } else { b"/" };
-            pending.push(([&path, slash, *name].concat(), *child));
+            pending.push(([&path, slash, &**name].concat(), *child));
         }
-        files.insert(path, of_node(tree.node(id), layers));
+        let node = tree.node(id);
+        let inode = inodes.get(node).expect("as merged");
+        let data = node.origin().layer().map_or(&[][..], |layer| layers[layer].1);
+        files.insert(path, of_inode(&inode, data));
     }
     files
 }
 
-fn of_node(node: &Node, layers: &[Layer]) -> File {
+fn of_inode(inode: &Inode, data: &[u8]) -> File {
     // Numbers as in Linux's `mknod`: the minor one's lower byte stands below the major one.
     let device = |major: u32, minor: u32| FoundBody::Device(minor & 0xff | major << 8 | (minor & !0xff) << 12);
-    let (file_type, body) = match &node.body {
-        Body::Directory(_) => (0o04, FoundBody::Directory),
-        Body::File { layer, extent } => {
+    let (file_type, body) = match &inode.content {
+        Content::Directory => (0o04, FoundBody::Directory),
+        Content::File(extent) => {
             let at = |byte: u64| usize::try_from(byte).unwrap_or(usize::MAX);
-            let contents = &layers[*layer].1[at(extent.block * BLOCK_BYTES)..][..at(extent.bytes)];
+            let contents = &data[at(extent.block * BLOCK_BYTES)..][..at(extent.bytes)];
             (0o10, FoundBody::File(contents.to_vec()))
         }
-        Body::Symlink { target } => (0o12, FoundBody::Symlink(target.to_vec())),
-        Body::CharacterDevice { major, minor } => (0o02, device(*major, *minor)),
-        Body::BlockDevice { major, minor } => (0o06, device(*major, *minor)),
-        Body::Fifo => (0o01, FoundBody::Fifo),
+        Content::Packed(packed) => {
+            let xattr_bytes = packed_head(&inode.attributes, packed.bytes).len() as u64;
+            let start = usize::try_from(packed.slot * SLOT_BYTES + xattr_bytes).unwrap_or(usize::MAX);
+            let bytes = usize::try_from(packed.bytes).unwrap_or(usize::MAX);
+            (0o10, FoundBody::File(data[start..][..bytes].to_vec()))
+        }
+        Content::Symlink { target } => (0o12, FoundBody::Symlink(target.to_vec())),
+        Content::CharacterDevice { major, minor } => (0o02, device(*major, *minor)),
+        Content::BlockDevice { major, minor } => (0o06, device(*major, *minor)),
+        Content::Fifo => (0o01, FoundBody::Fifo),
     };
-    let attributes = node.attributes;
+    let attributes = &inode.attributes;
     (
         (file_type << 12 | attributes.mode, attributes.uid, attributes.gid),
         (attributes.mtime.seconds, attributes.mtime.nanoseconds),

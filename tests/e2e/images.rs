@@ -80,7 +80,7 @@ pub fn snapshot_parts(store: &Path, archive: &Path) -> Vec<PathBuf> {
 
 #[test]
 fn linux_mounts_the_snapshot_with_the_tree_that_umoci_unpacks() {
-    for name in ["busybox", "nginx"] {
+    for name in ["busybox", "nginx", "python"] {
         let directory = tempfile::tempdir().unwrap();
         let archive = image_archive(name).unwrap();
         let mut command = Command::new("bash");

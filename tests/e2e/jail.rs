@@ -108,11 +108,21 @@ fn every_thread_is_nobody_without_a_host() {
     assert_ne!(theirs(&one, "pid"), theirs(&other, "pid"));
     let root = format!("/proc/{}/root/", one.vmm);
     assert_eq!(fs::read_dir(&root).unwrap().count(), 0);
-    assert_eq!(fs::write(Path::new(&root).join("x"), "").unwrap_err().raw_os_error(), Some(EROFS));
+    assert_eq!(
+        fs::write(Path::new(&root).join("x"), "").unwrap_err().raw_os_error(),
+        Some(EROFS)
+    );
     let mounts = fs::read_to_string(format!("/proc/{}/mounts", one.vmm)).unwrap();
     assert_eq!(mounts.lines().count(), 1, "{mounts}");
     let interfaces = fs::read_to_string(format!("/proc/{}/net/dev", one.vmm)).unwrap();
-    assert_eq!(interfaces.lines().skip(2).filter(|line| !line.trim().starts_with("lo:")).count(), 0);
+    assert_eq!(
+        interfaces
+            .lines()
+            .skip(2)
+            .filter(|line| !line.trim().starts_with("lo:"))
+            .count(),
+        0
+    );
     let limits = fs::read_to_string(format!("/proc/{}/limits", one.vmm)).unwrap();
     let limit = |name: &str| limits.lines().find_map(|line| line.strip_prefix(name)).unwrap().trim();
     assert!(limit("Max core file size").starts_with("0 "), "{limits}");
@@ -146,19 +156,91 @@ const TEXT: u64 = u64::MAX - 1;
 const HERE: u64 = -100_i64 as u64;
 
 const ATTEMPTS: &[Attempt] = &[
-    attempt("open a file", libc::SYS_openat, [HERE, TEXT, 0, 0, 0, 0], c"/etc/passwd", &[ENOENT, EACCES]),
-    attempt("look at processes", libc::SYS_openat, [HERE, TEXT, 0, 0, 0, 0], c"/proc/1/maps", &[ENOENT, EACCES]),
-    attempt("open KVM again", libc::SYS_openat, [HERE, TEXT, 2, 0, 0, 0], c"/dev/kvm", &[ENOENT, EACCES]),
-    attempt("make a file", libc::SYS_openat, [HERE, TEXT, 0o101, 0o600, 0, 0], c"/x", &[EROFS, EACCES]),
-    attempt("execute", libc::SYS_execve, [TEXT, 0, 0, 0, 0, 0], c"/bin/sh", &[ENOENT, EACCES]),
-    attempt("trace another process", libc::SYS_ptrace, [16, 2, 0, 0, 0, 0], c"", &[ESRCH, EPERM]),
-    attempt("end another process", libc::SYS_kill, [2, 9, 0, 0, 0, 0], c"", &[ESRCH, EPERM]),
-    attempt("read another process's memory", libc::SYS_process_vm_readv, [2, TEXT, 1, TEXT, 1, 0], c"", &[ESRCH, EPERM]),
-    attempt("mount", libc::SYS_mount, [TEXT, TEXT, TEXT, 0, 0, 0], c"tmpfs", &[EPERM, ENOENT, EACCES]),
+    attempt(
+        "open a file",
+        libc::SYS_openat,
+        [HERE, TEXT, 0, 0, 0, 0],
+        c"/etc/passwd",
+        &[ENOENT, EACCES],
+    ),
+    attempt(
+        "look at processes",
+        libc::SYS_openat,
+        [HERE, TEXT, 0, 0, 0, 0],
+        c"/proc/1/maps",
+        &[ENOENT, EACCES],
+    ),
+    attempt(
+        "open KVM again",
+        libc::SYS_openat,
+        [HERE, TEXT, 2, 0, 0, 0],
+        c"/dev/kvm",
+        &[ENOENT, EACCES],
+    ),
+    attempt(
+        "make a file",
+        libc::SYS_openat,
+        [HERE, TEXT, 0o101, 0o600, 0, 0],
+        c"/x",
+        &[EROFS, EACCES],
+    ),
+    attempt(
+        "execute",
+        libc::SYS_execve,
+        [TEXT, 0, 0, 0, 0, 0],
+        c"/bin/sh",
+        &[ENOENT, EACCES],
+    ),
+    attempt(
+        "trace another process",
+        libc::SYS_ptrace,
+        [16, 2, 0, 0, 0, 0],
+        c"",
+        &[ESRCH, EPERM],
+    ),
+    attempt(
+        "end another process",
+        libc::SYS_kill,
+        [2, 9, 0, 0, 0, 0],
+        c"",
+        &[ESRCH, EPERM],
+    ),
+    attempt(
+        "read another process's memory",
+        libc::SYS_process_vm_readv,
+        [2, TEXT, 1, TEXT, 1, 0],
+        c"",
+        &[ESRCH, EPERM],
+    ),
+    attempt(
+        "mount",
+        libc::SYS_mount,
+        [TEXT, TEXT, TEXT, 0, 0, 0],
+        c"tmpfs",
+        &[EPERM, ENOENT, EACCES],
+    ),
     attempt("become root", libc::SYS_setresuid, [0, 0, 0, 0, 0, 0], c"", &[EPERM]),
-    attempt("enter a network", libc::SYS_unshare, [0x4000_0000, 0, 0, 0, 0, 0], c"", &[EPERM]),
-    attempt("set the host's name", libc::SYS_sethostname, [TEXT, 1, 0, 0, 0, 0], c"x", &[EPERM]),
-    attempt("restart the host", libc::SYS_reboot, [0xfee1_dead, 672_274_793, 0x89ab_cdef, 0, 0, 0], c"", &[EPERM]),
+    attempt(
+        "enter a network",
+        libc::SYS_unshare,
+        [0x4000_0000, 0, 0, 0, 0, 0],
+        c"",
+        &[EPERM],
+    ),
+    attempt(
+        "set the host's name",
+        libc::SYS_sethostname,
+        [TEXT, 1, 0, 0, 0, 0],
+        c"x",
+        &[EPERM],
+    ),
+    attempt(
+        "restart the host",
+        libc::SYS_reboot,
+        [0xfee1_dead, 672_274_793, 0x89ab_cdef, 0, 0, 0],
+        c"",
+        &[EPERM],
+    ),
 ];
 
 const fn attempt(
@@ -184,7 +266,9 @@ impl Attempt {
         let text = self.text.to_bytes();
         bytes[..text.len()].copy_from_slice(text);
         let place = thread.put(&bytes).unwrap();
-        let arguments = self.arguments.map(|argument| if argument == TEXT { place } else { argument });
+        let arguments = self
+            .arguments
+            .map(|argument| if argument == TEXT { place } else { argument });
         thread.call(self.number, arguments).unwrap()
     }
 }
@@ -226,7 +310,9 @@ fn where_the_kernel_looks_at_no_call_there_still_is_nothing_in_reach() {
     let task = Task::start("jail-unchecked", &[]);
     let mut thread = Thread::stop(task.thread("mote-vmm"), true).unwrap();
     let failed = |outcome: Outcome, errors: &[i32], what: &str| {
-        let is_refused = errors.iter().any(|error| outcome == Outcome::Answered(-i64::from(*error)));
+        let is_refused = errors
+            .iter()
+            .any(|error| outcome == Outcome::Answered(-i64::from(*error)));
         assert!(is_refused, "it could {what}: {outcome:?}");
     };
     for attempt in ATTEMPTS {

@@ -33,6 +33,7 @@ mod sessions;
 mod sharing;
 mod size;
 mod sizes;
+mod store;
 mod streams;
 mod templates;
 mod usage;

@@ -2,6 +2,8 @@
 //!
 //! Those that end or kill a host agent have a host and a world of their own ([`tests::world`]).
 
+mod ipv6;
+
 use std::process::Command;
 use std::sync::LazyLock;
 
@@ -125,7 +127,15 @@ fn what_cannot_be_is_said_in_a_sentence() {
             &["create", "--subnet", "192.0.2.0/24", "other"],
             "this host has a route into 192.0.2.0/24",
         ),
-        (&["create", "--subnet", "fd00::/64", "other"], "is no network"),
+        (
+            &["create", "--subnet", "fd00::/64", "other"],
+            "ask for IPv6 with --ipv6",
+        ),
+        (&["create", "--ipv6", "--subnet", "fe80::/64", "other"], "none of hosts"),
+        (
+            &["create", "--ipv6", "--subnet", "2001:db8::/48", "other"],
+            "this host has a route into 2001:db8::/64",
+        ),
         (&["create", "a b"], "is no name for a network"),
         (&["create", "none"], "means something else"),
         (&["rm", "missing"], "there is no network \"missing\""),

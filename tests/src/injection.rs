@@ -43,7 +43,10 @@ impl Thread {
         trace(libc::PTRACE_INTERRUPT, number, 0, 0)?;
         let mut this = Self {
             number,
-            memory: File::options().read(true).write(true).open(format!("/proc/{number}/mem"))?,
+            memory: File::options()
+                .read(true)
+                .write(true)
+                .open(format!("/proc/{number}/mem"))?,
             registers: no_registers(),
             is_alive: true,
         };
@@ -96,9 +99,9 @@ impl Thread {
             let (Some(range), Some(rights)) = (words.next(), words.next()) else {
                 continue;
             };
-            let bounds = range
-                .split_once('-')
-                .and_then(|(start, end)| Some((u64::from_str_radix(start, 16).ok()?, u64::from_str_radix(end, 16).ok()?)));
+            let bounds = range.split_once('-').and_then(|(start, end)| {
+                Some((u64::from_str_radix(start, 16).ok()?, u64::from_str_radix(end, 16).ok()?))
+            });
             let Some((start, end)) = bounds.filter(|_| rights.contains('x') && !line.ends_with("[vsyscall]")) else {
                 continue;
             };
@@ -136,7 +139,12 @@ impl Thread {
     }
 
     fn write_registers(&self, registers: &user_regs_struct) -> Result<()> {
-        trace(libc::PTRACE_SETREGS, self.number, 0, std::ptr::from_ref(registers) as usize)
+        trace(
+            libc::PTRACE_SETREGS,
+            self.number,
+            0,
+            std::ptr::from_ref(registers) as usize,
+        )
     }
 }
 
@@ -160,5 +168,9 @@ fn no_registers() -> user_regs_struct {
 fn trace(request: libc::c_uint, thread: pid_t, address: usize, data: usize) -> Result<()> {
     // SAFETY: requests that write do so to what `data` points to, which its caller holds, of the type that the request has.
     let answer = unsafe { libc::ptrace(request, thread, address as *mut c_void, data as *mut c_void) };
-    if answer < 0 { Err(Error::last_os_error()) } else { Ok(()) }
+    if answer < 0 {
+        Err(Error::last_os_error())
+    } else {
+        Ok(())
+    }
 }

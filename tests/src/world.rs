@@ -4,7 +4,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
-use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::Command;
@@ -25,6 +25,10 @@ pub const UP: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 
 /// The world's address.
 pub const AWAY: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 2);
+
+/// Their IPv6 addresses.
+pub const UP_IPV6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
+pub const AWAY_IPV6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 2);
 
 /// The name that the world's name server knows, and the domain that it is in, which the host searches.
 pub const NAME: &str = "away.mote.test";
@@ -48,7 +52,7 @@ pub struct World {
     /// The name of the outside world's namespace.
     pub outside: String,
     directory: TempDir,
-    _services: [Service; 2],
+    _services: [Service; 3],
 }
 
 impl World {
@@ -77,16 +81,20 @@ impl World {
             format!("ip -n {outside} link set eth0 up"),
             format!("ip -n {outside} link set lo up"),
             format!("ip -n {here} route add default via {AWAY}"),
+            format!("ip -n {here} address add {UP_IPV6}/64 dev up0 nodad"),
+            format!("ip -n {outside} address add {AWAY_IPV6}/64 dev eth0 nodad"),
+            format!("ip -n {here} route add default via {AWAY_IPV6}"),
         ] {
             run(&line)?;
         }
-        let documents = Service::start(&outside, || TcpListener::bind((AWAY, 80)), serve_document);
+        let [documents_ipv4, documents_ipv6] = [AWAY.into(), AWAY_IPV6.into()]
+            .map(|address: IpAddr| Service::start(&outside, || TcpListener::bind((address, 80)), serve_document));
         let names = Service::start(&outside, || UdpSocket::bind((AWAY, 53)), answer_question);
         Ok(Self {
             here,
             outside,
             directory,
-            _services: [documents, names],
+            _services: [documents_ipv4, documents_ipv6, names],
         })
     }
 
@@ -264,9 +272,10 @@ pub fn inside<T: Send>(namespace: &str, work: impl FnOnce() -> T + Send) -> T {
 ///
 /// # Errors
 /// Where nobody answers.
-pub fn get(namespace: &str, address: Ipv4Addr, port: u16, path: &str) -> io::Result<Vec<u8>> {
+pub fn get(namespace: &str, address: impl Into<IpAddr>, port: u16, path: &str) -> io::Result<Vec<u8>> {
+    let address = SocketAddr::from((address, port));
     let said = inside(namespace, || {
-        let mut stream = TcpStream::connect_timeout(&SocketAddr::from((address, port)), PATIENCE)?;
+        let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         write!(stream, "GET {path} HTTP/1.0\r\n\r\n")?;
         stream.shutdown(Shutdown::Write)?;

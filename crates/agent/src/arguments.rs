@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Parser;
+use image::limits::Limits;
 
-use crate::config::{Config, Listen, LogFormat, MetricsAddress, OnExit, Users};
+use crate::config::{Config, ImagesConfig, Listen, LogFormat, MetricsAddress, OnExit, RegistryMirror, Users};
 use crate::memory;
 
 /// The most clones that wait where nobody says how many: 24 MiB.
@@ -67,6 +68,32 @@ pub struct Arguments {
     /// A registry that may be spoken to without TLS; can be given several times.
     #[arg(long = "insecure-registry", value_name = "NAME")]
     pub insecure_registries: Vec<String>,
+
+    /// Who is asked before a registry, as in docker.io=mirror.example:5000; can be given several times, and is asked in this order.
+    ///
+    /// A mirror gets its own credentials, as `mote login` keeps them, and never the registry's.
+    #[arg(long = "registry-mirror", value_name = "REGISTRY=HOST[:PORT][/PREFIX]")]
+    pub registry_mirrors: Vec<RegistryMirror>,
+
+    /// A file of certificate authorities (PEM) that registries are trusted by, besides the host's; can be given several times.
+    #[arg(long = "registry-ca", value_name = "FILE")]
+    pub registry_authorities: Vec<PathBuf>,
+
+    /// Throw layers away as they came once they are converted: saves about a third of an image's space, but `mote save` needs them.
+    #[arg(long)]
+    pub discard_blobs: bool,
+
+    /// The most that an image's layers may take when they are uncompressed, in bytes.
+    #[arg(long, value_name = "BYTES", default_value_t = Limits::default().image_bytes)]
+    pub image_size_max: u64,
+
+    /// The most files that an image's layers may have together.
+    #[arg(long, value_name = "N", default_value_t = Limits::default().image_files)]
+    pub image_files_max: u64,
+
+    /// How many times its size a layer of more than some megabytes may expand to.
+    #[arg(long, value_name = "FACTOR", default_value_t = Limits::default().image_expansion)]
+    pub image_expansion_max: u64,
 
     /// Where to listen for signed requests over TCP, or none [default: 127.0.0.1:7711, unless somebody else listens there].
     ///
@@ -140,7 +167,13 @@ impl Arguments {
             templates: self.templates,
             pool: self.pool.unwrap_or_else(pool_size),
             consoles: self.consoles,
-            insecure_registries: self.insecure_registries,
+            images: ImagesConfig {
+                insecure_registries: self.insecure_registries,
+                mirrors: self.registry_mirrors,
+                authority_files: self.registry_authorities,
+                discards_blobs: self.discard_blobs,
+                limits: limits(self.image_size_max, self.image_files_max, self.image_expansion_max),
+            },
             listen: self.listen.unwrap_or(Listen::Default),
             host_paths: self.host_paths,
             idle_exit: self.idle_exit.map(Duration::from_secs),
@@ -159,6 +192,20 @@ impl Arguments {
             metrics: self.metrics,
             users: self.vmm_users.unwrap_or(Users::DEFAULT),
         }
+    }
+}
+
+/// What an image may cost, and each of its layers: no layer may be larger than the image.
+fn limits(image_bytes: u64, image_files: u64, image_expansion: u64) -> Limits {
+    let usual = Limits::default();
+    Limits {
+        image_bytes,
+        image_files,
+        image_expansion,
+        stream_bytes: image_bytes,
+        data_bytes: image_bytes,
+        entries: usize::try_from(image_files).unwrap_or(usize::MAX),
+        ..usual
     }
 }
 

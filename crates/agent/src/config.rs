@@ -30,8 +30,8 @@ pub struct Config {
     pub pool: usize,
     /// Where the guests' kernels' messages are kept, a file per task; nowhere where absent.
     pub consoles: Option<PathBuf>,
-    /// Registries that may be spoken to without TLS.
-    pub insecure_registries: Vec<String>,
+    /// How images get into the store, and what they may cost.
+    pub images: ImagesConfig,
     /// Where it listens for signed requests over TCP.
     pub listen: Listen,
     /// Directories of the host that task definitions may name files in, and whose directories can be volumes.
@@ -93,6 +93,58 @@ impl FromStr for Users {
             (first > 0 && last < u32::MAX && count <= Self::DEFAULT.count).then_some(Self { first, count })
         };
         parse().ok_or_else(|| UsersError(text.to_owned()))
+    }
+}
+
+/// How images get into the store, and what they may cost.
+#[derive(Clone, Debug, Default)]
+pub struct ImagesConfig {
+    /// Registries that may be spoken to without TLS.
+    pub insecure_registries: Vec<String>,
+    /// Who is asked before a registry, in this order.
+    pub mirrors: Vec<RegistryMirror>,
+    /// Files of certificate authorities that registries are trusted by, besides the host's.
+    pub authority_files: Vec<PathBuf>,
+    /// Whether layers are thrown away as they came once they are converted.
+    pub discards_blobs: bool,
+    /// What an image and its layers may cost.
+    pub limits: image::limits::Limits,
+}
+
+/// Another registry that has what a registry has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RegistryMirror {
+    /// As in images' names: `docker.io`, `registry.example:5000`.
+    pub registry: String,
+    /// `host[:port][/prefix]`
+    pub location: String,
+}
+
+/// Why a text names no mirror.
+#[derive(Debug, thiserror::Error)]
+#[error("{0:?} names no mirror: it must be REGISTRY=HOST[:PORT][/PREFIX], as in docker.io=mirror.example:5000")]
+pub struct RegistryMirrorError(String);
+
+impl FromStr for RegistryMirror {
+    type Err = RegistryMirrorError;
+
+    fn from_str(text: &str) -> Result<Self, RegistryMirrorError> {
+        let refused = || RegistryMirrorError(text.to_owned());
+        let (registry, location) = text.split_once('=').ok_or_else(refused)?;
+        // Both begin as images' names do.
+        let is_registry = |name: &str| {
+            let reference = image::Reference::parse(&format!("{name}/image")).ok();
+            let host = name.split('/').next().unwrap_or_default();
+            reference.is_some_and(|reference| reference.domain() == host)
+        };
+        if is_registry(registry) && !registry.contains('/') && is_registry(location) {
+            Ok(Self {
+                registry: registry.to_owned(),
+                location: location.to_owned(),
+            })
+        } else {
+            Err(refused())
+        }
     }
 }
 
@@ -250,6 +302,25 @@ mod tests {
         assert_eq!("7-9".parse::<Users>().unwrap(), users);
         for wrong in ["", "7", "0-9", "9-7", "1-4294967295", "1-70000", "a-b"] {
             assert!(wrong.parse::<Users>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_mirror_is_a_registry_and_a_place() {
+        let mirror: RegistryMirror = "docker.io=mirror.example:5000/hub".parse().unwrap();
+        assert_eq!(
+            (mirror.registry.as_str(), mirror.location.as_str()),
+            ("docker.io", "mirror.example:5000/hub")
+        );
+        for text in [
+            "docker.io",
+            "docker.io=",
+            "=a.example",
+            "a.example/b=c.example",
+            "a.example=https://b.example",
+            "x=UPPER CASE",
+        ] {
+            assert!(text.parse::<RegistryMirror>().is_err(), "{text}");
         }
     }
 

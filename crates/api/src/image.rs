@@ -19,6 +19,23 @@ pub struct Image {
     pub size_bytes: u64,
     /// Number of layers.
     pub layers: usize,
+    /// When it came into the store, in milliseconds since the Unix epoch; 0 where that is not known.
+    #[serde(default)]
+    pub stored_unix_ms: u64,
+    /// The layers, bottom first: images whose lists begin alike share these.
+    #[serde(default)]
+    pub layer_list: Vec<StoredLayer>,
+}
+
+/// A layer in the store.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredLayer {
+    /// Digest of its uncompressed archive: two images with the same have it in common.
+    pub diff_id: String,
+    /// Bytes of its data and index in the store.
+    pub size_bytes: u64,
+    /// Bytes that it came as.
+    pub compressed_bytes: u64,
 }
 
 /// The answer to [`crate::route::IMAGES`].
@@ -43,6 +60,44 @@ pub struct PullRequest {
     /// `os/architecture[/variant]`; the host's own where absent.
     #[serde(default)]
     pub platform: Option<String>,
+}
+
+/// The body of a `POST` to [`crate::route::REGISTRY_LOGIN`].
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LoginRequest {
+    /// The registry as in images' names: `docker.io`, `registry.example:5000`.
+    pub registry: String,
+    /// The name.
+    pub username: String,
+    /// The password or access token.
+    pub password: String,
+    /// Whether this registry may be spoken to without TLS.
+    #[serde(default)]
+    pub insecure: bool,
+}
+
+/// The body of a `POST` to [`crate::route::REGISTRY_LOGOUT`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LogoutRequest {
+    /// The registry as in images' names.
+    pub registry: String,
+}
+
+/// The answer to a [`crate::route::REGISTRY_LOGOUT`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LoggedOut {
+    /// Whether anything had been kept.
+    pub was_signed_in: bool,
+}
+
+/// The body of a `POST` to [`crate::route::IMAGES_SAVE`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SaveRequest {
+    /// References or digests of the images.
+    pub references: Vec<String>,
 }
 
 /// A user's name and password for a registry.

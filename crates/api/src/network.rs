@@ -1,7 +1,7 @@
 //! Networks that tasks share: those of one reach each other, by address and by name.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +17,12 @@ pub struct CreateNetwork {
     /// Its addresses, such as `172.30.5.0/24`; free ones where absent.
     #[serde(default)]
     pub subnet: Option<String>,
+    /// Whether its tasks have IPv6 addresses beside.
+    #[serde(default)]
+    pub ipv6: bool,
+    /// Their network, such as `fd12:3456:789a::/64`; a free one where absent.
+    #[serde(default)]
+    pub subnet_ipv6: Option<String>,
     /// Whether its tasks reach nobody but each other.
     #[serde(default)]
     pub internal: bool,
@@ -41,6 +47,12 @@ pub struct Network {
     pub subnet: String,
     /// The host's address in it.
     pub gateway: Ipv4Addr,
+    /// Its IPv6 addresses, where its tasks have any.
+    #[serde(default)]
+    pub subnet_ipv6: Option<String>,
+    /// The host's IPv6 address in it.
+    #[serde(default)]
+    pub gateway_ipv6: Option<Ipv6Addr>,
     /// Whether its tasks reach nobody but each other.
     pub internal: bool,
     /// Labels of the user's own.
@@ -62,4 +74,7 @@ pub struct NetworkTask {
     pub name: String,
     /// Its address, once it has one.
     pub address: Option<Ipv4Addr>,
+    /// Its IPv6 address, once it has one.
+    #[serde(default)]
+    pub address_ipv6: Option<Ipv6Addr>,
 }

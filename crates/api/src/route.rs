@@ -15,6 +15,15 @@ pub const IMAGES_PULL: &str = "/v1/images/pull";
 /// `POST` the bytes of an OCI or `docker save` archive: lines of [`crate::image::ImageEvent`]. `?name=` names an image that the archive does not name.
 pub const IMAGES_LOAD: &str = "/v1/images/load";
 
+/// `POST` [`crate::image::SaveRequest`]: an OCI archive of these images, with the digests that they came with.
+pub const IMAGES_SAVE: &str = "/v1/images/save";
+
+/// `POST` [`crate::image::LoginRequest`]: signs in to a registry, and keeps that in the Docker configuration of the host agent's user. On the unix socket alone.
+pub const REGISTRY_LOGIN: &str = "/v1/registries/login";
+
+/// `POST` [`crate::image::LogoutRequest`]: [`crate::image::LoggedOut`]. On the unix socket alone.
+pub const REGISTRY_LOGOUT: &str = "/v1/registries/logout";
+
 /// `DELETE`: the name is dropped, and the image with its last name. The reference is one percent-encoded segment.
 pub const IMAGE: &str = "/v1/images/{reference}";
 

@@ -125,7 +125,7 @@ pub struct PruneRequest {
     /// Networks that no task is in.
     #[serde(default)]
     pub networks: bool,
-    /// Only what is older than this, in milliseconds since the Unix epoch: tasks by their end, networks by their making.
+    /// Only what is older than this, in milliseconds since the Unix epoch: tasks by their end, networks by their making, images by their coming into the store.
     #[serde(default)]
     pub until_ms: Option<u64>,
 }
@@ -140,7 +140,7 @@ pub struct Pruned {
     /// Names of networks.
     #[serde(default)]
     pub networks: Vec<String>,
-    /// What is free now that was not, in bytes.
+    /// What is free now that was not, in bytes: of images exactly, of what tasks wrote as the disk tells it.
     pub freed_bytes: u64,
 }
 

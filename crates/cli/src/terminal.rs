@@ -3,7 +3,7 @@
 use std::io;
 
 use api::task::TerminalSize;
-use rustix::termios::{self, OptionalActions, Termios};
+use rustix::termios::{self, LocalModes, OptionalActions, Termios};
 
 /// Holds the terminal in raw mode, so that every key reaches the task; dropping it restores the mode found.
 pub struct RawMode {
@@ -22,6 +22,29 @@ impl RawMode {
 }
 
 impl Drop for RawMode {
+    fn drop(&mut self) {
+        // The terminal may be gone, and with it the need to restore it.
+        let _ = termios::tcsetattr(io::stdin(), OptionalActions::Now, &self.found);
+    }
+}
+
+/// Hides what is typed; dropping it restores the mode found.
+pub struct NoEcho {
+    found: Termios,
+}
+
+impl NoEcho {
+    /// Has the terminal of standard input show nothing.
+    pub fn enter() -> io::Result<Self> {
+        let found = termios::tcgetattr(io::stdin())?;
+        let mut quiet = found.clone();
+        quiet.local_modes.remove(LocalModes::ECHO);
+        termios::tcsetattr(io::stdin(), OptionalActions::Flush, &quiet)?;
+        Ok(Self { found })
+    }
+}
+
+impl Drop for NoEcho {
     fn drop(&mut self) {
         // The terminal may be gone, and with it the need to restore it.
         let _ = termios::tcsetattr(io::stdin(), OptionalActions::Now, &self.found);

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use docker_credential::{CredentialRetrievalError, DockerCredential};
 
 /// Docker's name of its own registry in configurations.
-const DOCKER_HUB_KEY: &str = "https://index.docker.io/v1/";
+pub(crate) const DOCKER_HUB_KEY: &str = "https://index.docker.io/v1/";
 /// The user name that marks the password as an identity token (docker-credential-helpers protocol).
 const TOKEN_USER: &str = "<token>";
 

@@ -22,8 +22,8 @@ const FOREIGN_MAGICS: &[(&str, &[u8])] = &[
 /// As many bytes as the longest magic has.
 const MAGIC_BYTES_MAX: usize = 6;
 
-/// Largest window a zstd layer may ask for, as a power of two: 128 MiB, the most that `zstd` itself makes without `--long`.
-const ZSTD_WINDOW_LOG_MAX: u32 = 27;
+/// Largest window a zstd layer may ask for, as a power of two: 32 MiB, the most that builders of images make. It bounds memory.
+const ZSTD_WINDOW_LOG_MAX: u32 = 25;
 
 type Source<R> = BufReader<Chain<Cursor<Vec<u8>>, R>>;
 

@@ -145,6 +145,11 @@ impl<R: Read> HashingReader<R> {
         }
     }
 
+    /// What is read from.
+    pub fn inner(&self) -> &R {
+        &self.inner
+    }
+
     /// The digest and the number of the bytes read.
     pub fn finish(self) -> (Digest, u64) {
         (Digest(self.hasher.finalize().into()), self.len_bytes)

@@ -5,7 +5,7 @@
 //! Where images come from, in reading order:
 //! - [`mod@reference`], [`source`]: what a user calls an image; [`platform`]: whom it is for;
 //! - [`digest`], [`manifest`], [`config`]: a stranger's bytes, parsed once;
-//! - [`credentials`], [`registry`]: pulls; [`local`]: layouts and archives on this host;
+//! - [`credentials`], [`login`], [`registry`]: pulls; [`local`]: layouts and archives on this host;
 //! - [`import`]: resolve, fetch, verify, convert, publish; [`progress`]: what is told meanwhile;
 //! - [`store`]: layers once for all images, images, and names.
 //!
@@ -25,6 +25,7 @@ pub mod index;
 pub mod layer;
 pub mod limits;
 pub mod local;
+pub mod login;
 pub mod manifest;
 pub mod merge;
 pub mod platform;
@@ -39,10 +40,11 @@ pub mod tree;
 
 pub use credentials::Credentials;
 pub use digest::Digest;
-pub use import::{ImportError, PullOptions};
+pub use import::{ImportError, Mirror, PullOptions};
 pub use platform::Platform;
 pub use progress::{Event, Progress};
 pub use reference::Reference;
 pub use source::Source;
 pub use store::snapshot::{Part, Snapshot};
+pub use store::sweep::{Pruned, Usage};
 pub use store::{Image, Store, StoreError, StoreOptions};

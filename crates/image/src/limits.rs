@@ -1,4 +1,4 @@
-//! What one layer may cost: every bound that hostile image bytes meet, by name.
+//! What an image and each of its layers may cost: every bound that hostile image bytes meet, by name.
 
 /// Length of the longest file name Linux takes (`NAME_MAX`).
 pub const NAME_BYTES_MAX: usize = 255;
@@ -11,12 +11,18 @@ pub const DEVICE_MAJOR_MAX: u32 = 0xfff;
 /// Largest minor number.
 pub const DEVICE_MINOR_MAX: u32 = 0xf_ffff;
 
-/// Bounds for the conversion of one layer.
+/// Bounds for the conversion of an image.
 ///
 /// The defaults are far above what real images need and far below what would hurt a host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes of uncompressed tar stream, padding and rubbish behind the end included.
+    /// Bytes of an image's uncompressed layers together.
+    pub image_bytes: u64,
+    /// Entries of an image's layers together.
+    pub image_files: u64,
+    /// How many times its size a layer may expand to when it is decompressed. Deflate reaches 1032.
+    pub image_expansion: u64,
+    /// Bytes of a layer's uncompressed tar stream, padding and rubbish behind the end included.
     pub stream_bytes: u64,
     /// Bytes of regular file contents with the holes of sparse files counted in.
     pub data_bytes: u64,
@@ -41,6 +47,9 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
+            image_bytes: 128 << 30,
+            image_files: 4_000_000,
+            image_expansion: 1100,
             stream_bytes: 64 << 30,
             data_bytes: 64 << 30,
             entries: 2_000_000,

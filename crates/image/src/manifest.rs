@@ -201,6 +201,14 @@ pub fn parse(bytes: &[u8]) -> Result<Manifest, ManifestError> {
     }
 }
 
+/// What a stored manifest says it is; an OCI manifest need not say it.
+#[must_use]
+pub fn media_type(bytes: &[u8]) -> String {
+    let wire: Option<WireManifest> = serde_json::from_slice(bytes).ok();
+    wire.and_then(|wire| wire.media_type)
+        .unwrap_or_else(|| OCI_MANIFEST.into())
+}
+
 fn image(
     config: WireDescriptor,
     layers: Vec<WireDescriptor>,

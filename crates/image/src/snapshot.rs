@@ -4,7 +4,8 @@ use std::fs::File;
 use std::io::{self, Seek};
 
 use crate::erofs::{self, ErofsError};
-use crate::layer::{BLOCK_BYTES, LayerIndex};
+use crate::index::{Index, ReadAt};
+use crate::layer::BLOCK_BYTES;
 use crate::merge::{MergeError, merge};
 
 /// Most layers in one image. Docker's storage drivers stop at 127.
@@ -51,6 +52,17 @@ pub enum SnapshotError {
     },
 }
 
+/// A converted layer.
+#[derive(Clone, Copy)]
+pub struct Layer<'a> {
+    /// Its index.
+    pub index: &'a Index,
+    /// Its data file.
+    pub data: &'a dyn ReadAt,
+    /// Length of the data file.
+    pub bytes: u64,
+}
+
 /// How the flat image is put together: metadata first, then each layer's data file in turn, each part as long as it is
 /// here, in blocks of [`BLOCK_BYTES`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,14 +83,14 @@ impl SnapshotLayout {
     }
 }
 
-/// Merges `layers`, the lowest first, each with the length of its data file in bytes, and writes the metadata of the
+/// Merges `layers`, the lowest first, and writes the metadata of the
 /// flat image to `metadata`, an empty file. The same layers always make the same bytes.
-pub fn build(layers: &[(&LayerIndex, u64)], metadata: &mut File) -> Result<SnapshotLayout, SnapshotError> {
+pub fn build(layers: &[Layer], metadata: &mut File) -> Result<SnapshotLayout, SnapshotError> {
     if layers.len() > LAYERS_MAX {
         return Err(SnapshotError::Layers { layers: layers.len() });
     }
-    for (layer, (index, bytes)) in layers.iter().enumerate() {
-        let expected = index.data_blocks.saturating_mul(BLOCK_BYTES);
+    for (layer, Layer { index, bytes, .. }) in layers.iter().enumerate() {
+        let expected = index.data_blocks().saturating_mul(BLOCK_BYTES);
         if *bytes != expected {
             return Err(SnapshotError::DataLength {
                 layer,
@@ -87,11 +99,12 @@ pub fn build(layers: &[(&LayerIndex, u64)], metadata: &mut File) -> Result<Snaps
             });
         }
     }
-    let indexes: Vec<&LayerIndex> = layers.iter().map(|(index, _)| *index).collect();
-    let layer_blocks: Vec<u64> = indexes.iter().map(|index| index.data_blocks).collect();
+    let indexes: Vec<&Index> = layers.iter().map(|layer| layer.index).collect();
+    let data: Vec<&dyn ReadAt> = layers.iter().map(|layer| layer.data).collect();
+    let layer_blocks: Vec<u64> = indexes.iter().map(|index| index.data_blocks()).collect();
     let tree = merge(&indexes)?;
     metadata.rewind().map_err(|source| SnapshotError::Metadata { source })?;
-    let metadata_blocks = erofs::write(&tree, &layer_blocks, metadata)?;
+    let metadata_blocks = erofs::write(&tree, &indexes, &data, metadata)?;
     Ok(SnapshotLayout {
         metadata_blocks,
         layer_blocks,

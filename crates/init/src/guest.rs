@@ -55,10 +55,12 @@ const MOUNTS: &[Mount] = &[
     },
 ];
 
-/// Memory may be asked for that is yet to be plugged: the kernel would refuse what is more than it has at that moment. And network settings that
-/// Docker gives its containers: programs need not be root to listen below port 1024 or to ping.
+/// Memory may be asked for that is yet to be plugged: the kernel would refuse what is more than it has at that moment. Memory is compacted when
+/// somebody needs it, not twice a second in advance: an idle guest takes no CPU. And network settings that Docker gives its containers: programs
+/// need not be root to listen below port 1024 or to ping.
 const SETTINGS: &[(&str, &str)] = &[
     ("/proc/sys/vm/overcommit_memory", "1"),
+    ("/proc/sys/vm/compaction_proactiveness", "0"),
     ("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0"),
     ("/proc/sys/net/ipv4/ping_group_range", "0 2147483647"),
 ];

@@ -50,8 +50,11 @@ impl Interface {
         let (name, index) = find(Path::new(PLATFORM)).attempting(|| "find the network interface")?;
         set(DISABLE_IPV6, "1")?;
         set(DISABLE_LOOPBACK_IPV6, "0")?;
-        // Nobody else on the wire can have the same address, and to ask for that would take longer than the whole start.
-        set(&format!("/proc/sys/net/ipv6/conf/{name}/accept_dad"), "0")?;
+        // Nobody else on the wire can have the same address, and to ask for that would take longer than the whole start. It is told its addresses and its
+        // gateway, and asks no router for them.
+        for setting in ["accept_dad", "accept_ra"] {
+            set(&format!("/proc/sys/net/ipv6/conf/{name}/{setting}"), "0")?;
+        }
         let interface = Self {
             index,
             routing: Routing::open().attempting(|| "open a socket to the kernel's routing")?,

@@ -1,20 +1,25 @@
 //! The bridge that all guests' interfaces are ports of: the guests' gateway.
 
 use std::fs;
-use std::io;
-use std::net::Ipv4Addr;
-use std::path::{Path, PathBuf};
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::path::Path;
 
 use serde::Deserialize;
 
+use crate::cidr::Cidr;
+use crate::ipv6::Ipv6Subnet;
 use crate::program::{self, ProgramError};
 use crate::subnet::{Subnet, mac, mac_text};
+use crate::sysctl::{self, SettingError};
 
 /// The packet size of Ethernet, in bytes: what a bridge has where nothing says otherwise.
 const MTU_USUAL: u16 = 1500;
 
 /// What every IPv4 network carries (RFC 791), in bytes.
 const MTU_MIN: u16 = 576;
+
+/// What every IPv6 network carries (RFC 8200, 5), in bytes: the kernel has no IPv6 where less is carried.
+const MTU_MIN_IPV6: u16 = 1280;
 
 /// What the names of bridges of networks that guests share begin with. An interface's name has at most 15 characters.
 const SHARED_PREFIX: &str = "motebr-";
@@ -32,9 +37,17 @@ pub enum BridgeError {
     #[error("this host has a route into {subnet}, which overlaps with the tasks' network {wanted}")]
     Overlap {
         /// What the host has.
-        subnet: Subnet,
+        subnet: Cidr,
         /// What was wanted.
-        wanted: Subnet,
+        wanted: Cidr,
+    },
+    /// The host's way out is too narrow for IPv6.
+    #[error(
+        "this host's way out carries packets of {mtu} bytes, and IPv6 needs {MTU_MIN_IPV6}; make the network without --ipv6"
+    )]
+    Narrow {
+        /// What it carries.
+        mtu: u16,
     },
     /// Guests are in another network.
     #[error("tasks run in the network {before}, so it cannot become {wanted}; stop them first")]
@@ -45,13 +58,8 @@ pub enum BridgeError {
         wanted: Subnet,
     },
     /// A setting of the kernel.
-    #[error("cannot write the kernel's setting {}", path.display())]
-    Setting {
-        /// The file.
-        path: PathBuf,
-        /// The system's answer.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Setting(#[from] SettingError),
 }
 
 /// A bridge that is there.
@@ -61,6 +69,8 @@ pub struct Bridge {
     pub name: String,
     /// The network behind it.
     pub subnet: Subnet,
+    /// Its IPv6 addresses, where it has any.
+    pub ipv6: Option<Ipv6Subnet>,
     /// The largest packet, in bytes: as large as the host's way out takes.
     pub mtu: u16,
 }
@@ -98,7 +108,7 @@ impl Bridge {
         metadata: Ipv4Addr,
         has_guests: bool,
     ) -> Result<Self, BridgeError> {
-        let routes = routes().await?;
+        let routes = routes("-4").await?;
         let before = network_of(name).await;
         let subnet = choose(&routes, name, wanted, before)?;
         let mtu = way_out(&routes).map_or(MTU_USUAL, mtu_of);
@@ -111,11 +121,12 @@ impl Bridge {
         let bridge = Self {
             name: name.to_owned(),
             subnet,
+            ipv6: None,
             mtu,
         };
         let second = format!("address replace {metadata}/32 dev {name} scope link\n");
         bridge.raise(&second).await?;
-        set("net/ipv4/ip_forward", "1")?;
+        sysctl::set("net/ipv4/ip_forward", "1")?;
         Ok(bridge)
     }
 
@@ -123,19 +134,42 @@ impl Bridge {
     ///
     /// # Errors
     /// [`BridgeError`]
-    pub async fn make_shared(subnet: Subnet, mtu: u16) -> Result<Self, BridgeError> {
+    pub async fn make_shared(subnet: Subnet, ipv6: Option<Ipv6Subnet>, mtu: u16) -> Result<Self, BridgeError> {
+        if ipv6.is_some() {
+            sysctl::check_ipv6()?;
+            if mtu < MTU_MIN_IPV6 {
+                return Err(BridgeError::Narrow { mtu });
+            }
+        }
         let name = shared_name(subnet);
         if !exists(&name) {
-            check_free(subnet).await?;
+            let wanted = [Some(subnet.into()), ipv6.map(Cidr::from)];
+            check_free(&wanted.into_iter().flatten().collect::<Vec<_>>()).await?;
         }
-        let bridge = Self { name, subnet, mtu };
+        let bridge = Self {
+            name,
+            subnet,
+            ipv6,
+            mtu,
+        };
         bridge.raise("").await?;
         Ok(bridge)
     }
 
+    /// The IPv6 address of the guest at `address`, where guests have one.
+    #[must_use]
+    pub fn address_ipv6(&self, address: Ipv4Addr) -> Option<Ipv6Addr> {
+        self.ipv6?.of_guest(self.subnet, address)
+    }
+
     /// Makes it where it is not there, and gives it its address; `more` is for `ip`, too.
     async fn raise(&self, more: &str) -> Result<(), BridgeError> {
-        let Self { name, subnet, mtu } = self;
+        let Self {
+            name,
+            subnet,
+            ipv6,
+            mtu,
+        } = self;
         if !exists(name) {
             // Its hardware address would otherwise be that of one of its ports, and change as they come and go.
             let hardware = mac_text(mac(subnet.gateway()));
@@ -144,33 +178,49 @@ impl Bridge {
             );
             program::ip("make the bridge", &line).await?;
         }
-        // Guests have no IPv6 address, and whoever has none must not be talked to.
-        set(&format!("net/ipv6/conf/{name}/disable_ipv6"), "1").or_else(where_absent)?;
+        // Where guests have no IPv6 address, nobody must be talked to by one.
+        sysctl::set_ipv6(name, ipv6.is_some())?;
         // So that a connection of this host's to 127.0.0.1 can lead to a guest. The packet filter sees to it that none comes back that way.
-        set(&format!("net/ipv4/conf/{name}/route_localnet"), "1")?;
+        sysctl::set(&format!("net/ipv4/conf/{name}/route_localnet"), "1")?;
+        // Nobody else can have the address, so nobody is asked for it.
+        let sixth = ipv6.map(|ipv6| {
+            format!(
+                "address replace {}/{} dev {name} nodad\n",
+                ipv6.gateway(),
+                ipv6.prefix()
+            )
+        });
+        let sixth = sixth.unwrap_or_default();
         let (gateway, prefix) = (subnet.gateway(), subnet.prefix());
-        let lines = format!("address replace {gateway}/{prefix} dev {name}\n{more}link set dev {name} mtu {mtu} up\n");
+        let lines =
+            format!("address replace {gateway}/{prefix} dev {name}\n{more}link set dev {name} mtu {mtu} up\n{sixth}");
         Ok(program::ip("set the bridge up", &lines).await?)
     }
 }
 
-/// Checks that the host has no route into `wanted`.
+/// Checks that the host has no route into any of `wanted`.
 ///
 /// # Errors
 /// [`BridgeError::Overlap`]
-pub async fn check_free(wanted: Subnet) -> Result<(), BridgeError> {
-    match taken().await?.into_iter().find(|other| other.overlaps(wanted)) {
-        Some(subnet) => Err(BridgeError::Overlap { subnet, wanted }),
-        None => Ok(()),
+pub async fn check_free(wanted: &[Cidr]) -> Result<(), BridgeError> {
+    for subnet in taken().await? {
+        if let Some(&wanted) = wanted.iter().find(|wanted| wanted.overlaps(subnet)) {
+            return Err(BridgeError::Overlap { subnet, wanted });
+        }
     }
+    Ok(())
 }
 
 /// The networks that the host has routes into, those behind our bridges included.
 ///
 /// # Errors
 /// [`ProgramError`]
-pub async fn taken() -> Result<Vec<Subnet>, ProgramError> {
-    Ok(routes().await?.iter().filter_map(|route| network(&route.dst)).collect())
+pub async fn taken() -> Result<Vec<Cidr>, ProgramError> {
+    let mut routes = routes("-4").await?;
+    if sysctl::has_ipv6() {
+        routes.extend(self::routes("-6").await?);
+    }
+    Ok(routes.iter().filter_map(|route| Cidr::of_route(&route.dst)).collect())
 }
 
 /// The name of the bridge of a network that guests share.
@@ -207,23 +257,9 @@ fn exists(name: &str) -> bool {
     Path::new("/sys/class/net").join(name).exists()
 }
 
-fn where_absent(error: BridgeError) -> Result<(), BridgeError> {
-    match &error {
-        BridgeError::Setting { source, .. } if source.kind() == io::ErrorKind::NotFound => Ok(()),
-        _ => Err(error),
-    }
-}
-
-fn set(name: &str, value: &str) -> Result<(), BridgeError> {
-    let path = Path::new("/proc/sys").join(name);
-    if fs::read_to_string(&path).is_ok_and(|now| now.trim() == value) {
-        return Ok(());
-    }
-    fs::write(&path, value).map_err(|source| BridgeError::Setting { path, source })
-}
-
-async fn routes() -> Result<Vec<Route>, ProgramError> {
-    let shown = program::ip_show("show the routes", &["-4", "route", "show", "table", "all"]).await?;
+/// The routes of a kind, `-4` or `-6`.
+async fn routes(kind: &str) -> Result<Vec<Route>, ProgramError> {
+    let shown = program::ip_show("show the routes", &[kind, "route", "show", "table", "all"]).await?;
     serde_json::from_slice(&shown).map_err(|source| ProgramError::Answer { program: "ip", source })
 }
 
@@ -240,10 +276,13 @@ async fn network_of(name: &str) -> Option<Subnet> {
 /// The network to be had: the wanted one, the one that the bridge has, or a free one.
 fn choose(routes: &[Route], name: &str, wanted: Option<Subnet>, before: Option<Subnet>) -> Result<Subnet, BridgeError> {
     let others = routes.iter().filter(|route| route.dev.as_deref() != Some(name));
-    let taken: Vec<Subnet> = others.filter_map(|route| network(&route.dst)).collect();
+    let taken: Vec<Subnet> = others.filter_map(|route| Cidr::of_route(&route.dst)?.v4()).collect();
     if let Some(wanted) = wanted {
         return match taken.iter().find(|other| other.overlaps(wanted)) {
-            Some(&subnet) => Err(BridgeError::Overlap { subnet, wanted }),
+            Some(&subnet) => Err(BridgeError::Overlap {
+                subnet: subnet.into(),
+                wanted: wanted.into(),
+            }),
             None => Ok(wanted),
         };
     }
@@ -251,13 +290,6 @@ fn choose(routes: &[Route], name: &str, wanted: Option<Subnet>, before: Option<S
         Some(before) if !taken.iter().any(|other| other.overlaps(before)) => Ok(before),
         _ => Subnet::free(&taken).ok_or(BridgeError::NoSubnet),
     }
-}
-
-/// Where a route leads: a network or one address; `None` for the default route.
-fn network(destination: &str) -> Option<Subnet> {
-    let (address, prefix) = destination.split_once('/').unwrap_or((destination, "32"));
-    let prefix = prefix.parse().ok().filter(|prefix| *prefix > 0)?;
-    Some(Subnet::around(address.parse().ok()?, prefix))
 }
 
 /// The interface by which the host reaches everything else.
@@ -309,10 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn a_default_route_is_no_network_and_a_host_route_is_one() {
-        assert_eq!(network("default"), None);
-        assert_eq!(network("0.0.0.0/0"), None);
-        assert_eq!(network("10.1.2.3").unwrap().to_string(), "10.1.2.3/32");
+    fn the_way_out_is_that_of_the_default_route() {
         assert_eq!(way_out(&[route("10.0.0.0/8", "a"), route("default", "b")]), Some("b"));
     }
 }

@@ -3,6 +3,7 @@
 use std::net::Ipv4Addr;
 
 use crate::bridge::BridgeError;
+use crate::cidr::Cidr;
 use crate::ports::PortError;
 use crate::program::ProgramError;
 use crate::subnet::Subnet;
@@ -53,17 +54,17 @@ pub enum NetworkError {
     #[error("{wanted} overlaps with {subnet}, which is the network {name:?}")]
     Overlap {
         /// What was wanted.
-        wanted: Subnet,
+        wanted: Cidr,
         /// The other's name.
         name: String,
         /// What it has.
-        subnet: Subnet,
+        subnet: Cidr,
     },
     /// Addresses that no host has.
     #[error("the addresses of {wanted} are none of hosts")]
     Unusable {
         /// What was wanted.
-        wanted: Subnet,
+        wanted: Cidr,
     },
     /// All networks that are tried are in use.
     #[error("this host has routes into every network that tasks could share; name a free one with --subnet")]

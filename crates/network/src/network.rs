@@ -7,7 +7,7 @@
 mod shared;
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -17,6 +17,7 @@ use crate::bridge::{self, Bridge};
 use crate::claim::Claim;
 use crate::dns::{self, Resolvers};
 use crate::error::NetworkError;
+use crate::ipv6::Ipv6Subnet;
 use crate::ports::{self, Hold, PortRequest, Published};
 use crate::program::{self, ProgramError};
 use crate::rules::{self, Guest, Place, Reach};
@@ -53,6 +54,8 @@ pub struct Lease {
     pub mac: [u8; 6],
     /// The guest's address.
     pub address: Ipv4Addr,
+    /// The guest's IPv6 address, where its network has any.
+    pub address_ipv6: Option<Ipv6Addr>,
     /// What is published.
     pub ports: Vec<Published>,
 }
@@ -71,6 +74,8 @@ pub struct Member {
 pub struct Surroundings {
     /// Its network.
     pub subnet: Subnet,
+    /// Its network's IPv6 addresses, where it has any.
+    pub ipv6: Option<Ipv6Subnet>,
     /// The largest packet, in bytes.
     pub mtu: u16,
     /// What its resolver is told.
@@ -156,7 +161,7 @@ impl Network {
     /// [`NetworkError`]; nothing is taken then.
     pub async fn attach(&self, member: Option<Member>, ports: &[PortRequest]) -> Result<Lease, NetworkError> {
         let segment = self.segment_of(member.as_ref())?;
-        let (ports, holds) = ports::reserve(ports)?;
+        let (ports, holds) = ports::reserve(ports, segment.bridge.ipv6.is_some())?;
         let name = member.as_ref().map_or("", |member| &member.name);
         let address = segment.take(name).await?;
         let lease = Lease {
@@ -164,10 +169,11 @@ impl Network {
             tap: taps::tap_name(address),
             mac: mac(address),
             address,
+            address_ipv6: segment.bridge.address_ipv6(address),
             ports,
         };
         if !lease.ports.is_empty() {
-            let script = rules::publication(address, &lease.ports);
+            let script = rules::publication(&lease.guest());
             let _programs = self.programs.lock().await;
             if let Err(error) = program::nft("publish a port", &script).await {
                 segment.give_back(address);
@@ -187,7 +193,7 @@ impl Network {
             return Ok(());
         };
         if !lease.ports.is_empty() {
-            let script = rules::withdrawal(lease.address, &lease.ports);
+            let script = rules::withdrawal(&lease.guest());
             let _programs = self.programs.lock().await;
             if let Err(error) = program::nft("withdraw a published port", &script).await {
                 lock(&self.holds).insert(lease.address, holds);
@@ -207,7 +213,8 @@ impl Network {
 
     async fn remove_orphan(&self, lease: &Lease) -> Result<(), ProgramError> {
         let _programs = self.programs.lock().await;
-        taps::remove(&self.usual.bridge.name, &[lease.address]).await?;
+        // Whoever was told of it is gone with its network.
+        taps::remove(&self.usual.bridge.name, &[lease.address], |_| None).await?;
         let guest = Guest {
             ports: &[],
             ..lease.guest()
@@ -266,6 +273,7 @@ impl Network {
         }
         Ok(Surroundings {
             subnet: segment.bridge.subnet,
+            ipv6: segment.bridge.ipv6,
             mtu: segment.bridge.mtu,
             resolvers,
         })
@@ -293,7 +301,7 @@ impl Network {
 /// # Errors
 /// [`ProgramError`]: something is left.
 pub async fn remove(bridge: &str) -> Result<(), ProgramError> {
-    taps::remove(bridge, &taps::list().await?).await?;
+    taps::remove(bridge, &taps::list().await?, |_| None).await?;
     program::nft("remove the rules", &rules::removal()).await?;
     for bridge in bridge::list_shared() {
         bridge::remove(&bridge).await?;
@@ -310,10 +318,11 @@ async fn remove_what_nobody_has(usual: &str, shared: &[SharedNetwork], kept: &[L
         let subnet = definition.subnet;
         let (inside, others) = left.into_iter().partition(|tap| subnet.guest(*tap).is_some());
         let inside: Vec<Ipv4Addr> = inside;
-        taps::remove(&bridge::shared_name(subnet), &inside).await?;
+        let ipv6 = |address| definition.ipv6?.of_guest(subnet, address);
+        taps::remove(&bridge::shared_name(subnet), &inside, ipv6).await?;
         left = others;
     }
-    taps::remove(usual, &left).await?;
+    taps::remove(usual, &left, |_| None).await?;
     let wanted: Vec<String> = shared.iter().map(|shared| bridge::shared_name(shared.subnet)).collect();
     for bridge in bridge::list_shared() {
         if !wanted.contains(&bridge) {
@@ -327,6 +336,7 @@ impl Lease {
     fn guest(&self) -> Guest<'_> {
         Guest {
             address: self.address,
+            address_ipv6: self.address_ipv6,
             has_peers: self.member.is_some(),
             ports: &self.ports,
         }
@@ -337,7 +347,7 @@ impl Lease {
 fn hold_again(lease: &Lease) -> Vec<Hold> {
     let mut held = Vec::new();
     for &port in &lease.ports {
-        match ports::reserve(&[port.into()]) {
+        match ports::reserve(&[port.into()], lease.address_ipv6.is_some()) {
             Ok((_, holds)) => held.extend(holds),
             Err(error) => tracing::warn!("a published port of {}: {error}", lease.address),
         }

@@ -3,12 +3,17 @@
 //! `inet mote` translates addresses and says who may talk to whom; `bridge mote` makes sure that who talks is who it says it is. Networks and guests
 //! are elements of sets, published ports elements of maps: rules do not change while they come and go.
 
-use std::fmt::Write as _;
-use std::net::Ipv4Addr;
+mod elements;
 
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use crate::ipv6::Ipv6Subnet;
 use crate::ports::Published;
 use crate::subnet::{Subnet, mac, mac_text};
-use crate::taps::{TAP_PREFIX, tap_name};
+use crate::taps::TAP_PREFIX;
+
+use elements::network;
+pub use elements::{addition, deletion, publication, withdrawal};
 
 /// What comes and goes with networks and ports.
 const SETS: &str = "    map published_at {
@@ -17,14 +22,27 @@ const SETS: &str = "    map published_at {
     map published {
         type inet_proto . inet_service : ipv4_addr . inet_service
     }
+    map published_ipv6_at {
+        type ipv6_addr . inet_proto . inet_service : ipv6_addr . inet_service
+    }
+    map published_ipv6 {
+        type inet_proto . inet_service : ipv6_addr . inet_service
+    }
     set bridges {
         type ifname
     }
     set gateways {
         type ifname . ipv4_addr
     }
+    set gateways_ipv6 {
+        type ifname . ipv6_addr
+    }
     set subnets {
         type ipv4_addr
+        flags interval
+    }
+    set subnets_ipv6 {
+        type ipv6_addr
         flags interval
     }
     set shared {
@@ -33,6 +51,21 @@ const SETS: &str = "    map published_at {
     set internal {
         type ifname
     }
+";
+
+/// Who guests with an IPv6 address are, where there is a network of such: older versions of `nft` do not understand it, and hosts without one do not need it.
+///
+/// An advertisement tells of the sender's address alone. A solicitation goes to the one guest that has the address: it would be flooded to all otherwise, and
+/// nothing is. Both begin with the address that they are about, 64 bits behind the header's beginning (RFC 4861, 4.3 and 4.4).
+const WHO_HAS_IPV6: &str = "add set bridge mote guests_ipv6 { typeof iifname . ether saddr . ip6 saddr ; }
+add set bridge mote advertised { typeof iifname . ether saddr . @th,64,128 ; }
+add map bridge mote solicited { typeof @th,64,128 : ether daddr ; }
+flush chain bridge mote sixth
+add rule bridge mote sixth iifname . ether saddr . ip6 saddr != @guests_ipv6 drop
+add rule bridge mote sixth icmpv6 type { nd-router-advert, nd-redirect } drop
+add rule bridge mote sixth icmpv6 type nd-neighbor-advert iifname . ether saddr . @th,64,128 != @advertised drop
+add rule bridge mote sixth icmpv6 type nd-neighbor-solicit ether daddr set @th,64,128 map @solicited
+add rule bridge mote sixth accept
 ";
 
 /// What the rules are about.
@@ -51,6 +84,8 @@ pub struct Segment<'a> {
     pub bridge: &'a str,
     /// The network.
     pub subnet: Subnet,
+    /// Its IPv6 addresses, where it has any.
+    pub ipv6: Option<Ipv6Subnet>,
     /// Who its guests may talk to.
     pub reach: Reach,
 }
@@ -79,6 +114,8 @@ impl Reach {
 pub struct Guest<'a> {
     /// Its address.
     pub address: Ipv4Addr,
+    /// Its IPv6 address, where it has one.
+    pub address_ipv6: Option<Ipv6Addr>,
     /// Whether the others of its network may be talked to.
     pub has_peers: bool,
     /// Its ports.
@@ -109,12 +146,15 @@ table bridge mote {{
     set with_peers {{
         type ifname
     }}
+    chain sixth {{
+    }}
     chain prerouting {{
         type filter hook prerouting priority -300; policy accept;
         iifname != "{TAP_PREFIX}*" accept
         ether daddr != {{ {hardware}, ff:ff:ff:ff:ff:ff }} iifname != @with_peers drop
         ether type ip iifname . ether saddr . ip saddr @guests accept
         ether type arp iifname . ether saddr . arp saddr ip @guests iifname . arp saddr ether . arp saddr ip @guests accept
+        ether type ip6 jump sixth
         drop
     }}
 }}
@@ -128,8 +168,11 @@ table bridge mote {{
 /// published. What comes back from a guest to a connection from 127.0.0.1 is addressed to the bridge, so nothing else may be for 127.0.0.1.
 fn who_talks_to_whom(place: &Place<'_>) -> String {
     let metadata = place.metadata;
+    // What is for ::1 comes from ::1, which the kernel lets nowhere else (RFC 4291, 2.5.3).
     let translation = "fib daddr type local dnat ip to ip daddr . meta l4proto . th dport map @published_at
-        fib daddr type local dnat ip to meta l4proto . th dport map @published";
+        fib daddr type local dnat ip to meta l4proto . th dport map @published
+        ip6 daddr != ::1 fib daddr type local dnat ip6 to ip6 daddr . meta l4proto . th dport map @published_ipv6_at
+        ip6 daddr != ::1 fib daddr type local dnat ip6 to meta l4proto . th dport map @published_ipv6";
     format!(
         r#"
 table inet mote {{
@@ -140,6 +183,7 @@ table inet mote {{
     chain prerouting {{
         type nat hook prerouting priority dstnat; policy accept;
         iifname . ip daddr @gateways accept
+        iifname . ip6 daddr @gateways_ipv6 accept
         iifname @bridges ip daddr {metadata} accept
         {translation}
     }}
@@ -150,8 +194,10 @@ table inet mote {{
     chain postrouting {{
         type nat hook postrouting priority srcnat; policy accept;
         oifname != @bridges ip saddr @subnets masquerade
+        oifname != @bridges ip6 saddr @subnets_ipv6 masquerade
         oifname @bridges ct status dnat ip saddr 127.0.0.0/8 masquerade
         oifname @bridges ct status dnat ip saddr @subnets masquerade
+        oifname @bridges ct status dnat ip6 saddr @subnets_ipv6 masquerade
     }}
     chain forward {{
         type filter hook forward priority filter; policy accept;
@@ -171,6 +217,8 @@ table inet mote {{
         ct state established,related accept
         iifname . ip daddr @gateways meta l4proto {{ tcp, udp }} th dport 53 accept
         iifname . ip daddr @gateways icmp type echo-request accept
+        iifname . ip6 daddr @gateways_ipv6 icmpv6 type echo-request accept
+        icmpv6 type {{ nd-neighbor-solicit, nd-neighbor-advert }} accept
         ip daddr {metadata} tcp dport 80 accept
         reject with icmpx admin-prohibited
     }}
@@ -182,33 +230,14 @@ table inet mote {{
 /// This network, in addition.
 #[must_use]
 pub fn opening(segment: &Segment<'_>) -> String {
-    network("add", segment)
+    let known = if segment.ipv6.is_some() { WHO_HAS_IPV6 } else { "" };
+    known.to_owned() + &network("add", segment)
 }
 
 /// Without this network.
 #[must_use]
 pub fn closing(segment: &Segment<'_>) -> String {
     network("delete", segment)
-}
-
-fn network(verb: &str, segment: &Segment<'_>) -> String {
-    let Segment { bridge, subnet, reach } = segment;
-    let gateway = subnet.gateway();
-    let mut elements = vec![
-        ("bridges", format!("\"{bridge}\"")),
-        ("gateways", format!("\"{bridge}\" . {gateway}")),
-        ("subnets", subnet.to_string()),
-    ];
-    if reach.has_peers() {
-        elements.push(("shared", format!("\"{bridge}\" . \"{bridge}\"")));
-    }
-    if *reach == Reach::EachOther {
-        elements.push(("internal", format!("\"{bridge}\"")));
-    }
-    let lines = elements.iter();
-    lines
-        .map(|(set, element)| format!("{verb} element inet mote {set} {{ {element} }}\n"))
-        .collect()
 }
 
 /// No table of ours any more, whether there was one or not.
@@ -219,123 +248,17 @@ pub fn removal() -> String {
         .concat()
 }
 
-/// These guests and their ports, in addition.
-#[must_use]
-pub fn addition(guests: &[Guest<'_>]) -> String {
-    change("add", guests)
-}
-
-/// Without these guests and their ports.
-#[must_use]
-pub fn deletion(guests: &[Guest<'_>]) -> String {
-    change("delete", guests)
-}
-
-/// These ports of the guest at `address`, in addition.
-#[must_use]
-pub fn publication(address: Ipv4Addr, ports: &[Published]) -> String {
-    ports.iter().map(|port| map_element("add", address, port)).collect()
-}
-
-/// Without these ports of the guest at `address`.
-#[must_use]
-pub fn withdrawal(address: Ipv4Addr, ports: &[Published]) -> String {
-    ports.iter().map(|port| map_element("delete", address, port)).collect()
-}
-
-fn change(verb: &str, guests: &[Guest<'_>]) -> String {
-    let mut text = String::new();
-    if !guests.is_empty() {
-        let elements: Vec<String> = guests.iter().map(|guest| source(guest.address)).collect();
-        // Writing to a string cannot fail.
-        let _ = writeln!(text, "{verb} element bridge mote guests {{ {} }}", elements.join(", "));
-    }
-    let with_peers = guests.iter().filter(|guest| guest.has_peers);
-    let with_peers: Vec<String> = with_peers
-        .map(|guest| format!("\"{}\"", tap_name(guest.address)))
-        .collect();
-    if !with_peers.is_empty() {
-        let _ = writeln!(
-            text,
-            "{verb} element bridge mote with_peers {{ {} }}",
-            with_peers.join(", ")
-        );
-    }
-    for guest in guests {
-        for port in guest.ports {
-            text.push_str(&map_element(verb, guest.address, port));
-        }
-    }
-    text
-}
-
-/// Who a guest is: its interface, its hardware address, its address.
-fn source(address: Ipv4Addr) -> String {
-    format!("\"{}\" . {} . {address}", tap_name(address), mac_text(mac(address)))
-}
-
-fn map_element(verb: &str, address: Ipv4Addr, port: &Published) -> String {
-    let protocol = if port.is_udp { "udp" } else { "tcp" };
-    let (map, at) = match port.host_address {
-        Some(host) => ("published_at", format!("{host} . ")),
-        None => ("published", String::new()),
-    };
-    format!(
-        "{verb} element inet mote {map} {{ {at}{protocol} . {} : {address} . {} }}\n",
-        port.host_port, port.port
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const ADDRESS: Ipv4Addr = Ipv4Addr::new(172, 30, 224, 9);
-
-    #[test]
-    fn a_guest_is_its_interface_and_both_addresses() {
-        let guests = [Guest {
-            address: ADDRESS,
-            has_peers: false,
-            ports: &[],
-        }];
-        assert_eq!(
-            addition(&guests),
-            "add element bridge mote guests { \"mote-ac1ee009\" . 02:6d:ac:1e:e0:09 . 172.30.224.9 }\n"
-        );
-        assert_eq!(addition(&[]), "");
-        assert!(deletion(&guests).starts_with("delete element"));
-        let with_peers = [Guest {
-            has_peers: true,
-            ..guests[0]
-        }];
-        assert!(addition(&with_peers).ends_with("add element bridge mote with_peers { \"mote-ac1ee009\" }\n"));
-    }
-
-    #[test]
-    fn a_port_is_published_everywhere_or_at_one_address() {
-        let everywhere = Published {
-            host_address: None,
-            host_port: 8080,
-            port: 80,
-            is_udp: false,
-        };
-        let at_one = Published {
-            host_address: Some(Ipv4Addr::LOCALHOST),
-            host_port: 53,
-            port: 5353,
-            is_udp: true,
-        };
-        assert_eq!(
-            publication(ADDRESS, &[everywhere, at_one]),
-            "add element inet mote published { tcp . 8080 : 172.30.224.9 . 80 }\n\
-             add element inet mote published_at { 127.0.0.1 . udp . 53 : 172.30.224.9 . 5353 }\n"
-        );
-    }
-
     fn segment<'a>(bridge: &'a str, subnet: &str, reach: Reach) -> Segment<'a> {
-        let subnet = subnet.parse().unwrap();
-        Segment { bridge, subnet, reach }
+        Segment {
+            bridge,
+            subnet: subnet.parse().unwrap(),
+            ipv6: None,
+            reach,
+        }
     }
 
     #[test]
@@ -357,6 +280,29 @@ mod tests {
         assert_eq!(
             sets(Reach::EachOther),
             ["bridges", "gateways", "subnets", "shared", "internal"]
+        );
+    }
+
+    #[test]
+    fn what_only_newer_programs_understand_is_there_for_networks_with_ipv6_alone() {
+        let usual = segment("mote0", "172.30.224.0/20", Reach::World);
+        let shared = segment("b", "10.9.8.0/24", Reach::WorldAndEachOther);
+        let sixth = Segment {
+            ipv6: Some("fd00::/64".parse().unwrap()),
+            ..shared
+        };
+        let place = Place {
+            usual,
+            metadata: Ipv4Addr::new(169, 254, 170, 2),
+        };
+        assert!(!tables(&place, &[shared], &[]).contains("@th,"));
+        assert!(tables(&place, &[sixth], &[]).contains("@th,"));
+        let elements = closing(&sixth);
+        assert!(elements.contains("gateways_ipv6 { \"b\" . fd00::1 }"), "{elements}");
+        assert!(elements.contains("subnets_ipv6 { fd00::/64 }") && opening(&sixth).starts_with(WHO_HAS_IPV6));
+        assert!(
+            opening(&sixth).ends_with(&elements.replace("delete", "add")),
+            "{elements}"
         );
     }
 

@@ -57,7 +57,7 @@ impl Segment {
         for &(address, name) in taken {
             indices.push(subnet.guest(address).ok_or(NetworkError::Foreign { address, subnet })?);
             if let Some(names) = &names {
-                names.put(address, name);
+                names.put(address, bridge.address_ipv6(address), name);
             }
         }
         let known = Knowledge {
@@ -80,6 +80,7 @@ impl Segment {
         rules::Segment {
             bridge: &self.bridge.name,
             subnet: self.bridge.subnet,
+            ipv6: self.bridge.ipv6,
             reach: self.reach,
         }
     }
@@ -104,7 +105,7 @@ impl Segment {
                 }
                 let address = self.bridge.subnet.address(guest);
                 if let Some(names) = &self.names {
-                    names.put(address, name);
+                    names.put(address, self.bridge.address_ipv6(address), name);
                 }
                 return Ok(address);
             }
@@ -180,7 +181,10 @@ impl Segment {
             return Ok(());
         }
         let addresses = self.addresses(guests);
-        taps::remove(&self.bridge.name, &addresses).await?;
+        taps::remove(&self.bridge.name, &addresses, |address| {
+            self.bridge.address_ipv6(address)
+        })
+        .await?;
         program::nft("forget guests", &rules::deletion(&self.without_ports(&addresses))).await?;
         lock(&self.spares).forget(guests);
         Ok(())
@@ -191,10 +195,10 @@ impl Segment {
     }
 
     fn without_ports(&self, addresses: &[Ipv4Addr]) -> Vec<Guest<'static>> {
-        let has_peers = self.reach.has_peers();
         let guest = |&address| Guest {
             address,
-            has_peers,
+            address_ipv6: self.bridge.address_ipv6(address),
+            has_peers: self.reach.has_peers(),
             ports: &[],
         };
         addresses.iter().map(guest).collect()

@@ -1,13 +1,14 @@
 //! The network behind the bridge: which addresses it has, and what is made of an address.
 
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 use crate::addresses::Index;
 
 /// The shortest and the longest prefix: from 65,534 addresses to six.
-const PREFIXES: std::ops::RangeInclusive<u8> = 16..=29;
+const PREFIXES: RangeInclusive<u8> = 16..=29;
 
 /// The networks that are tried, in order, where none is configured. Docker and podman begin elsewhere, and so do the usual private clouds.
 const USUAL: [Subnet; 4] = [
@@ -31,26 +32,30 @@ pub struct Subnet {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SubnetError {
     /// It is no address and prefix.
-    #[error("{text:?} is no network; one looks like 172.30.224.0/20")]
+    #[error("{text:?} is no network; one looks like {example}")]
     Malformed {
         /// The text.
         text: String,
+        /// One that is.
+        example: &'static str,
     },
     /// The prefix is too long or too short.
-    #[error("a network with the prefix /{prefix} cannot be used; /16 to /29 can")]
+    #[error("a network with the prefix /{prefix} cannot be used; /{} to /{} can", usable.start(), usable.end())]
     Prefix {
         /// The prefix.
         prefix: u8,
+        /// Those that can be used.
+        usable: RangeInclusive<u8>,
     },
     /// The address is not its first one.
     #[error("{address}/{prefix} is no network: its first address is {first}")]
     NotFirst {
         /// The address.
-        address: Ipv4Addr,
+        address: IpAddr,
         /// The prefix.
         prefix: u8,
         /// The network's first address.
-        first: Ipv4Addr,
+        first: IpAddr,
     },
 }
 
@@ -162,19 +167,25 @@ impl FromStr for Subnet {
     type Err = SubnetError;
 
     fn from_str(text: &str) -> Result<Self, SubnetError> {
-        let malformed = || SubnetError::Malformed { text: text.to_owned() };
+        let malformed = || SubnetError::Malformed {
+            text: text.to_owned(),
+            example: "172.30.224.0/20",
+        };
         let (address, prefix) = text.split_once('/').ok_or_else(malformed)?;
         let address: Ipv4Addr = address.parse().map_err(|_| malformed())?;
         let prefix: u8 = prefix.parse().map_err(|_| malformed())?;
         if !PREFIXES.contains(&prefix) {
-            return Err(SubnetError::Prefix { prefix });
+            return Err(SubnetError::Prefix {
+                prefix,
+                usable: PREFIXES,
+            });
         }
         let subnet = Self::around(address, prefix);
         if subnet.first != u32::from(address) {
             return Err(SubnetError::NotFirst {
-                address,
+                address: address.into(),
                 prefix,
-                first: subnet.first.into(),
+                first: Ipv4Addr::from(subnet.first).into(),
             });
         }
         Ok(subnet)

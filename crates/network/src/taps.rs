@@ -4,17 +4,14 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::net::Ipv4Addr;
-use std::path::Path;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use serde::Deserialize;
 
 use crate::bridge::Bridge;
 use crate::program::{self, ProgramError};
 use crate::subnet::{mac, mac_text};
-
-/// Where the kernel has IPv6.
-const IPV6: &str = "/proc/sys/net/ipv6";
+use crate::sysctl;
 
 /// What the names of all our interfaces begin with.
 pub const TAP_PREFIX: &str = "mote-";
@@ -40,50 +37,59 @@ pub fn tap_address(name: &str) -> Option<Ipv4Addr> {
 /// [`ProgramError`]; some may have been made.
 pub async fn make(bridge: &Bridge, has_peers: bool, addresses: &[Ipv4Addr]) -> Result<(), ProgramError> {
     let (mut links, mut entries) = (String::new(), String::new());
-    let Bridge { name: bridge, mtu, .. } = bridge;
+    let Bridge { name, mtu, .. } = bridge;
     // With an address of its own the host would greet the guest for seconds, and wake it each time.
-    let silent = if Path::new(IPV6).exists() {
-        " addrgenmode none"
-    } else {
-        ""
-    };
+    let silent = if sysctl::has_ipv6() { " addrgenmode none" } else { "" };
     let told = if has_peers { " proxy_arp on" } else { "" };
     for &address in addresses {
         let (tap, hardware) = (tap_name(address), mac_text(mac(address)));
         // Writing to a string cannot fail.
         let _ = writeln!(links, "tuntap add dev {tap} mode tap vnet_hdr");
-        let _ = writeln!(links, "link set dev {tap} mtu {mtu} master {bridge}{silent}");
+        let _ = writeln!(links, "link set dev {tap} mtu {mtu} master {name}{silent}");
         let _ = writeln!(
             links,
             "link set dev {tap} type bridge_slave hairpin on learning off flood off mcast_flood off bcast_flood off{told}"
         );
         let _ = writeln!(links, "link set dev {tap} up");
-        let _ = writeln!(
-            links,
-            "neighbour replace {address} lladdr {hardware} dev {bridge} nud permanent"
-        );
+        for address in both(address, bridge.address_ipv6(address)) {
+            let _ = writeln!(
+                links,
+                "neighbour replace {address} lladdr {hardware} dev {name} nud permanent"
+            );
+        }
         let _ = writeln!(entries, "fdb replace {hardware} dev {tap} master static");
     }
     program::ip("make a TAP interface", &links).await?;
     program::bridge("lead to a TAP interface", &entries).await
 }
 
-/// Removes the interfaces of the guests with these addresses; some may be gone.
+fn both(address: Ipv4Addr, ipv6: Option<Ipv6Addr>) -> impl Iterator<Item = IpAddr> {
+    [Some(IpAddr::V4(address)), ipv6.map(IpAddr::V6)].into_iter().flatten()
+}
+
+/// Removes the interfaces of the guests with these addresses, of which some may be gone, and what `bridge` was told of them and of the IPv6 addresses
+/// that they have beside.
 ///
 /// # Errors
 /// [`ProgramError`] where one of those that are there cannot be removed.
-pub async fn remove(bridge: &str, addresses: &[Ipv4Addr]) -> Result<(), ProgramError> {
+pub async fn remove(
+    bridge: &str,
+    addresses: &[Ipv4Addr],
+    ipv6: impl Fn(Ipv4Addr) -> Option<Ipv6Addr>,
+) -> Result<(), ProgramError> {
     let present: BTreeSet<Ipv4Addr> = list().await?.into_iter().collect();
     let (mut links, mut neighbours) = (String::new(), String::new());
     for address in addresses.iter().filter(|address| present.contains(address)) {
         let hardware = mac_text(mac(*address));
         // Writing to a string cannot fail.
         let _ = writeln!(links, "link delete dev {}", tap_name(*address));
-        // The program ends where there is none to be deleted, whatever else is to be done.
-        let _ = writeln!(
-            neighbours,
-            "neighbour replace {address} lladdr {hardware} dev {bridge} nud permanent\nneighbour delete {address} dev {bridge}"
-        );
+        for address in both(*address, ipv6(*address)) {
+            // The program ends where there is none to be deleted, whatever else is to be done.
+            let _ = writeln!(
+                neighbours,
+                "neighbour replace {address} lladdr {hardware} dev {bridge} nud permanent\nneighbour delete {address} dev {bridge}"
+            );
+        }
     }
     let lines = links + &neighbours;
     let removed = program::ip_all("remove a TAP interface", &lines).await;

@@ -18,7 +18,10 @@ const KEPT_REPORT: &str = "docs/performance.md";
 const KEPT_PLOTS: &str = "docs/plots";
 
 /// The benchmark whose microVMs are fakes.
-const WITHOUT_MACHINE: &str = "api-load";
+const WITH_FAKES: &str = "api-load";
+
+/// The benchmark without microVMs.
+const WITHOUT_MICROVMS: &str = "images";
 
 /// The benchmarks whose clock counts instructions: what else the computer does then takes no CPU from a microVM.
 const COUNTING: [&str; 2] = ["cpu-accuracy", "pathlength"];
@@ -29,7 +32,7 @@ const FURTHER_IMAGES: [(&str, &[&str]); 2] = [("net", &["tools"]), ("servers", &
 /// Which benchmark, and how.
 #[derive(clap::Args)]
 pub struct Bench {
-    /// The benchmark: api-load, burst, coldstart, cpu-accuracy, density, grow, memory-exact, net, pathlength or servers
+    /// The benchmark: api-load, burst, coldstart, cpu-accuracy, density, grow, images, memory-exact, net, pathlength or servers
     name: String,
     /// Print one JSON document and nothing else
     #[arg(long)]
@@ -58,10 +61,10 @@ pub struct Bench {
 pub fn bench(root: &Path, bench: &Bench) -> Result<()> {
     let directory = root.join("target/bench");
     fs::create_dir_all(&directory).context("cannot make target/bench")?;
-    if bench.name == WITHOUT_MACHINE {
-        run(&mut beside_fakes(root, bench, &directory)?)?;
-    } else {
-        in_machine(root, bench, &directory)?;
+    match bench.name.as_str() {
+        WITH_FAKES => run(&mut beside_fakes(root, bench, &directory)?)?,
+        WITHOUT_MICROVMS => run(&mut without_microvms(root, bench, &directory)?)?,
+        _ => in_machine(root, bench, &directory)?,
     }
     if bench.keep {
         keep(root, &bench.name, &directory)?;
@@ -109,6 +112,23 @@ fn beside_fakes(root: &Path, bench: &Bench, directory: &Path) -> Result<Command>
     let programs = target_directory(root)?.join("release");
     let mut command = command(root, programs.join("mote-bench"));
     command.env("MOTE_FAKE_HOST", programs.join("fake-host"));
+    add_options(root, bench, directory, &mut command)?;
+    Ok(command)
+}
+
+/// The benchmark of images: built, and ready to be run here.
+fn without_microvms(root: &Path, bench: &Bench, directory: &Path) -> Result<Command> {
+    let programs = ["mote-bench", "mote-bench-convert"];
+    let selected = programs.iter().flat_map(|binary| ["--bin", binary]);
+    run(cargo(root)
+        .args(["build", "--release", "--locked", "--package", "benches"])
+        .args(selected))?;
+    let program = target_directory(root)?.join("release/mote-bench");
+    let mut command = command(root, program);
+    for variable in image_variables(root, &["python", "postgres"])? {
+        let (name, value) = variable.split_once('=').context("an image variable has no value")?;
+        command.env(name, value);
+    }
     add_options(root, bench, directory, &mut command)?;
     Ok(command)
 }

@@ -22,8 +22,13 @@ use crate::ecs::{Caller, access};
 use crate::sentence::sentence;
 use crate::sigv4::{self, Signed};
 
-/// Routes that are answered on the unix socket alone: keys and secrets.
-const LOCAL_ROUTES: [&str; 2] = [route::CREDENTIALS, route::SECRETS];
+/// Routes that are answered on the unix socket alone: keys, secrets and passwords.
+const LOCAL_ROUTES: [&str; 4] = [
+    route::CREDENTIALS,
+    route::SECRETS,
+    route::REGISTRY_LOGIN,
+    route::REGISTRY_LOGOUT,
+];
 
 /// Where requests begin that change tasks, and nothing that outlives them.
 const TASK_ROUTES: [&str; 2] = [route::TASKS, route::RUN];

@@ -159,10 +159,9 @@ fn network(network: &NetworkRecord) -> TaskNetwork {
         address_ipv6: network.address_ipv6,
         mac: bytes.join(":"),
         ports: network
-            .ports
-            .iter()
+            .places()
             .map(|port| PublishedPort {
-                container: port.container.clone(),
+                container: port.container,
                 host_address: port.host_address,
                 host_port: port.host_port,
                 port: port.port,

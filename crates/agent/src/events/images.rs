@@ -1,5 +1,6 @@
 //! Images whose comings and goings are told.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use api::error::ApiError;
@@ -8,7 +9,7 @@ use api::image::{Image, PullRequest};
 use futures_util::future::{BoxFuture, FutureExt};
 
 use super::{Journal, event};
-use crate::images::{Archive, Images, Progress, RunnableImage};
+use crate::images::{Archive, Images, ImagesPruned, ImagesUsage, Progress, Prunable, RunnableImage};
 
 /// Images as they are, with a journal that is told.
 pub struct ToldImages {
@@ -75,5 +76,18 @@ impl Images for ToldImages {
             Ok(())
         }
         .boxed()
+    }
+
+    fn prune(&self, wanted: Prunable) -> BoxFuture<'_, Result<ImagesPruned, ApiError>> {
+        async move {
+            let pruned = self.images.prune(wanted).await?;
+            self.tell("removed", &pruned.images);
+            Ok(pruned)
+        }
+        .boxed()
+    }
+
+    fn usage(&self, used: HashSet<String>) -> BoxFuture<'_, Result<ImagesUsage, ApiError>> {
+        self.images.usage(used)
     }
 }

@@ -3,13 +3,15 @@
 use std::sync::Arc;
 
 use api::error::ApiError;
-use api::image::{Image, ImageEvent, ImageList, PullRequest};
-use axum::Json;
+use api::image::{Image, ImageEvent, ImageList, LoggedOut, LoginRequest, LogoutRequest, PullRequest, SaveRequest};
+use api::route;
 use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use axum::{Json, Router};
 use futures_util::{TryStreamExt, stream};
 use serde::Deserialize;
 use tokio::sync::mpsc;
@@ -19,34 +21,37 @@ use tokio_util::task::AbortOnDropHandle;
 use super::body::{self, Document};
 use super::refusal::Refusal;
 use crate::core::Core;
-use crate::images::{Archive, Progress};
+use crate::images::{Archive, Progress, StoredImages};
 
 /// Events that wait for a client.
 const EVENTS_MAX: usize = 1024;
 
-pub async fn list(State(core): State<Arc<Core>>) -> Result<Json<ImageList>, Refusal> {
+pub(super) async fn list(State(core): State<Arc<Core>>) -> Result<Json<ImageList>, Refusal> {
     Ok(Json(ImageList {
         images: core.images().list().await?,
     }))
 }
 
-pub async fn remove(State(core): State<Arc<Core>>, Path(reference): Path<String>) -> Result<StatusCode, Refusal> {
+pub(super) async fn remove(
+    State(core): State<Arc<Core>>,
+    Path(reference): Path<String>,
+) -> Result<StatusCode, Refusal> {
     core.images().remove(&reference).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-pub async fn pull(State(core): State<Arc<Core>>, Document(request): Document<PullRequest>) -> Response {
+pub(super) async fn pull(State(core): State<Arc<Core>>, Document(request): Document<PullRequest>) -> Response {
     answer(async move |progress| core.images().pull(request, progress).await)
 }
 
 /// The query of a load.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct LoadQuery {
+pub(super) struct LoadQuery {
     name: Option<String>,
 }
 
-pub async fn load(
+pub(super) async fn load(
     State(core): State<Arc<Core>>,
     query: Result<Query<LoadQuery>, QueryRejection>,
     archive: Body,
@@ -58,6 +63,42 @@ pub async fn load(
     Ok(answer(async move |progress| {
         core.images().load(archive, query.name, progress).await
     }))
+}
+
+/// The routes that need all of the store.
+pub fn router(images: Arc<StoredImages>) -> Router {
+    Router::new()
+        .route(route::IMAGES_SAVE, post(save))
+        .route(route::REGISTRY_LOGIN, post(login))
+        .route(route::REGISTRY_LOGOUT, post(logout))
+        .with_state(images)
+}
+
+async fn save(
+    State(images): State<Arc<StoredImages>>,
+    Document(request): Document<SaveRequest>,
+) -> Result<Response, Refusal> {
+    let pieces = images.save(request.references).await?;
+    let body = Body::from_stream(stream::unfold(pieces, async |mut pieces| {
+        pieces.recv().await.map(|piece| (piece, pieces))
+    }));
+    Ok(([(header::CONTENT_TYPE, "application/x-tar")], body).into_response())
+}
+
+async fn login(
+    State(images): State<Arc<StoredImages>>,
+    Document(request): Document<LoginRequest>,
+) -> Result<StatusCode, Refusal> {
+    images.login(request).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn logout(
+    State(images): State<Arc<StoredImages>>,
+    Document(request): Document<LogoutRequest>,
+) -> Result<Json<LoggedOut>, Refusal> {
+    let was_signed_in = images.logout(request.registry).await?;
+    Ok(Json(LoggedOut { was_signed_in }))
 }
 
 /// Streams the events of `work`, then its result. The answer owns the work: when it is dropped, the work is cancelled.

@@ -4,7 +4,7 @@ mod attach;
 mod body;
 mod exec;
 pub mod identity;
-mod images;
+pub mod images;
 pub mod networks;
 mod refusal;
 mod stats;

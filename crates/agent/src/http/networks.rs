@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use ::network::Ipv6Subnet;
+use ::network::subnet::SubnetError;
 use api::error::{ApiError, ErrorCode};
 use api::network::{CreateNetwork, DEFAULT, Network, NetworkList, NetworkTask};
 use api::route;
@@ -84,6 +86,8 @@ impl Networks {
             name: DEFAULT.to_owned(),
             subnet: subnet.to_string(),
             gateway: subnet.gateway(),
+            subnet_ipv6: None,
+            gateway_ipv6: None,
             internal: false,
             labels: [].into(),
             created_unix_ms: None,
@@ -93,16 +97,20 @@ impl Networks {
     }
 
     async fn view(&self, networks: &TaskNetworks, definition: Definition) -> Result<Network, ApiError> {
-        let subnet = definition.subnet().map_err(|error| ApiError {
+        let misunderstood = |error: SubnetError| ApiError {
             code: ErrorCode::Internal,
             message: error.to_string(),
-        })?;
+        };
+        let subnet = definition.subnet().map_err(misunderstood)?;
+        let ipv6 = definition.subnet_ipv6().map_err(misunderstood)?;
         Ok(Network {
             problem: networks.problem(&definition.name).await,
             tasks: self.tasks(&definition.name),
             name: definition.name,
             subnet: definition.subnet,
             gateway: subnet.gateway(),
+            subnet_ipv6: definition.subnet_ipv6,
+            gateway_ipv6: ipv6.map(Ipv6Subnet::gateway),
             internal: definition.is_internal,
             labels: definition.labels,
             created_unix_ms: Some(definition.created_ms),
@@ -114,6 +122,7 @@ impl Networks {
             id: task.id.clone(),
             name: task.name.clone(),
             address: task.network.as_ref().map(|network| network.address),
+            address_ipv6: task.network.as_ref().and_then(|network| network.address_ipv6),
         };
         self.core.in_network(network).iter().map(task).collect()
     }

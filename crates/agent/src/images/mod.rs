@@ -4,6 +4,7 @@ mod refusal;
 mod store;
 
 use std::any::Any;
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -80,4 +81,39 @@ pub trait Images: Send + Sync + 'static {
 
     /// Drops a name, and the image with its last one.
     fn remove<'a>(&'a self, reference: &'a str) -> BoxFuture<'a, Result<(), ApiError>>;
+
+    /// Removes images with all their names.
+    fn prune(&self, wanted: Prunable) -> BoxFuture<'_, Result<ImagesPruned, ApiError>>;
+
+    /// What all images take on disk, and what of that no image in `used` needs, by digests.
+    fn usage(&self, used: HashSet<String>) -> BoxFuture<'_, Result<ImagesUsage, ApiError>>;
+}
+
+/// Which images can go.
+#[derive(Clone, Debug, Default)]
+pub struct Prunable {
+    /// Whether those with names can go, too.
+    pub all: bool,
+    /// Only those that came before this, in milliseconds since the Unix epoch.
+    pub until_ms: Option<u64>,
+    /// Digests of those that stay in any case.
+    pub used: HashSet<String>,
+}
+
+/// What was pruned.
+#[derive(Clone, Debug, Default)]
+pub struct ImagesPruned {
+    /// The images that are gone, with the names that they had.
+    pub images: Vec<Image>,
+    /// What was freed on disk.
+    pub freed_bytes: u64,
+}
+
+/// What images take on disk.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ImagesUsage {
+    /// All of them; what several share counts once.
+    pub bytes: u64,
+    /// Of that, what would go with those that are not used.
+    pub reclaimable_bytes: u64,
 }

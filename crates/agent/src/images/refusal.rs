@@ -32,6 +32,8 @@ pub fn refuse_import(error: &ImportError) -> ApiError {
         | ImportError::Damaged(_)
         | ImportError::WrongPlatform { .. }
         | ImportError::LayerCount { .. }
+        | ImportError::ImageTooLarge { .. }
+        | ImportError::Expansion { .. }
         | ImportError::LayerDamaged { .. }
         | ImportError::WrongLayer { .. }
         | ImportError::Layer { .. }
@@ -39,9 +41,10 @@ pub fn refuse_import(error: &ImportError) -> ApiError {
         | ImportError::Stream(_)
         | ImportError::ArchiveCompression(_)
         | ImportError::ArchiveTooLarge { .. } => ErrorCode::InvalidImage,
-        ImportError::OneNameForSeveral(_) => ErrorCode::InvalidParameter,
+        ImportError::OneNameForSeveral(_) | ImportError::RegistryName(_) => ErrorCode::InvalidParameter,
         ImportError::File(error) => file_code(error),
         ImportError::Store(error) => store_code(error),
+        ImportError::Spawn(_) => ErrorCode::HostUnable,
         ImportError::Cancelled | ImportError::Thread(_) => ErrorCode::Internal,
     };
     refuse(code, error)
@@ -51,7 +54,7 @@ const fn store_code(error: &StoreError) -> ErrorCode {
     match error {
         StoreError::NotFound(_) => ErrorCode::ImageNotFound,
         StoreError::Ambiguous(_) => ErrorCode::InvalidParameter,
-        StoreError::SeveralNames { .. } => ErrorCode::Conflict,
+        StoreError::SeveralNames { .. } | StoreError::NotKept(_) => ErrorCode::Conflict,
         StoreError::Snapshot(_) => ErrorCode::InvalidImage,
         StoreError::File(error) => file_code(error),
         StoreError::InUse { .. }
@@ -75,7 +78,7 @@ const fn registry_code(error: &RegistryError) -> ErrorCode {
         RegistryError::CredentialsNeeded { .. }
         | RegistryError::WrongCredentials { .. }
         | RegistryError::Denied { .. } => ErrorCode::Unauthorized,
-        RegistryError::NoAuthorities { .. } => ErrorCode::HostUnable,
+        RegistryError::NoAuthorities { .. } | RegistryError::Authority { .. } => ErrorCode::HostUnable,
         RegistryError::BlobNotFound { .. } | RegistryError::TooLarge { .. } => ErrorCode::InvalidImage,
         RegistryError::Network { .. }
         | RegistryError::Challenge { .. }

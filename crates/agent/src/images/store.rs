@@ -1,21 +1,30 @@
 //! The images of the crate `image`'s store.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use api::error::{ApiError, ErrorCode};
-use api::image::{Image, ImageEvent, LayerSummary, PullRequest};
+use api::image::{Image, ImageEvent, LayerSummary, LoginRequest, PullRequest, StoredLayer};
+use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use image::credentials::{docker_config_path, from_docker_config};
-use image::{Credentials, Event, Platform, PullOptions, Reference, Source, Store, StoreError, StoreOptions};
+use image::login::{self, LoginError};
+use image::{Credentials, Event, Mirror, Platform, PullOptions, Reference, Source, Store, StoreError, StoreOptions};
 use tokio::sync::mpsc;
 
 use super::refusal::{refuse, refuse_import, refuse_store};
-use super::{Archive, ImageConfig, Images, Progress, RunnableImage};
-use crate::config::Config;
+use super::{Archive, ImageConfig, Images, ImagesPruned, ImagesUsage, Progress, Prunable, RunnableImage};
+use crate::config::{Config, ImagesConfig};
 
 /// Images that are remembered; beyond, all are looked up anew.
 const FOUND_MAX: usize = 256;
+
+/// Bytes of an archive that are sent at once.
+const PIECE_BYTES: usize = 256 << 10;
+
+/// Pieces of an archive that wait for a client.
+const PIECES_MAX: usize = 4;
 
 /// What the parts of a rootfs snapshot are rounded up to, in bytes.
 const PART_ALIGNMENT: u64 = 4096;
@@ -24,7 +33,7 @@ const PART_ALIGNMENT: u64 = 4096;
 #[derive(Debug)]
 pub struct StoredImages {
     store: Store,
-    insecure_registries: Vec<String>,
+    config: ImagesConfig,
     // Shared by all requests; locked for moments, never while waiting. Nobody else changes the store, so what was found stays true until
     // a pull, a load or a removal.
     found: Mutex<Found>,
@@ -60,10 +69,16 @@ impl StoredImages {
     /// # Errors
     /// Where it is in use, or not readable.
     pub fn open(config: &Config) -> Result<Self, StoreError> {
-        let store = Store::open(&config.images_directory(), StoreOptions::default())?;
+        let options = StoreOptions {
+            limits: config.images.limits.clone(),
+            authority_files: config.images.authority_files.clone(),
+            discards_blobs: config.images.discards_blobs,
+            ..StoreOptions::default()
+        };
+        let store = Store::open(&config.images_directory(), options)?;
         Ok(Self {
             store,
-            insecure_registries: config.insecure_registries.clone(),
+            config: config.images.clone(),
             found: Mutex::default(),
         })
     }
@@ -164,16 +179,9 @@ impl StoredImages {
             Some(given) => Some(Credentials::new(given.username, given.password)),
             None => own_credentials(reference.domain().to_owned()).await?,
         };
-        let mut insecure = self.insecure_registries.clone();
-        if request.insecure {
-            insecure.push(reference.domain().to_owned());
-        }
-        let options = PullOptions {
-            credentials,
-            insecure,
-            platform,
-            name: None,
-        };
+        let mut options = self.options(reference.domain(), credentials, request.insecure);
+        options.mirrors = self.mirrors(reference.domain()).await?;
+        options.platform = platform;
         let pulled = self
             .store
             .pull(&Source::Registry(reference), &options, &listener(progress))
@@ -181,6 +189,72 @@ impl StoredImages {
         pulled
             .map(|image| vec![summary(image)])
             .map_err(|error| refuse_import(&error))
+    }
+
+    /// How to speak to the registry `domain`.
+    fn options(&self, domain: &str, credentials: Option<Credentials>, is_insecure: bool) -> PullOptions {
+        let mut insecure = self.config.insecure_registries.clone();
+        if is_insecure {
+            insecure.push(domain.to_owned());
+        }
+        PullOptions {
+            credentials,
+            insecure,
+            ..PullOptions::default()
+        }
+    }
+
+    /// Who is asked before the registry `domain`, each with its own credentials.
+    async fn mirrors(&self, domain: &str) -> Result<Vec<Mirror>, ApiError> {
+        let mut mirrors = vec![];
+        for mirror in self.config.mirrors.iter().filter(|mirror| mirror.registry == domain) {
+            let host = mirror.location.split('/').next().unwrap_or_default();
+            mirrors.push(Mirror {
+                location: mirror.location.clone(),
+                credentials: own_credentials(host.to_owned()).await?,
+            });
+        }
+        Ok(mirrors)
+    }
+
+    /// Signs in to a registry, and keeps what it let in with.
+    ///
+    /// # Errors
+    /// Where the registry or the Docker configuration refuses.
+    pub async fn login(&self, request: LoginRequest) -> Result<(), ApiError> {
+        let path = config_path()?;
+        let credentials = Credentials::new(request.username.clone(), request.password.clone());
+        let options = self.options(&request.registry, Some(credentials), request.insecure);
+        let let_in = self.store.sign_in(&request.registry, &options).await;
+        let_in.map_err(|error| refuse_import(&error))?;
+        let keep = move || login::keep(&path, &request.registry, &request.username, &request.password);
+        blocking(keep).await
+    }
+
+    /// Forgets what is kept for a registry. Answers whether there was anything.
+    ///
+    /// # Errors
+    /// Where the Docker configuration refuses.
+    pub async fn logout(&self, registry: String) -> Result<bool, ApiError> {
+        let path = config_path()?;
+        blocking(move || login::forget(&path, &registry)).await
+    }
+
+    /// Images as an archive, which is written while it is read.
+    ///
+    /// # Errors
+    /// Where there is no such image, or a part of it was not kept.
+    pub async fn save(&self, words: Vec<String>) -> Result<Pieces, ApiError> {
+        let saving = self.blocking(move |store| store.saving(&words)).await?;
+        let (sender, pieces) = mpsc::channel(PIECES_MAX);
+        tokio::task::spawn_blocking(move || {
+            let out = std::io::BufWriter::with_capacity(PIECE_BYTES, PieceWriter(&sender));
+            if let Err(error) = saving.write(out) {
+                // So that the client does not take it for whole; if that is gone, nobody needs to know.
+                let _ = sender.blocking_send(Err(error));
+            }
+        });
+        Ok(pieces)
     }
 
     async fn load(&self, archive: Archive, name: Option<String>, progress: Progress) -> Result<Vec<Image>, ApiError> {
@@ -230,6 +304,73 @@ impl Images for StoredImages {
             let _change = Change::begin(self);
             self.blocking(move |store| store.remove(&word)).await
         })
+    }
+
+    fn prune(&self, wanted: Prunable) -> BoxFuture<'_, Result<ImagesPruned, ApiError>> {
+        Box::pin(async move {
+            let _change = Change::begin(self);
+            let goes = move |image: &image::Image| {
+                let is_old = wanted
+                    .until_ms
+                    .is_none_or(|until_ms| image.record.stored_unix_ms < until_ms);
+                let is_used = wanted.used.contains(&image.record.digest.to_string());
+                is_old && !is_used && (wanted.all || image.names.is_empty())
+            };
+            let pruned = self.blocking(move |store| store.prune(goes)).await?;
+            Ok(ImagesPruned {
+                images: pruned.images.into_iter().map(summary).collect(),
+                freed_bytes: pruned.freed_bytes,
+            })
+        })
+    }
+
+    fn usage(&self, used: HashSet<String>) -> BoxFuture<'_, Result<ImagesUsage, ApiError>> {
+        Box::pin(async move {
+            // What was looked up lately is held, but not used.
+            self.forget_found();
+            let stays = move |image: &image::Image| used.contains(&image.record.digest.to_string());
+            let usage = self.blocking(move |store| store.usage(stays)).await?;
+            Ok(ImagesUsage {
+                bytes: usage.bytes,
+                reclaimable_bytes: usage.reclaimable_bytes,
+            })
+        })
+    }
+}
+
+/// An archive on its way out; an error ends it.
+pub type Pieces = mpsc::Receiver<std::io::Result<Bytes>>;
+
+/// Gives what is written to a client.
+struct PieceWriter<'a>(&'a mpsc::Sender<std::io::Result<Bytes>>);
+
+impl std::io::Write for PieceWriter<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let sent = self.0.blocking_send(Ok(Bytes::copy_from_slice(bytes)));
+        sent.map_err(|_| std::io::ErrorKind::BrokenPipe)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Where sign-ins are kept.
+fn config_path() -> Result<PathBuf, ApiError> {
+    docker_config_path().ok_or_else(|| ApiError {
+        code: ErrorCode::HostUnable,
+        message: "the host agent has no home directory to keep sign-ins in: set HOME or DOCKER_CONFIG for it"
+            .to_owned(),
+    })
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, LoginError> + Send + 'static,
+) -> Result<T, ApiError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done.map_err(|error| refuse(ErrorCode::HostUnable, &error)),
+        Err(error) => Err(refuse(ErrorCode::Internal, &error)),
     }
 }
 
@@ -307,5 +448,13 @@ fn summary(image: image::Image) -> Image {
         size_bytes: image.record.size_bytes(),
         layers: image.record.layers.len(),
         names: image.names,
+        stored_unix_ms: image.record.stored_unix_ms,
+        layer_list: (image.record.layers.iter())
+            .map(|layer| StoredLayer {
+                diff_id: layer.diff_id.to_string(),
+                size_bytes: layer.stored_bytes,
+                compressed_bytes: layer.blob_bytes,
+            })
+            .collect(),
     }
 }

@@ -182,7 +182,7 @@ fn networks(record: &TaskRecord, place: &Surroundings) -> Value {
         }
         None => (&place.subnet, place.gateway.clone(), place.name_servers.clone()),
     };
-    json!([{
+    let mut document = json!({
         "NetworkMode": "awsvpc",
         "IPv4Addresses": [network.address],
         "AttachmentIndex": 0,
@@ -190,7 +190,13 @@ fn networks(record: &TaskRecord, place: &Surroundings) -> Value {
         "IPv4SubnetCIDRBlock": subnet,
         "SubnetGatewayIpv4Address": gateway,
         "DomainNameServers": name_servers,
-    }])
+    });
+    if let (Some(address), Some(member)) = (network.address_ipv6, &network.member) {
+        document["IPv6Addresses"] = json!([address]);
+        document["IPv6SubnetCIDRBlock"] = json!(member.subnet_ipv6);
+        document["SubnetGatewayIpv6Address"] = json!(member.gateway_ipv6);
+    }
+    json!([document])
 }
 
 fn ports(record: &TaskRecord, plan: &ContainerPlan) -> Value {

@@ -12,7 +12,7 @@ use super::document::Surroundings;
 use super::server::answer;
 use super::{Tasks, variables};
 use crate::ports::Failure;
-use crate::record::TaskRecord;
+use crate::record::{Membership, TaskRecord};
 
 const ADDRESS: Ipv4Addr = Ipv4Addr::new(172, 30, 224, 2);
 const RUNTIME_ID: &str = "0123456789abcdef0123456789abcdef-0000000001";
@@ -74,13 +74,16 @@ fn record() -> TaskRecord {
 }
 
 async fn ask_from(address: Ipv4Addr, path: &str) -> (StatusCode, Value) {
-    let place = Surroundings {
+    answer(true, path, address, &One(Arc::new(record())), &place()).await
+}
+
+fn place() -> Surroundings {
+    Surroundings {
         region: "us-east-1".to_owned(),
         subnet: "172.30.224.0/20".to_owned(),
         gateway: "172.30.224.1".to_owned(),
         name_servers: vec!["172.30.224.1".to_owned()],
-    };
-    answer(true, path, address, &One(Arc::new(record())), &place).await
+    }
 }
 
 async fn ask(question: &str) -> Value {
@@ -177,4 +180,35 @@ fn a_container_finds_the_endpoint_by_its_environment() {
         variables("t-1")[0],
         "ECS_CONTAINER_METADATA_URI_V4=http://169.254.170.2/v4/t-1"
     );
+}
+
+#[tokio::test]
+async fn a_container_is_told_of_its_ipv6_address() {
+    let mut record = record();
+    let network = record.network.as_mut().unwrap();
+    network.address_ipv6 = Some("fd00::2".parse().unwrap());
+    network.member = Some(Membership {
+        network: "front".to_owned(),
+        name: "web".to_owned(),
+        subnet: "172.30.224.0/24".to_owned(),
+        gateway: [172, 30, 224, 1].into(),
+        subnet_ipv6: Some("fd00::/64".to_owned()),
+        gateway_ipv6: Some("fd00::1".parse().unwrap()),
+    });
+    let [places, found] = [network.places().count(), network.ports.len()];
+    assert_eq!((places, found), (2, 1));
+    let (_, document) = answer(
+        true,
+        &format!("/v4/{RUNTIME_ID}"),
+        ADDRESS,
+        &One(Arc::new(record)),
+        &place(),
+    )
+    .await;
+    let network = &document["Networks"][0];
+    assert_eq!(network["IPv6Addresses"], json!(["fd00::2"]));
+    assert_eq!(network["IPv6SubnetCIDRBlock"], "fd00::/64");
+    assert_eq!(network["SubnetGatewayIpv6Address"], "fd00::1");
+    let without = ask("").await;
+    assert_eq!(without["Networks"][0].get("IPv6Addresses"), None);
 }

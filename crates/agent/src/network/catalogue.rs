@@ -1,11 +1,13 @@
 //! The networks that tasks share, as users make and remove them: what is stored comes first, and what is on the host follows.
 
 use std::collections::BTreeMap;
+use std::str::FromStr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use ::network::bridge::BridgeError;
 use ::network::subnet::SubnetError;
-use ::network::{NetworkError, SharedNetwork, Subnet};
+use ::network::sysctl::SettingError;
+use ::network::{Ipv6Subnet, NetworkError, SharedNetwork, Subnet};
 use api::error::{ApiError, ErrorCode};
 use api::network::{CreateNetwork, DEFAULT};
 use serde::{Deserialize, Serialize};
@@ -35,6 +37,10 @@ pub struct Definition {
     pub name: String,
     /// Its addresses.
     pub subnet: String,
+    /// Its IPv6 addresses, where it has any.
+    // Networks of earlier versions do not say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subnet_ipv6: Option<String>,
     /// Whether its tasks reach nobody but each other.
     pub is_internal: bool,
     /// Key and value.
@@ -52,16 +58,21 @@ impl Definition {
         self.subnet.parse()
     }
 
-    pub(super) fn shared(&self) -> Result<SharedNetwork, SubnetError> {
-        Ok(self.at(self.subnet()?))
+    /// Its IPv6 addresses, where it has any.
+    ///
+    /// # Errors
+    /// As for [`Self::subnet`].
+    pub fn subnet_ipv6(&self) -> Result<Option<Ipv6Subnet>, SubnetError> {
+        parsed(self.subnet_ipv6.as_deref())
     }
 
-    fn at(&self, subnet: Subnet) -> SharedNetwork {
-        SharedNetwork {
+    pub(super) fn shared(&self) -> Result<SharedNetwork, SubnetError> {
+        Ok(SharedNetwork {
             name: self.name.clone(),
-            subnet,
+            subnet: self.subnet()?,
+            ipv6: self.subnet_ipv6()?,
             is_internal: self.is_internal,
-        }
+        })
     }
 }
 
@@ -132,12 +143,9 @@ impl TaskNetworks {
     /// What is in the way; then there is no such network.
     pub async fn create(&self, request: &CreateNetwork) -> Result<Definition, ApiError> {
         check_request(request)?;
-        let wanted: Option<Subnet> = request
-            .subnet
-            .as_deref()
-            .map(str::parse)
-            .transpose()
-            .map_err(|error: SubnetError| refusal(ErrorCode::InvalidParameter, error.to_string()))?;
+        let malformed = |error: SubnetError| refusal(ErrorCode::InvalidParameter, error.to_string());
+        let wanted: Option<Subnet> = parsed(request.subnet.as_deref()).map_err(malformed)?;
+        let wanted_ipv6: Option<Ipv6Subnet> = parsed(request.subnet_ipv6.as_deref()).map_err(malformed)?;
         let catalogue = &self.catalogue;
         let _changes = catalogue.changes.lock().await;
         let name = &request.name;
@@ -156,10 +164,24 @@ impl TaskNetworks {
         let network = self.network.read().await;
         let network = network.as_ref();
         let network = network.map_err(|why| refusal(ErrorCode::HostUnable, without(why)))?;
-        let subnet = network.choose(wanted).await.map_err(|error| refused(&error))?;
+        let shared = SharedNetwork {
+            name: name.clone(),
+            subnet: network.choose(wanted).await.map_err(|error| refused(&error))?,
+            ipv6: if request.ipv6 {
+                let mut random = [0; 8];
+                rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())
+                    .map_err(|error| refusal(ErrorCode::Internal, error.to_string()))?;
+                let chosen = network.choose_ipv6(wanted_ipv6, u64::from_ne_bytes(random)).await;
+                Some(chosen.map_err(|error| refused(&error))?)
+            } else {
+                None
+            },
+            is_internal: request.internal,
+        };
         let definition = Definition {
             name: name.clone(),
-            subnet: subnet.to_string(),
+            subnet: shared.subnet.to_string(),
+            subnet_ipv6: shared.ipv6.map(|subnet| subnet.to_string()),
             is_internal: request.internal,
             labels: request.labels.clone(),
             created_ms: clock::wall_ms(),
@@ -169,12 +191,12 @@ impl TaskNetworks {
             .store
             .put_network(name, &definition)
             .map_err(|error| stored(&error))?;
-        if let Err(error) = network.add(&definition.at(subnet)).await {
+        if let Err(error) = network.add(&shared).await {
             catalogue.store.remove_network(name).map_err(|error| stored(&error))?;
             return Err(refused(&error));
         }
         catalogue.lock().insert(name.clone(), definition.clone());
-        tracing::info!(network = name, %subnet, "made a network");
+        tracing::info!(network = name, subnet = %shared.subnet, "made a network");
         Ok(definition)
     }
 
@@ -209,6 +231,10 @@ impl TaskNetworks {
     }
 }
 
+fn parsed<T: FromStr>(text: Option<&str>) -> Result<Option<T>, T::Err> {
+    text.map(str::parse).transpose()
+}
+
 fn check_request(request: &CreateNetwork) -> Result<(), ApiError> {
     let invalid = |message: String| Err(refusal(ErrorCode::InvalidParameter, message));
     names::check_network(&request.name)?;
@@ -217,6 +243,9 @@ fn check_request(request: &CreateNetwork) -> Result<(), ApiError> {
             "{:?} means something else as a network: give another name",
             request.name
         ));
+    }
+    if let Some(subnet) = request.subnet_ipv6.as_ref().filter(|_| !request.ipv6) {
+        return invalid(format!("{subnet} is a network of IPv6: ask for IPv6 with --ipv6"));
     }
     if request.labels.len() > LABELS_MAX {
         return invalid(format!("a network can have {LABELS_MAX} labels"));
@@ -248,7 +277,10 @@ fn refused(error: &NetworkError) -> ApiError {
     let code = match error {
         NetworkError::Overlap { .. } | NetworkError::Bridge(BridgeError::Overlap { .. }) => ErrorCode::Conflict,
         NetworkError::Unusable { .. } => ErrorCode::InvalidParameter,
-        NetworkError::NoSubnet => ErrorCode::HostUnable,
+        NetworkError::NoSubnet
+        | NetworkError::Bridge(BridgeError::Narrow { .. } | BridgeError::Setting(SettingError::NoIpv6)) => {
+            ErrorCode::HostUnable
+        }
         _ => ErrorCode::Internal,
     };
     refusal(code, sentence(error))
@@ -265,6 +297,7 @@ mod tests {
             let definition = Definition {
                 name: (*name).to_owned(),
                 subnet: "172.30.0.0/24".to_owned(),
+                subnet_ipv6: None,
                 is_internal: *is_internal,
                 labels: BTreeMap::new(),
                 created_ms: 1,
@@ -310,6 +343,38 @@ mod tests {
         assert!(catalogue.store.remove_network("front").unwrap());
         assert!(!catalogue.store.remove_network("front").unwrap());
         assert_eq!(catalogue.read().unwrap(), []);
+    }
+
+    #[test]
+    fn a_network_of_an_earlier_version_has_no_ipv6() {
+        let text = r#"{"name":"a","subnet":"10.0.0.0/24","is_internal":false,"labels":{},"created_ms":1}"#;
+        let definition: Definition = serde_json::from_str(text).unwrap();
+        assert_eq!(definition.shared().unwrap().ipv6, None);
+        assert_eq!(serde_json::to_string(&definition).unwrap(), text);
+        let subnet_ipv6 = Some("fd00::/64".to_owned());
+        let shared = Definition {
+            subnet_ipv6,
+            ..definition
+        }
+        .shared()
+        .unwrap();
+        assert_eq!(
+            shared.ipv6.map(|subnet| subnet.to_string()).as_deref(),
+            Some("fd00::/64")
+        );
+    }
+
+    #[test]
+    fn an_ipv6_subnet_needs_ipv6() {
+        let mut request = CreateNetwork {
+            name: "front".to_owned(),
+            subnet_ipv6: Some("fd00::/64".to_owned()),
+            ..CreateNetwork::default()
+        };
+        let refusal = check_request(&request).unwrap_err();
+        assert!(refusal.message.contains("--ipv6"), "{refusal}");
+        request.ipv6 = true;
+        check_request(&request).unwrap();
     }
 
     #[test]

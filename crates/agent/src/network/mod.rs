@@ -5,7 +5,6 @@
 mod catalogue;
 
 use std::fs;
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -271,7 +270,7 @@ fn record(plan: &NetworkPlan, lease: &Lease, around: &Surroundings, attachment: 
     let ports = plan.ports.iter().zip(&lease.ports);
     let ports = ports.map(|(asked, port)| PublishedPort {
         container: asked.container.clone(),
-        host_address: port.host_address.map(IpAddr::V4),
+        host_address: port.host_address,
         host_port: port.host_port,
         port: port.port,
         is_udp: port.is_udp,
@@ -281,6 +280,8 @@ fn record(plan: &NetworkPlan, lease: &Lease, around: &Surroundings, attachment: 
         name: member.name.clone(),
         subnet: around.subnet.to_string(),
         gateway: around.subnet.gateway(),
+        subnet_ipv6: around.ipv6.map(|subnet| subnet.to_string()),
+        gateway_ipv6: around.ipv6.map(::network::Ipv6Subnet::gateway),
     });
     NetworkRecord {
         attachment,
@@ -288,7 +289,7 @@ fn record(plan: &NetworkPlan, lease: &Lease, around: &Surroundings, attachment: 
         tap: lease.tap.clone(),
         mac: lease.mac,
         address: lease.address,
-        address_ipv6: None,
+        address_ipv6: lease.address_ipv6,
         ports: ports.collect(),
     }
 }
@@ -296,11 +297,7 @@ fn record(plan: &NetworkPlan, lease: &Lease, around: &Surroundings, attachment: 
 /// The lease of which this was stored.
 fn lease(record: &NetworkRecord) -> Lease {
     let ports = record.ports.iter().map(|port| Published {
-        host_address: match port.host_address {
-            Some(IpAddr::V4(address)) => Some(address),
-            // Nothing is ever published at an IPv6 address.
-            Some(IpAddr::V6(_)) | None => None,
-        },
+        host_address: port.host_address,
         host_port: port.host_port,
         port: port.port,
         is_udp: port.is_udp,
@@ -314,6 +311,7 @@ fn lease(record: &NetworkRecord) -> Lease {
         tap: record.tap.clone(),
         mac: record.mac,
         address: record.address,
+        address_ipv6: record.address_ipv6,
         ports: ports.collect(),
     }
 }
@@ -321,12 +319,13 @@ fn lease(record: &NetworkRecord) -> Lease {
 /// What the guest is told.
 fn told(plan: &NetworkPlan, lease: &Lease, around: Surroundings) -> guest::Network {
     let resolvers = around.resolvers;
+    let ipv6 = lease.address_ipv6.zip(around.ipv6);
     guest::Network {
         mac: lease.mac,
         address: lease.address,
         prefix: around.subnet.prefix(),
         gateway: around.subnet.gateway(),
-        ipv6: None,
+        ipv6: ipv6.map(|(address, subnet)| (address, subnet.prefix(), subnet.gateway())),
         mtu: around.mtu,
         name_servers: if plan.name_servers.is_empty() {
             resolvers.servers
@@ -364,8 +363,9 @@ mod tests {
             tap: "mote-ac1ee002".to_owned(),
             mac: [2, 0x6d, 172, 30, 224, 2],
             address: Ipv4Addr::new(172, 30, 224, 2),
+            address_ipv6: Some("fd00::2".parse().unwrap()),
             ports: vec![Published {
-                host_address: None,
+                host_address: Some("::".parse().unwrap()),
                 host_port: 32768,
                 port: 80,
                 is_udp: false,
@@ -373,6 +373,7 @@ mod tests {
         };
         let around = Surroundings {
             subnet: "172.30.224.0/24".parse().unwrap(),
+            ipv6: Some("fd00::/64".parse().unwrap()),
             mtu: 1500,
             resolvers: ::network::dns::Resolvers::default(),
         };
@@ -380,6 +381,9 @@ mod tests {
         assert_eq!(stored.ports[0].container, "web");
         assert_eq!(stored.ports[0].host_port, 32768);
         assert_eq!(lease(&stored), original);
+        assert_eq!(stored.member.unwrap().subnet_ipv6.as_deref(), Some("fd00::/64"));
+        let [address, gateway] = ["fd00::2", "fd00::1"].map(|text| text.parse().unwrap());
+        assert_eq!(told(&plan, &original, around).ipv6, Some((address, 64, gateway)));
     }
 
     #[test]

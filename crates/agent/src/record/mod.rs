@@ -4,6 +4,8 @@
 
 mod plan;
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
 use api::task::{ClockPoints, Origin, Status};
 use serde::{Deserialize, Serialize};
 
@@ -145,9 +147,9 @@ pub struct NetworkRecord {
     /// The guest's hardware address.
     pub mac: [u8; 6],
     /// The guest's address.
-    pub address: std::net::Ipv4Addr,
-    /// The guest's IPv6 address, where the host has any.
-    pub address_ipv6: Option<std::net::Ipv6Addr>,
+    pub address: Ipv4Addr,
+    /// The guest's IPv6 address, where its network has any.
+    pub address_ipv6: Option<Ipv6Addr>,
     /// What is published.
     pub ports: Vec<PublishedPort>,
 }
@@ -162,7 +164,13 @@ pub struct Membership {
     /// The network's addresses.
     pub subnet: String,
     /// The host's address in it.
-    pub gateway: std::net::Ipv4Addr,
+    pub gateway: Ipv4Addr,
+    /// The network's IPv6 addresses, where it has any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subnet_ipv6: Option<String>,
+    /// The host's IPv6 address in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gateway_ipv6: Option<Ipv6Addr>,
 }
 
 /// A port of the host that leads to one of the guest.
@@ -170,14 +178,31 @@ pub struct Membership {
 pub struct PublishedPort {
     /// The container that named it.
     pub container: String,
-    /// The host's address; all of them where absent.
-    pub host_address: Option<std::net::IpAddr>,
+    /// The host's address, or the unspecified one of a kind for all of that kind; where absent, all of the kinds that the guest has.
+    pub host_address: Option<IpAddr>,
     /// The host's port.
     pub host_port: u16,
     /// The guest's port.
     pub port: u16,
     /// Whether it is UDP and not TCP.
     pub is_udp: bool,
+}
+
+impl NetworkRecord {
+    /// What is published, by place: a port at all addresses of both kinds is at two.
+    pub fn places(&self) -> impl Iterator<Item = PublishedPort> {
+        let has_ipv6 = self.address_ipv6.is_some();
+        self.ports.iter().flat_map(move |port| {
+            let places = match port.host_address {
+                None if has_ipv6 => vec![Some(Ipv4Addr::UNSPECIFIED.into()), Some(Ipv6Addr::UNSPECIFIED.into())],
+                address => vec![address],
+            };
+            places.into_iter().map(|host_address| PublishedPort {
+                host_address,
+                ..port.clone()
+            })
+        })
+    }
 }
 
 /// A container of a task.

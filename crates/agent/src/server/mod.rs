@@ -83,7 +83,7 @@ fn try_run(arguments: Arguments) -> anyhow::Result<()> {
         let networks = TaskNetworks::prepare(&config, parts.store.clone()).map(Arc::new);
         let surroundings = Surroundings {
             cgroups,
-            images,
+            images: images.clone(),
             memory_pressure: pool::listen_for_pressure(),
             records: Arc::new(parts.store.clone()),
             networks: networks.clone().map(|networks| networks as Arc<dyn Networks>),
@@ -102,6 +102,7 @@ fn try_run(arguments: Arguments) -> anyhow::Result<()> {
             .context("cannot say ready")?;
         let core = server.core();
         let more = logs::native::router(logs, Arc::new(Logged(core.clone())));
+        let more = more.merge(http::images::router(images));
         let more = more.merge(http::networks::router(core.clone(), networks.clone()));
         let more = more.merge(system::router(core.clone(), store, described, networks));
         server.with(more).serve(&mut ends).await

@@ -135,7 +135,8 @@ impl Facts {
     async fn disk_use(&self) -> Result<DiskUse, ApiError> {
         let images = self.core.images().list().await?;
         let used = prune::used_images(&self.core);
-        let (in_use, unused): (Vec<_>, Vec<_>) = images.iter().partition(|image| used.contains(&image.digest));
+        let in_use = images.iter().filter(|image| used.contains(&image.digest)).count();
+        let images_use = self.core.images().usage(used).await?;
         let tasks = self.core.list();
         let live = tasks.iter().filter(|task| task.status != Status::Stopped).count();
         let scratch_bytes = stats::all(&self.core)
@@ -149,7 +150,6 @@ impl Facts {
             let aside = ["", "-wal", "-shm"].map(|ending| format!("{}{ending}", database.display()));
             let database_bytes = aside.iter().map(|path| disk::used(Path::new(path)).0).sum::<u64>();
             (
-                disk::used(&config.images_directory()).0,
                 disk::used(&config.logs_directory()),
                 disk::used(&config.templates_directory()).0,
                 database_bytes,
@@ -158,7 +158,7 @@ impl Facts {
         let sizes = tokio::task::spawn_blocking(sizes)
             .await
             .map_err(|error| internal(&error))?;
-        let (images_bytes, (logs_bytes, logs), templates_bytes, database_bytes) = sizes;
+        let ((logs_bytes, logs), templates_bytes, database_bytes) = sizes;
         let templates = number(self.core.templates().list().len());
         let kind = |kind: &str, count, active, size_bytes, reclaimable_bytes| KindUse {
             kind: kind.to_owned(),
@@ -167,15 +167,14 @@ impl Facts {
             size_bytes,
             reclaimable_bytes,
         };
-        let unused_bytes: u64 = unused.iter().map(|image| image.size_bytes).sum();
         Ok(DiskUse {
             kinds: vec![
                 kind(
                     "images",
                     number(images.len()),
-                    number(in_use.len()),
-                    images_bytes,
-                    unused_bytes.min(images_bytes),
+                    number(in_use),
+                    images_use.bytes,
+                    images_use.reclaimable_bytes,
                 ),
                 kind("tasks", number(tasks.len()), number(live), scratch_bytes, 0),
                 kind("logs", logs, number(live), logs_bytes, 0),

@@ -13,6 +13,7 @@ use axum::response::Response;
 
 use super::{Facts, answer, free_bytes};
 use crate::core::Core;
+use crate::images::Prunable;
 
 /// Digests of the images that a task needs which has not stopped.
 pub fn used_images(core: &Core) -> HashSet<String> {
@@ -43,14 +44,15 @@ impl Facts {
         let mut pruned = Pruned::default();
         if request.tasks {
             pruned.tasks = self.prune_tasks(request.until_ms)?;
+            // What tasks wrote is spread over files of many, so the disk has to tell.
+            pruned.freed_bytes = free_bytes(&self.config.state).saturating_sub(free_before);
         }
         if request.images || request.all_images {
-            pruned.images = self.prune_images(request.all_images).await?;
+            self.prune_images(request, &mut pruned).await?;
         }
         if request.networks {
             pruned.networks = self.prune_networks(request.until_ms).await?;
         }
-        pruned.freed_bytes = free_bytes(&self.config.state).saturating_sub(free_before);
         Ok(pruned)
     }
 
@@ -86,20 +88,19 @@ impl Facts {
         Ok(gone)
     }
 
-    /// Images do not say when they came, so how old they are does not matter.
-    async fn prune_images(&self, all: bool) -> Result<Vec<String>, ApiError> {
-        let used = used_images(&self.core);
-        let mut gone = vec![];
-        for Image { names, digest, .. } in self.core.images().list().await? {
-            if used.contains(&digest) || !(all || names.is_empty()) {
-                continue;
-            }
-            let references = if names.is_empty() { vec![digest] } else { names };
-            for reference in references {
-                self.core.images().remove(&reference).await?;
-                gone.push(reference);
-            }
+    async fn prune_images(&self, request: &PruneRequest, pruned: &mut Pruned) -> Result<(), ApiError> {
+        let wanted = Prunable {
+            all: request.all_images,
+            until_ms: request.until_ms,
+            used: used_images(&self.core),
+        };
+        let gone = self.core.images().prune(wanted).await?;
+        pruned.freed_bytes += gone.freed_bytes;
+        for Image { names, digest, .. } in gone.images {
+            pruned
+                .images
+                .extend(if names.is_empty() { vec![digest] } else { names });
         }
-        Ok(gone)
+        Ok(())
     }
 }

@@ -16,8 +16,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use agent::aws::Parts;
-use agent::config::{Config, OnExit};
-use agent::images::{Archive, ImageConfig, Images, Progress, RunnableImage};
+use agent::config::{Config, ImagesConfig, OnExit};
+use agent::images::{Archive, ImageConfig, Images, ImagesPruned, ImagesUsage, Progress, Prunable, RunnableImage};
 use agent::launch::{Cgroup, CgroupError, Cgroups};
 use agent::logs::Logs;
 use agent::memory;
@@ -91,7 +91,7 @@ fn config(directory: &Path, on_exit: OnExit, room_mib: Option<u64>) -> anyhow::R
         templates: Some(directory.join("templates")),
         pool: 1,
         consoles: None,
-        insecure_registries: vec![],
+        images: ImagesConfig::default(),
         listen: agent::config::Listen::Nowhere,
         host_paths: vec![],
         idle_exit: None,
@@ -270,6 +270,14 @@ impl Images for OneImage {
     }
 
     fn remove<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<(), ApiError>> {
+        none()
+    }
+
+    fn prune(&self, _: Prunable) -> BoxFuture<'_, Result<ImagesPruned, ApiError>> {
+        none()
+    }
+
+    fn usage(&self, _: HashSet<String>) -> BoxFuture<'_, Result<ImagesUsage, ApiError>> {
         none()
     }
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use agent::config::{Config, OnExit};
+use agent::config::{Config, ImagesConfig, OnExit};
 use agent::core::Core;
 use agent::ports::memory::{FileSecrets, MemoryRecords, MemorySinks};
 use agent::server::{Claim, EndRequests, Server, Surroundings};
@@ -41,7 +41,7 @@ pub fn config(directory: &Path) -> Config {
         templates: Some(directory.join("templates")),
         pool: 0,
         consoles: None,
-        insecure_registries: vec![],
+        images: ImagesConfig::default(),
         listen: agent::config::Listen::Nowhere,
         host_paths: vec![],
         idle_exit: None,

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use agent::images::{Archive, ImageConfig, Images, Progress, RunnableImage};
+use agent::images::{Archive, ImageConfig, Images, ImagesPruned, ImagesUsage, Progress, Prunable, RunnableImage};
 use agent::launch::{Cgroup, CgroupError, Cgroups, OccupiedCgroup};
 use agent::sizing::CpuLimit;
 use api::error::{ApiError, ErrorCode};
@@ -169,6 +169,8 @@ fn image(name: &str, size_bytes: u64) -> Image {
         created: None,
         size_bytes,
         layers: 1,
+        stored_unix_ms: 0,
+        layer_list: vec![],
     }
 }
 
@@ -246,5 +248,13 @@ impl Images for FakeImages {
                 Err(not_found(reference))
             }
         })
+    }
+
+    fn prune(&self, _: Prunable) -> BoxFuture<'_, Result<ImagesPruned, ApiError>> {
+        Box::pin(async { Ok(ImagesPruned::default()) })
+    }
+
+    fn usage(&self, _: HashSet<String>) -> BoxFuture<'_, Result<ImagesUsage, ApiError>> {
+        Box::pin(async { Ok(ImagesUsage::default()) })
     }
 }

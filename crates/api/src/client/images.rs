@@ -1,11 +1,12 @@
 //! The calls about images.
 
+use http_body_util::BodyExt;
 use hyper::Method;
-use tokio::io::AsyncRead;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
 use super::body::Outgoing;
 use super::{Client, ClientError, answer, percent_encode};
-use crate::image::{Image, ImageEvent, ImageList, PullRequest};
+use crate::image::{Image, ImageEvent, ImageList, LoggedOut, LoginRequest, LogoutRequest, PullRequest, SaveRequest};
 use crate::route;
 
 impl Client {
@@ -59,6 +60,46 @@ impl Client {
     pub async fn remove_image(&self, reference: &str) -> Result<(), ClientError> {
         let path = route::IMAGE.replace("{reference}", &percent_encode(reference));
         self.send(Method::DELETE, &path, Outgoing::empty()).await.map(drop)
+    }
+
+    /// Writes an OCI archive of images to `out`.
+    ///
+    /// # Errors
+    /// [`ClientError`]; also where the archive ends early, or cannot be written.
+    pub async fn save(&self, request: &SaveRequest, out: &mut (impl AsyncWrite + Unpin)) -> Result<(), ClientError> {
+        let operation = format!("POST {}", route::IMAGES_SAVE);
+        let response = self
+            .send(Method::POST, route::IMAGES_SAVE, Outgoing::json(request))
+            .await?;
+        let mut body = response.into_body();
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|source| ClientError::Http {
+                operation: operation.clone(),
+                source,
+            })?;
+            if let Ok(bytes) = frame.into_data() {
+                out.write_all(&bytes).await.map_err(ClientError::Write)?;
+            }
+        }
+        out.flush().await.map_err(ClientError::Write)
+    }
+
+    /// Signs in to a registry, and has the host agent keep that.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn login(&self, request: &LoginRequest) -> Result<(), ClientError> {
+        let body = Outgoing::json(request);
+        self.send(Method::POST, route::REGISTRY_LOGIN, body).await.map(drop)
+    }
+
+    /// Has the host agent forget what it keeps of a registry.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn logout(&self, request: &LogoutRequest) -> Result<LoggedOut, ClientError> {
+        let body = Outgoing::json(request);
+        self.json(Method::POST, route::REGISTRY_LOGOUT, body).await
     }
 
     async fn image_events(

@@ -70,6 +70,9 @@ pub enum ClientError {
         /// Why.
         source: hyper::Error,
     },
+    /// What the host agent gives cannot be written.
+    #[error("cannot write what the host agent sends")]
+    Write(#[source] std::io::Error),
     /// The answer is not what the contract says.
     #[error("the host agent's answer to {operation} is not understood: {what}")]
     Answer {

@@ -96,7 +96,7 @@ pub struct TaskNetwork {
     pub name: String,
     /// Its address.
     pub address: Ipv4Addr,
-    /// Its IPv6 address, where the host has any.
+    /// Its IPv6 address, where its network has any.
     #[serde(default)]
     pub address_ipv6: Option<Ipv6Addr>,
     /// Its hardware address, six bytes in hexadecimal digits with colons between them.
@@ -116,7 +116,7 @@ fn default_network() -> String {
 pub struct PublishedPort {
     /// The container that named it.
     pub container: String,
-    /// The host's address; all of them where absent.
+    /// The host's address, or `0.0.0.0` or `::` for all of that kind; where absent, all of the kinds that the task has.
     #[serde(default)]
     pub host_address: Option<IpAddr>,
     /// The host's port.

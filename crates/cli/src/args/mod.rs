@@ -29,7 +29,7 @@ pub use definition::{Definition, DefinitionDescribe, DefinitionLs, DefinitionReg
 pub use identity::{
     Credentials, CredentialsCreate, CredentialsFormat, CredentialsVerb, RoleName, Secret, SecretCreate,
 };
-pub use image::{ImageNames, Load, Pull};
+pub use image::{ImageNames, ImagePrune, ImageVerb, Images, Load, Login, Logout, Pull, Save};
 pub use machine::{Machine, MachineShell, MachineStart, MachineStatus};
 pub use network::{NetworkCreate, NetworkInspect, NetworkLs, NetworkPrune, NetworkVerb};
 pub use run::{HealthOptions, PullPolicy, Registry, Restart, Run, SecurityOption};

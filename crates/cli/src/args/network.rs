@@ -33,9 +33,12 @@ pub enum NetworkVerb {
 /// `mote network create`.
 #[derive(Debug, Args)]
 pub struct NetworkCreate {
-    /// Its addresses, such as 172.30.5.0/24; free ones where absent
+    /// Its addresses, such as 172.30.5.0/24; free ones where absent. Given twice, for IPv6 too
     #[arg(long, value_name = "CIDR")]
-    pub subnet: Option<String>,
+    pub subnet: Vec<String>,
+    /// Give its tasks IPv6 addresses beside: those of --subnet, or local ones that are free
+    #[arg(long)]
+    pub ipv6: bool,
     /// Let its tasks reach nobody but each other
     #[arg(long)]
     pub internal: bool,

@@ -3,9 +3,9 @@
 use clap::Subcommand;
 
 use super::{
-    Agent, Attach, Cluster, Completions, Cp, Credentials, Definition, Doctor, Events, Exec, ImageNames, Inspect, Kill, Listing,
-    Load, Logs, Machine, Man, NetworkVerb, Port, Ps, Pull, QuietListing, Rm, Run, Secret, Service, Stats, Stop, System,
-    TaskVerb, Template, Top, Usage, Wait,
+    Agent, Attach, Cluster, Completions, Cp, Credentials, Definition, Doctor, Events, Exec, ImageNames, ImageVerb,
+    Images, Inspect, Kill, Listing, Load, Login, Logout, Logs, Machine, Man, NetworkVerb, Port, Ps, Pull, Rm, Run,
+    Save, Secret, Service, Stats, Stop, System, TaskVerb, Template, Top, Usage, Wait,
 };
 
 /// The verbs.
@@ -81,12 +81,26 @@ Examples:
     /// Bring the images of an OCI layout, OCI archive or `docker save` archive into the store
     #[command(after_help = "Example:\n  docker save app:2 | mote load")]
     Load(Load),
+    /// Write images as an OCI archive, with the digests that they came with
+    #[command(after_help = "Examples:\n  mote save -o app.tar app:2\n  mote save app:2 | podman load")]
+    Save(Save),
     /// List the images in the store
-    #[command(after_help = "Example:\n  mote images --format json")]
-    Images(QuietListing),
+    #[command(after_help = "Examples:\n  mote images --format json\n  mote images --tree")]
+    Images(Images),
     /// Remove images from the store
     #[command(after_help = "Example:\n  mote rmi app:1")]
     Rmi(ImageNames),
+    /// Images: what the verbs above do, and removing those that nobody needs
+    #[command(subcommand, after_help = "Example:\n  mote image prune --all")]
+    Image(ImageVerb),
+    /// Sign in to a registry; the host agent keeps that for all later pulls
+    #[command(
+        after_help = "Examples:\n  mote login -u ann registry.example\n  mote login -u ann --password-stdin registry.example < password"
+    )]
+    Login(Login),
+    /// Forget the sign-in to a registry
+    #[command(after_help = "Example:\n  mote logout registry.example")]
+    Logout(Logout),
     /// Task definitions, as Amazon ECS has them
     #[command(subcommand, after_help = "Example:\n  mote task-definition register web.json")]
     TaskDefinition(Definition),

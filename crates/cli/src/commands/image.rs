@@ -1,14 +1,19 @@
-//! `mote pull`, `mote load`, `mote images`, `mote rmi`.
+//! `mote pull`, `mote load`, `mote save`, `mote images`, `mote rmi`, `mote image`.
 
+use std::io::IsTerminal;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use api::client::Client;
-use api::image::{Credentials, Image, PullRequest};
+use api::image::{Credentials, Image, PullRequest, SaveRequest};
+use api::system::PruneRequest;
 use tokio::io::AsyncRead;
 
+use super::confirmation::is_confirmed;
+use super::image_tree;
 use super::task_name::for_each;
-use crate::args::{ImageNames, Load, Pull, QuietListing, Registry};
+use crate::args::{ImageNames, ImagePrune, ImageVerb, Images, Load, Pull, Registry, Save};
 use crate::progress::{ImageProgress, short};
 use crate::{host, output};
 
@@ -112,9 +117,80 @@ fn print_arrival(image: &Image, quiet: bool) -> Result<()> {
     Ok(())
 }
 
+/// `mote image`.
+pub async fn image(host: Option<String>, verb: ImageVerb) -> Result<u8> {
+    match verb {
+        ImageVerb::Ls(images) => list(host, images).await,
+        ImageVerb::Pull(arguments) => pull(host, arguments).await,
+        ImageVerb::Load(arguments) => load(host, arguments).await,
+        ImageVerb::Save(arguments) => save(host, arguments).await,
+        ImageVerb::Rm(names) => remove(host, names).await,
+        ImageVerb::Prune(arguments) => prune(host, &arguments).await,
+    }
+}
+
+/// `mote save`.
+pub async fn save(host: Option<String>, arguments: Save) -> Result<u8> {
+    let request = SaveRequest {
+        references: arguments.images,
+    };
+    let Some(path) = arguments.output.filter(|path| path.as_os_str() != "-") else {
+        if std::io::stdout().is_terminal() {
+            bail!("an archive is nothing for a terminal: give --output or write it into a pipe");
+        }
+        let client = host::connect(host).await?;
+        client.save(&request, &mut tokio::io::stdout()).await?;
+        return Ok(0);
+    };
+    let client = host::connect(host).await?;
+    // Made aside, so that no half of an archive is ever taken for one.
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let aside = tempfile::NamedTempFile::new_in(directory.unwrap_or(Path::new(".")));
+    let aside = aside.with_context(|| format!("cannot make a file beside {}", path.display()))?;
+    let file = aside.reopen().context("cannot open a temporary file")?;
+    client.save(&request, &mut tokio::fs::File::from_std(file)).await?;
+    let readable = std::fs::Permissions::from_mode(0o644);
+    std::fs::set_permissions(aside.path(), readable).context("cannot change a temporary file's mode")?;
+    aside
+        .persist(&path)
+        .with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(0)
+}
+
+async fn prune(host: Option<String>, arguments: &ImagePrune) -> Result<u8> {
+    let until = arguments.until().map_err(|sentence| anyhow::anyhow!(sentence))?;
+    let what = if arguments.all {
+        "all images that no task uses"
+    } else {
+        "all images without a name"
+    };
+    if !arguments.force && !is_confirmed(what)? {
+        return Ok(0);
+    }
+    let request = PruneRequest {
+        images: true,
+        all_images: arguments.all,
+        until_ms: until.map(|moment| moment.unix_ms),
+        ..PruneRequest::default()
+    };
+    let pruned = host::connect(host).await?.prune(&request).await?;
+    for image in &pruned.images {
+        output::line(image)?;
+    }
+    output::line(&format!("freed {}", output::size(pruned.freed_bytes)))?;
+    Ok(0)
+}
+
 /// `mote images`.
-pub async fn list(host: Option<String>, listing: QuietListing) -> Result<u8> {
+pub async fn list(host: Option<String>, arguments: Images) -> Result<u8> {
     let images = host::connect(host).await?.images().await?;
+    if arguments.tree {
+        for line in image_tree::lines(&images) {
+            output::line(&line)?;
+        }
+        return Ok(0);
+    }
+    let listing = arguments.listing;
     let header = ["IMAGE", "DIGEST", "PLATFORM", "LAYERS", "SIZE"];
     let name = |image: &Image| image.names.first().unwrap_or(&image.digest).clone();
     output::quiet_list(&listing, &images, &header, row, name)?;

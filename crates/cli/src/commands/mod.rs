@@ -9,6 +9,7 @@ mod events;
 mod exec;
 mod identity;
 mod image;
+mod image_tree;
 mod info;
 mod install;
 mod logs;
@@ -16,6 +17,7 @@ mod machine;
 mod manual;
 mod network;
 mod ps;
+mod registry;
 mod run;
 mod stats;
 mod system;
@@ -52,8 +54,12 @@ pub fn run(arguments: Arguments) -> Result<u8> {
         Command::Events(events) => block_on(events::events(host, events)),
         Command::Pull(pull) => block_on(image::pull(host, pull)),
         Command::Load(load) => block_on(image::load(host, load)),
-        Command::Images(listing) => block_on(image::list(host, listing)),
+        Command::Save(save) => block_on(image::save(host, save)),
+        Command::Images(images) => block_on(image::list(host, images)),
         Command::Rmi(names) => block_on(image::remove(host, names)),
+        Command::Image(verb) => block_on(image::image(host, verb)),
+        Command::Login(login) => block_on(registry::login(host, login)),
+        Command::Logout(logout) => block_on(registry::logout(host, logout)),
         Command::TaskDefinition(verb) => block_on(ecs::definition::definition(host, verb)),
         Command::Task(verb) => block_on(ecs::task::task(host, verb)),
         Command::Service(verb) => block_on(ecs::service::service(host, verb)),

@@ -1,6 +1,6 @@
 //! `mote network`: networks that tasks share.
 
-use anyhow::{Result, anyhow};
+use anyhow::{Result, anyhow, bail};
 use api::network::{CreateNetwork, Network};
 use api::system::PruneRequest;
 
@@ -31,15 +31,28 @@ pub async fn network(host: Option<String>, verb: NetworkVerb) -> Result<u8> {
 }
 
 async fn create(host: Option<String>, arguments: NetworkCreate) -> Result<u8> {
+    let (subnet, subnet_ipv6) = subnets(arguments.subnet)?;
     let request = CreateNetwork {
         name: arguments.name,
-        subnet: arguments.subnet,
+        subnet,
+        ipv6: arguments.ipv6,
+        subnet_ipv6,
         internal: arguments.internal,
         labels: labels(&[], &arguments.label)?,
     };
     let network = host::connect(host).await?.create_network(&request).await?;
     output::line(&network.name)?;
     Ok(0)
+}
+
+/// Of what was given, the addresses of IPv4 and those of IPv6.
+fn subnets(given: Vec<String>) -> Result<(Option<String>, Option<String>)> {
+    let (mut sixth, mut fourth): (Vec<_>, Vec<_>) = given.into_iter().partition(|subnet| subnet.contains(':'));
+    let found = (fourth.pop(), sixth.pop());
+    match fourth.pop().or(sixth.pop()) {
+        Some(other) => bail!("a network has one --subnet of IPv4 and one of IPv6: leave {other} out"),
+        None => Ok(found),
+    }
 }
 
 async fn list(host: Option<String>, arguments: NetworkLs) -> Result<u8> {
@@ -77,9 +90,14 @@ fn row(network: &Network, now_unix_ms: u64) -> Vec<String> {
     let created = network.created_unix_ms;
     let age = created.map(|created| output::age(now_unix_ms.saturating_sub(created) / 1000));
     let internal = if network.internal { "yes" } else { "no" };
+    let subnets: Vec<&str> = [Some(&network.subnet), network.subnet_ipv6.as_ref()]
+        .into_iter()
+        .flatten()
+        .map(String::as_str)
+        .collect();
     vec![
         network.name.clone(),
-        network.subnet.clone(),
+        subnets.join(", "),
         internal.to_owned(),
         network.tasks.len().to_string(),
         age.unwrap_or_default(),
@@ -121,6 +139,8 @@ mod tests {
             name: "front".to_owned(),
             subnet: "172.30.0.0/24".to_owned(),
             gateway: [172, 30, 0, 1].into(),
+            subnet_ipv6: None,
+            gateway_ipv6: None,
             internal: true,
             labels: [("team".to_owned(), "blue".to_owned())].into(),
             created_unix_ms: Some(1000),
@@ -135,6 +155,22 @@ mod tests {
             row(&front(), 121_000),
             ["front", "172.30.0.0/24", "yes", "0", &output::age(120)]
         );
+        let both = Network {
+            subnet_ipv6: Some("fd00::/64".to_owned()),
+            ..front()
+        };
+        assert_eq!(row(&both, 121_000)[1], "172.30.0.0/24, fd00::/64");
+    }
+
+    #[test]
+    fn a_subnet_of_each_kind_is_enough() {
+        let check = |given: &[&str]| subnets(given.iter().map(|&text| text.to_owned()).collect());
+        let [fourth, sixth] = ["10.0.0.0/24", "fd00::/64"].map(|text| Some(text.to_owned()));
+        assert_eq!(check(&[]).unwrap(), (None, None));
+        assert_eq!(check(&["fd00::/64"]).unwrap(), (None, sixth.clone()));
+        assert_eq!(check(&["fd00::/64", "10.0.0.0/24"]).unwrap(), (fourth, sixth));
+        let refusal = check(&["fd00::/64", "fd01::/64"]).unwrap_err().to_string();
+        assert!(refusal.ends_with("leave fd00::/64 out"), "{refusal}");
     }
 
     #[test]

@@ -263,6 +263,8 @@ mod tests {
             created: None,
             size_bytes: 0,
             layers: 1,
+            stored_unix_ms: 0,
+            layer_list: vec![],
         };
         for name in [
             "nginx",

@@ -4,18 +4,26 @@ use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 
 use sha2::{Digest, Sha256};
 
+use super::ErofsError;
 use super::directory::{self, Dirent};
-use super::format::{BLOCK_LEN, SUPERBLOCK_OFFSET, Superblock, dirent_type, seal};
-use super::layout::{Layout, Placed};
+use super::format::{BLOCK_LEN, EXTENDED_BYTES, SLOT_BYTES, SUPERBLOCK_OFFSET, Superblock, dirent_type, seal};
+use super::layout::{Place, Placed, Placer, Plan};
 use super::xattr;
-use crate::layer::BLOCK_BYTES;
-use crate::tree::{Body, Children, NodeId, Tree};
+use crate::index::{Index, ReadAt};
+use crate::layer::{BLOCK_BYTES, Content, Packed};
+use crate::tree::{NodeId, Tree};
 
 /// What is written at once.
 const BUFFER_BYTES: usize = 256 << 10;
 
-/// Writes what `layout` planned.
-pub(super) fn emit(tree: &Tree, layout: &Layout, mut out: impl Write + Seek) -> io::Result<()> {
+/// Writes what was planned.
+pub(super) fn emit(
+    tree: &Tree,
+    plan: &Plan,
+    layers: &[&Index],
+    data: &[&dyn ReadAt],
+    mut out: impl Write + Seek,
+) -> Result<(), ErofsError> {
     let start = out.stream_position()?;
     let mut sink = Sink {
         out: BufWriter::with_capacity(BUFFER_BYTES, &mut out),
@@ -24,15 +32,25 @@ pub(super) fn emit(tree: &Tree, layout: &Layout, mut out: impl Write + Seek) -> 
         digest: Sha256::new(),
     };
     sink.pad_to(SUPERBLOCK_OFFSET as u64)?;
-    sink.write(&superblock(layout).encode())?;
-    for placed in &layout.inodes {
-        emit_inode(tree, layout, placed, &mut sink)?;
+    sink.write(&superblock(plan).encode())?;
+    let mut placer = Placer::new(tree, layers);
+    // Those whose contents go on in blocks of their own, and how many bytes of it stand behind the inode.
+    let mut unfinished = Vec::new();
+    for (node, parent) in &plan.found {
+        let Place::Metadata(placed) = placer.place(*node, plan)? else {
+            continue;
+        };
+        let inline_bytes = memory_len(placed.inline_bytes());
+        emit_inode(tree, plan, (*node, *parent), &placed, data, &mut sink)?;
+        let has_contents = matches!(placed.inode.content, Content::Directory | Content::Symlink { .. });
+        if has_contents && placed.fields.size > placed.inline_bytes() {
+            unfinished.push((*node, *parent, inline_bytes));
+        }
     }
-    sink.pad_to(layout.inode_area_blocks * BLOCK_BYTES)?;
-    for placed in &layout.inodes {
-        let contents = contents(tree, layout, placed);
-        let kept = contents.len() - memory_len(placed.inline_bytes());
-        sink.write(&contents[..kept])?;
+    sink.pad_to(plan.inode_area_blocks * BLOCK_BYTES)?;
+    for (node, parent, inline_bytes) in unfinished {
+        let contents = contents(tree, plan, node, parent);
+        sink.write(&contents[..contents.len() - inline_bytes])?;
         sink.pad_to(sink.position.next_multiple_of(BLOCK_BYTES))?;
     }
     let (mut first_block, digest) = sink.finish()?;
@@ -41,58 +59,81 @@ pub(super) fn emit(tree: &Tree, layout: &Layout, mut out: impl Write + Seek) -> 
     out.seek(SeekFrom::Start(start))?;
     out.write_all(&first_block)?;
     out.seek(SeekFrom::Start(end))?;
-    out.flush()
+    Ok(out.flush()?)
 }
 
-fn superblock(layout: &Layout) -> Superblock {
+fn superblock(plan: &Plan) -> Superblock {
     Superblock {
         // The root's inode comes right behind the superblock: its number is small.
-        root_nid: u16::try_from(layout.nid(NodeId::ROOT)).unwrap_or_default(),
-        inodes: layout.inodes.len() as u64,
-        epoch: layout.epoch,
-        blocks: layout.total_blocks,
+        root_nid: u16::try_from(plan.nid(NodeId::ROOT)).unwrap_or_default(),
+        inodes: plan.found.len() as u64,
+        epoch: plan.epoch,
+        blocks: plan.total_blocks,
     }
 }
 
-fn emit_inode<W: Write>(tree: &Tree, layout: &Layout, placed: &Placed, sink: &mut Sink<W>) -> io::Result<()> {
-    let node = tree.node(placed.node);
+fn emit_inode<W: Write>(
+    tree: &Tree,
+    plan: &Plan,
+    (node, parent): (NodeId, NodeId),
+    placed: &Placed,
+    data: &[&dyn ReadAt],
+    sink: &mut Sink<W>,
+) -> io::Result<()> {
+    let attributes = &placed.inode.attributes;
     sink.pad_to(placed.offset)?;
-    sink.write(&placed.fields.encode(&node.body, node.attributes))?;
-    sink.write(&xattr::encode(&node.attributes.xattrs))?;
-    if placed.fields.is_inline {
-        let contents = contents(tree, layout, placed);
+    sink.write(&placed.fields.encode(tree.node(node).file_type(), attributes))?;
+    sink.write(&xattr::encode(&attributes.xattrs))?;
+    if let Content::Packed(packed) = &placed.inode.content {
+        let layer = tree.node(node).origin().layer().and_then(|layer| data.get(layer));
+        sink.write(&packed_contents(
+            *layer.ok_or(io::ErrorKind::NotFound)?,
+            *packed,
+            placed,
+        )?)?;
+    } else if placed.fields.is_inline {
+        let contents = contents(tree, plan, node, parent);
         sink.write(&contents[contents.len() - memory_len(placed.inline_bytes())..])?;
     }
     Ok(())
 }
 
-/// The contents that lie in the metadata: those of directories and symbolic links.
-fn contents(tree: &Tree, layout: &Layout, placed: &Placed) -> Vec<u8> {
-    match &tree.node(placed.node).body {
-        Body::Directory(children) => {
-            let names = directory::with_dots(children.keys().copied());
-            let entries: Vec<Dirent> = names.map(|name| dirent(tree, layout, placed, children, name)).collect();
-            directory::encode(&entries)
+/// The contents of a small file, which stand behind another inode of it.
+fn packed_contents(data: &dyn ReadAt, packed: Packed, placed: &Placed) -> io::Result<Vec<u8>> {
+    let mut contents = vec![0; memory_len(packed.bytes)];
+    let start = packed.slot * SLOT_BYTES + EXTENDED_BYTES + placed.fields.xattr_bytes;
+    let mut filled = 0;
+    while filled < contents.len() {
+        match data.read_at(&mut contents[filled..], start + filled as u64)? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            count => filled += count,
         }
-        Body::Symlink { target } => target.to_vec(),
-        _ => Vec::new(),
     }
+    Ok(contents)
 }
 
-fn dirent<'a>(tree: &Tree, layout: &Layout, directory: &Placed, children: &Children, name: &'a [u8]) -> Dirent<'a> {
-    let node = match name {
-        b"." => directory.node,
-        b".." => directory.parent,
-        _ => children[name],
+/// The contents that lie in the metadata: those of directories and symbolic links.
+fn contents(tree: &Tree, plan: &Plan, node: NodeId, parent: NodeId) -> Vec<u8> {
+    let Some(children) = tree.children(node) else {
+        return tree.target(node).unwrap_or_default().to_vec();
     };
-    Dirent {
-        name,
-        nid: layout.nid(node),
-        file_type: dirent_type(&tree.node(node).body),
-    }
+    let names = directory::with_dots(children.keys().map(|name| &**name));
+    let entries = names.map(|name| {
+        let child = match name {
+            b"." => node,
+            b".." => parent,
+            _ => children[name],
+        };
+        Dirent {
+            name,
+            nid: plan.nid(child),
+            file_type: dirent_type(tree.node(child).file_type()),
+        }
+    });
+    directory::encode(&entries.collect::<Vec<_>>())
 }
 
-/// A length below a block.
+/// A length of at most a block.
 fn memory_len(bytes: u64) -> usize {
     usize::try_from(bytes).unwrap_or_default()
 }

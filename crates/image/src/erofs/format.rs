@@ -2,14 +2,14 @@
 
 use crate::layer::{Attributes, BLOCK_BYTES};
 use crate::tar::Timestamp;
-use crate::tree::Body;
+use crate::tree::FileType;
 
 /// Where the superblock starts.
 pub(super) const SUPERBLOCK_OFFSET: usize = 1024;
 /// Length of the superblock without extensions.
 pub(super) const SUPERBLOCK_BYTES: usize = 128;
 /// Inode numbers count slots of this size from the start of the metadata.
-pub(super) const SLOT_BYTES: u64 = 32;
+pub(super) use crate::layer::SLOT_BYTES;
 /// Length of a directory entry, without its name.
 pub(super) const DIRENT_BYTES: usize = 12;
 
@@ -106,7 +106,7 @@ impl InodeFields {
     }
 
     /// The inode itself.
-    pub fn encode(&self, body: &Body, attributes: &Attributes) -> Vec<u8> {
+    pub fn encode(&self, file_type: FileType, attributes: &Attributes) -> Vec<u8> {
         let layout = if self.is_inline { FLAT_INLINE } else { FLAT_PLAIN };
         let format = layout << 1 | u16::from(self.is_extended);
         // Counted in units of four bytes, of which the header of twelve is one.
@@ -115,7 +115,7 @@ impl InodeFields {
         } else {
             (self.xattr_bytes - 12) / 4 + 1
         };
-        let mode = attributes.mode | file_type_bits(body);
+        let mode = attributes.mode | file_type_bits(file_type);
         let mut out = Vec::with_capacity(64);
         out.extend_from_slice(&format.to_le_bytes());
         out.extend_from_slice(&low_16(xattr_count).to_le_bytes());
@@ -151,26 +151,26 @@ fn low_16(value: u64) -> u16 {
 }
 
 /// The type of a file in its mode (`S_IFMT`).
-fn file_type_bits(body: &Body) -> u16 {
-    match body {
-        Body::Fifo => 0o010_000,
-        Body::CharacterDevice { .. } => 0o020_000,
-        Body::Directory(_) => 0o040_000,
-        Body::BlockDevice { .. } => 0o060_000,
-        Body::File { .. } => 0o100_000,
-        Body::Symlink { .. } => 0o120_000,
+fn file_type_bits(file_type: FileType) -> u16 {
+    match file_type {
+        FileType::Fifo => 0o010_000,
+        FileType::CharacterDevice => 0o020_000,
+        FileType::Directory => 0o040_000,
+        FileType::BlockDevice => 0o060_000,
+        FileType::File => 0o100_000,
+        FileType::Symlink => 0o120_000,
     }
 }
 
 /// The type of a file in its directory entry (`FT_*`).
-pub(super) fn dirent_type(body: &Body) -> u8 {
-    match body {
-        Body::File { .. } => 1,
-        Body::Directory(_) => 2,
-        Body::CharacterDevice { .. } => 3,
-        Body::BlockDevice { .. } => 4,
-        Body::Fifo => 5,
-        Body::Symlink { .. } => 7,
+pub(super) fn dirent_type(file_type: FileType) -> u8 {
+    match file_type {
+        FileType::File => 1,
+        FileType::Directory => 2,
+        FileType::CharacterDevice => 3,
+        FileType::BlockDevice => 4,
+        FileType::Fifo => 5,
+        FileType::Symlink => 7,
     }
 }
 
@@ -214,12 +214,12 @@ mod tests {
             ordinal: 1,
         };
         assert_eq!(
-            fields.encode(&Body::Fifo, &Attributes::default()).len() as u64,
+            fields.encode(FileType::Fifo, &Attributes::default()).len() as u64,
             COMPACT_BYTES
         );
         fields.is_extended = true;
         assert_eq!(
-            fields.encode(&Body::Fifo, &Attributes::default()).len() as u64,
+            fields.encode(FileType::Fifo, &Attributes::default()).len() as u64,
             EXTENDED_BYTES
         );
     }

@@ -1,4 +1,6 @@
 //! The first pass: every inode gets its place, every directory its blocks.
+//!
+//! What is kept of an inode is its number alone; the second pass places all of them again, in the same order.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -7,21 +9,23 @@ use super::format::{
     COMPACT_BYTES, EXTENDED_BYTES, InodeFields, SLOT_BYTES, SUPERBLOCK_BYTES, SUPERBLOCK_OFFSET, pack_device,
 };
 use super::{ErofsError, directory, xattr};
-use crate::layer::BLOCK_BYTES;
+use crate::index::Index;
+use crate::layer::{BLOCK_BYTES, Content, Inode};
 use crate::tar::Timestamp;
-use crate::tree::{Body, NodeId, Tree};
+use crate::tree::{Inodes, NodeId, Tree};
 
 /// Contents that are longer than this together with their inode get blocks of their own: packing them behind the
 /// inode would waste as much at the ends of blocks as it saves.
 const INLINE_BYTES_MAX: u64 = BLOCK_BYTES / 2;
 
+/// The most different times that are counted.
+const TIMES_MAX: usize = 1 << 16;
+
 /// Where everything goes.
 #[derive(Debug)]
-pub(super) struct Layout {
-    /// The inodes in the order of their places.
-    pub inodes: Vec<Placed>,
-    /// Place of each node's inode by [`NodeId::index`], in bytes; 0 for nodes without a path.
-    offsets: Vec<u64>,
+pub(super) struct Plan {
+    /// All nodes that have a path, each with the directory it was first found in, in the order of their places.
+    pub found: Vec<(NodeId, NodeId)>,
     /// The time of every inode in the short form.
     pub epoch: Timestamp,
     /// Where the inodes end and blocks of directories and links begin.
@@ -30,23 +34,46 @@ pub(super) struct Layout {
     pub metadata_blocks: u64,
     /// Length of the file system, layers included.
     pub total_blocks: u32,
+    /// Where each layer's data begins, in blocks.
+    part_starts: Vec<u64>,
+    /// Number of names of each node by [`NodeId::index`].
+    links: Vec<u32>,
+    /// Number under which Linux finds each node's inode, by [`NodeId::index`]; 0 for nodes without a path.
+    nids: Vec<u64>,
 }
 
-/// One inode and its place.
+/// Where a node's inode is.
+#[derive(Clone, Debug)]
+pub(super) enum Place {
+    /// In the metadata, where it is to be written.
+    Metadata(Placed),
+    /// In the data of its layer, at this slot.
+    Layer(u64),
+}
+
+/// One inode and its place in the metadata.
 #[derive(Clone, Debug)]
 pub(super) struct Placed {
-    pub node: NodeId,
-    /// The directory it was first found in: what `..` leads to.
-    pub parent: NodeId,
     /// In bytes from the start of the metadata.
     pub offset: u64,
     pub fields: InodeFields,
+    pub inode: Inode,
 }
 
-impl Layout {
+/// Places one inode after another.
+pub(super) struct Placer<'a> {
+    tree: &'a Tree,
+    inodes: Inodes<'a>,
+    end: u64,
+    ordinal: u32,
+    /// Blocks of directories and links so far.
+    own_blocks: u64,
+}
+
+impl Plan {
     /// The number under which Linux finds the node's inode.
     pub fn nid(&self, node: NodeId) -> u64 {
-        self.offsets[node.index()] / SLOT_BYTES
+        self.nids[node.index()]
     }
 }
 
@@ -61,42 +88,68 @@ impl Placed {
     }
 
     /// Blocks of the contents that lie in the metadata.
-    fn metadata_blocks(&self, body: &Body) -> u64 {
-        match body {
-            Body::Directory(_) | Body::Symlink { .. } => (self.fields.size - self.inline_bytes()).div_ceil(BLOCK_BYTES),
+    fn own_blocks(&self) -> u64 {
+        match self.inode.content {
+            Content::Directory | Content::Symlink { .. } => {
+                (self.fields.size - self.inline_bytes()).div_ceil(BLOCK_BYTES)
+            }
             _ => 0,
         }
     }
 }
 
 /// Plans the file system.
-pub(super) fn plan(tree: &Tree, part_blocks: &[u64]) -> Result<Layout, ErofsError> {
+pub(super) fn plan(tree: &Tree, layers: &[&Index]) -> Result<Plan, ErofsError> {
     let (found, links) = walk(tree);
-    let epoch = commonest_time(tree, &found);
-    let mut layout = Layout {
-        inodes: Vec::with_capacity(found.len()),
-        offsets: vec![0; tree.nodes_len()],
+    let epoch = commonest_time(tree, &mut Inodes::new(layers), &found)?;
+    let mut plan = Plan {
+        found,
         epoch,
         inode_area_blocks: 0,
         metadata_blocks: 0,
         total_blocks: 0,
+        part_starts: Vec::with_capacity(layers.len()),
+        links,
+        nids: vec![0; tree.nodes_len()],
     };
-    let mut end = (SUPERBLOCK_OFFSET + SUPERBLOCK_BYTES) as u64;
-    for (ordinal, (node, parent)) in (1..).zip(found) {
-        let placed = place(tree, node, parent, links[node.index()], ordinal, epoch, &mut end)?;
-        layout.offsets[node.index()] = placed.offset;
-        layout.inodes.push(placed);
+    let mut placer = Placer::new(tree, layers);
+    // Nodes whose inodes lie in a layer's data, which has no place yet.
+    let mut packed = Vec::new();
+    for (node, _) in &plan.found {
+        plan.nids[node.index()] = match placer.place(*node, &plan)? {
+            Place::Metadata(placed) => placed.offset / SLOT_BYTES,
+            Place::Layer(slot) => {
+                packed.push(*node);
+                slot
+            }
+        };
     }
-    layout.inode_area_blocks = end.div_ceil(BLOCK_BYTES);
-    locate_contents(tree, &mut layout, part_blocks)?;
-    Ok(layout)
+    plan.inode_area_blocks = placer.end.div_ceil(BLOCK_BYTES);
+    plan.metadata_blocks = plan.inode_area_blocks + placer.own_blocks;
+    let mut total = plan.metadata_blocks;
+    for layer in layers {
+        plan.part_starts.push(total);
+        total = total.saturating_add(layer.data_blocks());
+    }
+    // The highest number stands for "no block".
+    plan.total_blocks = u32::try_from(total)
+        .ok()
+        .filter(|blocks| *blocks < u32::MAX)
+        .ok_or(ErofsError::TooLarge { blocks: total })?;
+    for node in packed {
+        let layer = tree.node(node).origin().layer();
+        let start = layer.and_then(|layer| plan.part_starts.get(layer));
+        plan.nids[node.index()] += start.unwrap_or(&0) * (BLOCK_BYTES / SLOT_BYTES);
+    }
+    Ok(plan)
 }
 
 /// All nodes that have a path, in an order that keeps the files of a directory together, and the number of names of
 /// each by [`NodeId::index`].
 fn walk(tree: &Tree) -> (Vec<(NodeId, NodeId)>, Vec<u32>) {
     let mut links = vec![0_u32; tree.nodes_len()];
-    let mut found = vec![(NodeId::ROOT, NodeId::ROOT)];
+    let mut found = Vec::with_capacity(tree.nodes_len());
+    found.push((NodeId::ROOT, NodeId::ROOT));
     // Its own `.` and the name that the root has as its own parent.
     links[NodeId::ROOT.index()] = 2;
     let mut pending = vec![NodeId::ROOT];
@@ -121,112 +174,106 @@ fn walk(tree: &Tree) -> (Vec<(NodeId, NodeId)>, Vec<u32>) {
 }
 
 /// The time that most files have, the earliest of several.
-fn commonest_time(tree: &Tree, found: &[(NodeId, NodeId)]) -> Timestamp {
+fn commonest_time(tree: &Tree, inodes: &mut Inodes, found: &[(NodeId, NodeId)]) -> Result<Timestamp, ErofsError> {
     let mut counts = HashMap::<Timestamp, u64>::new();
     for (node, _) in found {
-        *counts.entry(tree.node(*node).attributes.mtime).or_default() += 1;
+        let time = inodes.get(tree.node(*node))?.attributes.mtime;
+        if counts.len() < TIMES_MAX || counts.contains_key(&time) {
+            *counts.entry(time).or_default() += 1;
+        }
     }
     let commonest = counts.into_iter().max_by_key(|(time, count)| (*count, Reverse(*time)));
-    commonest.map(|(time, _)| time).unwrap_or_default()
+    Ok(commonest.map(|(time, _)| time).unwrap_or_default())
 }
 
-/// Gives an inode its form and its place behind `end`, and moves `end` behind it.
-fn place(
-    tree: &Tree,
-    node: NodeId,
-    parent: NodeId,
-    links: u32,
-    ordinal: u32,
-    epoch: Timestamp,
-    end: &mut u64,
-) -> Result<Placed, ErofsError> {
-    let file = tree.node(node);
-    let size = match &file.body {
-        Body::Directory(children) => directory::size(directory::with_dots(children.keys().copied())),
-        Body::File { extent, .. } => extent.bytes,
-        Body::Symlink { target } => target.len() as u64,
-        Body::CharacterDevice { .. } | Body::BlockDevice { .. } | Body::Fifo => 0,
-    };
-    let xattr_bytes = xattr::size(&file.attributes.xattrs);
-    if xattr_bytes > xattr::BYTES_MAX {
-        return Err(ErofsError::Xattrs { bytes: xattr_bytes });
+impl<'a> Placer<'a> {
+    /// Starts behind the superblock.
+    pub fn new(tree: &'a Tree, layers: &[&'a Index]) -> Self {
+        Self {
+            tree,
+            inodes: Inodes::new(layers),
+            end: (SUPERBLOCK_OFFSET + SUPERBLOCK_BYTES) as u64,
+            ordinal: 0,
+            own_blocks: 0,
+        }
     }
-    let is_extended = !InodeFields::fits_compact(file.attributes, epoch, size, links);
-    let inode_bytes = if is_extended { EXTENDED_BYTES } else { COMPACT_BYTES };
-    let tail = size % BLOCK_BYTES;
-    let whole = inode_bytes + xattr_bytes + tail;
-    // Regular files never: their pages could not be mapped.
-    let may_be_inline = matches!(file.body, Body::Directory(_) | Body::Symlink { .. });
-    let is_inline = may_be_inline && tail > 0 && whole <= INLINE_BYTES_MAX;
-    // An inode keeps inside one block, together with what is inline; Linux refuses such contents across two.
-    let unbroken = if is_inline { whole } else { inode_bytes };
-    let mut offset = end.next_multiple_of(SLOT_BYTES);
-    if offset % BLOCK_BYTES + unbroken > BLOCK_BYTES {
-        offset = offset.next_multiple_of(BLOCK_BYTES);
-    }
-    *end = offset + inode_bytes + xattr_bytes + if is_inline { tail } else { 0 };
-    let fields = InodeFields {
-        is_extended,
-        is_inline,
-        xattr_bytes,
-        location: 0,
-        size,
-        links,
-        ordinal,
-    };
-    Ok(Placed {
-        node,
-        parent,
-        offset,
-        fields,
-    })
-}
 
-/// Fills in where contents are, now that the length of the inodes is known.
-fn locate_contents(tree: &Tree, layout: &mut Layout, part_blocks: &[u64]) -> Result<(), ErofsError> {
-    let in_metadata: u64 = layout
-        .inodes
-        .iter()
-        .map(|placed| placed.metadata_blocks(&tree.node(placed.node).body))
-        .sum();
-    layout.metadata_blocks = layout.inode_area_blocks + in_metadata;
-    let mut part_starts = Vec::with_capacity(part_blocks.len());
-    let mut total = layout.metadata_blocks;
-    for blocks in part_blocks {
-        part_starts.push(total);
-        total = total.saturating_add(*blocks);
+    /// Gives the next of the found nodes its form and its place.
+    pub fn place(&mut self, node: NodeId, plan: &Plan) -> Result<Place, ErofsError> {
+        let inode = self.inodes.get(self.tree.node(node))?;
+        let links = plan.links[node.index()];
+        if let (Content::Packed(packed), 1) = (&inode.content, links) {
+            return Ok(Place::Layer(packed.slot));
+        }
+        self.ordinal += 1;
+        let size = match &inode.content {
+            Content::Directory => {
+                let names = self
+                    .tree
+                    .children(node)
+                    .into_iter()
+                    .flat_map(|children| children.keys());
+                directory::size(directory::with_dots(names.map(|name| &**name)))
+            }
+            Content::File(extent) => extent.bytes,
+            Content::Packed(packed) => packed.bytes,
+            Content::Symlink { target } => target.len() as u64,
+            Content::CharacterDevice { .. } | Content::BlockDevice { .. } | Content::Fifo => 0,
+        };
+        let xattr_bytes = xattr::size(&inode.attributes.xattrs);
+        if xattr_bytes > xattr::BYTES_MAX {
+            return Err(ErofsError::Xattrs { bytes: xattr_bytes });
+        }
+        let is_extended = !InodeFields::fits_compact(&inode.attributes, plan.epoch, size, links);
+        let inode_bytes = if is_extended { EXTENDED_BYTES } else { COMPACT_BYTES };
+        let tail = size % BLOCK_BYTES;
+        let whole = inode_bytes + xattr_bytes + tail;
+        // Regular files only where they were packed: their pages cannot be mapped.
+        let may_be_inline = matches!(inode.content, Content::Directory | Content::Symlink { .. });
+        let must_be_inline = matches!(inode.content, Content::Packed(_));
+        let is_inline = must_be_inline || may_be_inline && tail > 0 && whole <= INLINE_BYTES_MAX;
+        // An inode keeps inside one block, together with what is inline; Linux refuses such contents across two.
+        let unbroken = if is_inline { whole } else { inode_bytes };
+        if unbroken > BLOCK_BYTES {
+            return Err(ErofsError::Xattrs { bytes: xattr_bytes });
+        }
+        let mut offset = self.end.next_multiple_of(SLOT_BYTES);
+        if offset % BLOCK_BYTES + unbroken > BLOCK_BYTES {
+            offset = offset.next_multiple_of(BLOCK_BYTES);
+        }
+        self.end = offset + inode_bytes + xattr_bytes + if is_inline { tail } else { 0 };
+        let fields = InodeFields {
+            is_extended,
+            is_inline,
+            xattr_bytes,
+            location: 0,
+            size,
+            links,
+            ordinal: self.ordinal,
+        };
+        let mut placed = Placed { offset, fields, inode };
+        placed.fields.location = self.locate(node, &placed, plan);
+        self.own_blocks += placed.own_blocks();
+        Ok(Place::Metadata(placed))
     }
-    // The highest number stands for "no block".
-    layout.total_blocks = u32::try_from(total)
-        .ok()
-        .filter(|blocks| *blocks < u32::MAX)
-        .ok_or(ErofsError::TooLarge { blocks: total })?;
-    let mut next_block = layout.inode_area_blocks;
-    for placed in &mut layout.inodes {
-        let body = &tree.node(placed.node).body;
-        let blocks = placed.metadata_blocks(body);
-        let location = match body {
-            Body::CharacterDevice { major, minor } | Body::BlockDevice { major, minor } => {
-                placed.fields.location = pack_device(*major, *minor);
-                continue;
+
+    /// Where the contents are; of no meaning before the plan is made.
+    fn locate(&self, node: NodeId, placed: &Placed, plan: &Plan) -> u32 {
+        let block = match &placed.inode.content {
+            Content::CharacterDevice { major, minor } | Content::BlockDevice { major, minor } => {
+                return pack_device(*major, *minor);
             }
-            Body::File { layer, extent } if extent.bytes > 0 => {
-                let (start, length) = part_starts.get(*layer).zip(part_blocks.get(*layer)).unwrap_or((&0, &0));
-                if extent
-                    .block
-                    .checked_add(extent.blocks())
-                    .is_none_or(|end| end > *length)
-                {
-                    return Err(ErofsError::Extent { layer: *layer });
-                }
-                start + extent.block
+            Content::File(extent) if extent.bytes > 0 => {
+                let layer = self.tree.node(node).origin().layer();
+                let start = layer.and_then(|layer| plan.part_starts.get(layer));
+                start.map_or(0, |start| start + extent.block)
             }
-            Body::Directory(_) | Body::Symlink { .. } if blocks > 0 => next_block,
+            Content::Directory | Content::Symlink { .. } if placed.own_blocks() > 0 => {
+                plan.inode_area_blocks + self.own_blocks
+            }
             _ => 0,
         };
-        next_block += blocks;
-        // Lossless: it lies inside the file system, whose length has been checked.
-        placed.fields.location = u32::try_from(location).unwrap_or_default();
+        // Lossless once planned: it lies inside the file system, whose length has been checked.
+        u32::try_from(block).unwrap_or_default()
     }
-    Ok(())
 }

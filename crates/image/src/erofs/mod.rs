@@ -2,7 +2,8 @@
 //!
 //! The flat image is one address space of 4096-byte blocks: `[metadata][layer 0 data][layer 1 data]…`. This module
 //! writes the first part: superblock, inodes with their extended attributes, directories and links. Regular files are
-//! flat and uncompressed with no inline tail, so that a guest can map their pages (DAX).
+//! flat and uncompressed with no inline tail, so that a guest can map their pages (DAX). But small ones stand behind their
+//! inodes, which layers' data files have, too: directories lead there.
 //!
 //! Two passes: `layout` gives every inode its place, `emit` writes from front to back. The same tree over the same
 //! layers makes the same bytes. The on-disk format is that of Linux, Documentation/filesystems/erofs.rst and
@@ -16,7 +17,10 @@ mod xattr;
 
 use std::io::{self, Seek, Write};
 
-use crate::tree::Tree;
+use crate::index::{Index, IndexError, ReadAt};
+use crate::layer::Attributes;
+use crate::tree::{FileType, Tree};
+use format::InodeFields;
 
 /// Why a tree cannot be written.
 #[derive(Debug, thiserror::Error)]
@@ -40,21 +44,40 @@ pub enum ErofsError {
         /// Bytes in their on-disk form.
         bytes: u64,
     },
-    /// A file of the tree lies outside its layer's data.
-    #[error("a file of layer {layer} lies outside the layer's data")]
-    Extent {
-        /// The layer, counted from the lowest, which is 0.
-        layer: usize,
+    /// A layer's index cannot be read.
+    #[error("cannot read what is in the rootfs")]
+    Index {
+        /// Why not.
+        #[from]
+        source: IndexError,
     },
 }
 
-/// Writes the metadata of `tree` to `out`, from where `out` stands, and answers its length in blocks.
+/// Writes the metadata of `tree`, which `layers` were merged to, to `out`, from where `out` stands, and answers its length
+/// in blocks.
 ///
-/// `part_blocks` holds the length of each layer's data file in blocks.
-pub fn write(tree: &Tree, part_blocks: &[u64], out: impl Write + Seek) -> Result<u64, ErofsError> {
-    let layout = layout::plan(tree, part_blocks)?;
-    emit::emit(tree, &layout, out)?;
-    Ok(layout.metadata_blocks)
+/// `data` are the layers' data files: a packed file that has further names is copied from there.
+pub fn write(tree: &Tree, layers: &[&Index], data: &[&dyn ReadAt], out: impl Write + Seek) -> Result<u64, ErofsError> {
+    let plan = layout::plan(tree, layers)?;
+    emit::emit(tree, &plan, layers, data, out)?;
+    Ok(plan.metadata_blocks)
+}
+
+/// The inode of a regular file with one name, whose contents of `bytes` bytes stand behind it: what a layer's small files are
+/// packed with.
+pub fn packed_head(attributes: &Attributes, bytes: u64) -> Vec<u8> {
+    let fields = InodeFields {
+        is_extended: true,
+        is_inline: true,
+        xattr_bytes: xattr::size(&attributes.xattrs),
+        location: 0,
+        size: bytes,
+        links: 1,
+        ordinal: 0,
+    };
+    let mut head = fields.encode(FileType::File, attributes);
+    head.extend_from_slice(&xattr::encode(&attributes.xattrs));
+    head
 }
 
 #[cfg(test)]

@@ -6,8 +6,10 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::reader::{Found, FoundBody, read};
-use super::{ErofsError, write};
-use crate::layer::{Attributes, BLOCK_BYTES, Change, Content, Entry, Extent, Inode, LayerIndex, Xattr};
+use super::{ErofsError, packed_head, write};
+use crate::index::sample::Layer;
+use crate::index::{Index, ReadAt};
+use crate::layer::{Attributes, BLOCK_BYTES, Change, Content, Entry, Extent, Inode, Packed, Xattr};
 use crate::merge::merge;
 use crate::tar::Timestamp;
 
@@ -38,18 +40,19 @@ fn hard_link(path: &str, target: &str) -> Entry {
     }
 }
 
-fn metadata(layers: &[LayerIndex]) -> Vec<u8> {
-    let tree = merge(&layers.iter().collect::<Vec<_>>()).unwrap();
-    let parts: Vec<u64> = layers.iter().map(|layer| layer.data_blocks).collect();
+fn metadata(layers: &[Layer]) -> Vec<u8> {
+    let indexes: Vec<Index> = layers.iter().map(Layer::index).collect();
+    let indexes: Vec<&Index> = indexes.iter().collect();
+    let tree = merge(&indexes).unwrap();
     let mut out = Cursor::new(Vec::new());
-    let blocks = write(&tree, &parts, &mut out).unwrap();
+    let blocks = write(&tree, &indexes, &[], &mut out).unwrap();
     assert_eq!(out.position(), blocks * BLOCK_BYTES);
     assert_eq!(out.get_ref().len() as u64, blocks * BLOCK_BYTES);
     out.into_inner()
 }
 
 /// The flat image of layers whose data is the block's number, over and over.
-fn flat(layers: &[LayerIndex]) -> Vec<u8> {
+fn flat(layers: &[Layer]) -> Vec<u8> {
     let mut image = metadata(layers);
     for (layer, index) in (1_u8..).zip(layers) {
         for block in 0..index.data_blocks {
@@ -60,7 +63,7 @@ fn flat(layers: &[LayerIndex]) -> Vec<u8> {
 }
 
 fn found(entries: Vec<Entry>) -> std::collections::BTreeMap<Vec<u8>, Found> {
-    read(&flat(&[LayerIndex {
+    read(&flat(&[Layer {
         data_blocks: 10,
         entries,
     }]))
@@ -76,11 +79,11 @@ fn an_empty_image_is_a_root() {
 #[test]
 fn files_point_into_their_layers() {
     let file = |path: &[u8], block, bytes| plain(path, Content::File(Extent { block, bytes }));
-    let lower = LayerIndex {
+    let lower = Layer {
         data_blocks: 3,
         entries: vec![file(b"a", 0, 5), file(b"hidden", 0, 1)],
     };
-    let upper = LayerIndex {
+    let upper = Layer {
         data_blocks: 4,
         entries: vec![file(b"b", 2, 8192), file(b"hidden", 1, 0)],
     };
@@ -89,6 +92,62 @@ fn files_point_into_their_layers() {
     let expected = [[2, 2].repeat(2048), [2, 3].repeat(2048)].concat();
     assert_eq!(paths[&b"b"[..]].body, FoundBody::File(expected));
     assert_eq!(paths[&b"hidden"[..]].body, FoundBody::File(Vec::new()));
+}
+
+/// A layer of one packed file, and its data.
+fn packed(path: &[u8], attributes: Attributes, contents: &[u8]) -> (Layer, Vec<u8>) {
+    let mut data = vec![0; 64];
+    data.extend(packed_head(&attributes, contents.len() as u64));
+    data.extend_from_slice(contents);
+    data.resize(4096, 0);
+    let bytes = contents.len() as u64;
+    let layer = Layer {
+        data_blocks: 1,
+        entries: vec![put(path, attributes, Content::Packed(Packed { slot: 2, bytes }))],
+    };
+    (layer, data)
+}
+
+#[test]
+fn a_packed_file_is_found_in_its_layer_or_copied_for_its_other_names() {
+    let attributes = Attributes {
+        mode: 0o640,
+        uid: 7,
+        mtime: Timestamp {
+            seconds: 5,
+            nanoseconds: 0,
+        },
+        xattrs: vec![Xattr {
+            name: (*b"user.k").into(),
+            value: (*b"v").into(),
+        }],
+        ..Attributes::default()
+    };
+    let (lower, data) = packed(b"d/f", attributes.clone(), b"packed");
+    let upper = Layer {
+        data_blocks: 0,
+        entries: vec![hard_link("g", "d/f")],
+    };
+    for (layers, links) in [(vec![lower.clone()], 1), (vec![lower, upper], 2)] {
+        let indexes: Vec<Index> = layers.iter().map(Layer::index).collect();
+        let indexes: Vec<&Index> = indexes.iter().collect();
+        let parts: Vec<&dyn ReadAt> = vec![&data; indexes.len()];
+        let mut out = Cursor::new(Vec::new());
+        let blocks = write(&merge(&indexes).unwrap(), &indexes, &parts, &mut out).unwrap();
+        let paths = read(&[out.into_inner(), data.clone()].concat());
+        let file = &paths[&b"d/f"[..]];
+        assert_eq!(file.body, FoundBody::File(b"packed".to_vec()));
+        assert_eq!((file.mode, file.uid, file.links), (0o100_640, 7, links));
+        assert_eq!(
+            (file.mtime, file.xattrs[&b"user.k"[..]].as_slice()),
+            ((5, 0), &b"v"[..])
+        );
+        assert_eq!(file.nid >= blocks * 128, links == 1, "shared, or the image's own");
+        assert_eq!(
+            paths.get(&b"g"[..]).map(|other| other.nid),
+            (links == 2).then_some(file.nid)
+        );
+    }
 }
 
 #[test]
@@ -173,7 +232,7 @@ fn large_directories_are_found_whole() {
 
 #[test]
 fn the_same_layers_make_the_same_bytes() {
-    let layer = |bytes| LayerIndex {
+    let layer = |bytes| Layer {
         data_blocks: 1,
         entries: vec![
             plain(b"a", Content::File(Extent { block: 0, bytes })),
@@ -189,17 +248,17 @@ fn the_same_layers_make_the_same_bytes() {
 
 #[test]
 fn what_does_not_fit_is_refused() {
-    let file = |bytes| LayerIndex {
-        data_blocks: 1,
-        entries: vec![plain(b"a", Content::File(Extent { block: 0, bytes }))],
+    let refused = |layer: &Layer| {
+        let index = layer.index();
+        write(&merge(&[&index]).unwrap(), &[&index], &[], Cursor::new(Vec::new())).unwrap_err()
     };
-    let refused = |index: &LayerIndex, parts: &[u64]| {
-        let tree = merge(&[index]).unwrap();
-        write(&tree, parts, Cursor::new(Vec::new())).unwrap_err()
-    };
-    assert!(matches!(refused(&file(4097), &[1]), ErofsError::Extent { layer: 0 }));
-    assert!(matches!(refused(&file(1), &[1 << 32]), ErofsError::TooLarge { .. }));
-    assert!(matches!(refused(&file(1), &[u64::MAX]), ErofsError::TooLarge { .. }));
+    for data_blocks in [1 << 32, u64::MAX] {
+        let layer = Layer {
+            data_blocks,
+            ..Layer::default()
+        };
+        assert!(matches!(refused(&layer), ErofsError::TooLarge { .. }));
+    }
     let xattr = |at| Xattr {
         name: format!("user.{at}").into_bytes().into(),
         value: vec![0; 65_535].into(),
@@ -208,11 +267,11 @@ fn what_does_not_fit_is_refused() {
         xattrs: (0..4).map(xattr).collect(),
         ..Attributes::default()
     };
-    let index = LayerIndex {
+    let index = Layer {
         data_blocks: 0,
         entries: vec![put(b"a", attributes, Content::Fifo)],
     };
-    assert!(matches!(refused(&index, &[0]), ErofsError::Xattrs { .. }));
+    assert!(matches!(refused(&index), ErofsError::Xattrs { .. }));
 }
 
 fn any_entry() -> impl Strategy<Value = Entry> {
@@ -255,16 +314,16 @@ fn any_entry() -> impl Strategy<Value = Entry> {
 proptest! {
     #[test]
     fn random_trees_read_back(entries in vec(any_entry(), 0..60)) {
-        let index = LayerIndex { data_blocks: 10, entries };
+        let layer = Layer { data_blocks: 15, entries };
         // Paths through files make no tree; the merge's own tests look at that.
-        if let Ok(tree) = merge(&[&index]) {
+        if let Ok(tree) = merge(&[&layer.index()]) {
             let mut count = 0;
             let mut pending = vec![crate::tree::NodeId::ROOT];
             while let Some(id) = pending.pop() {
                 count += 1;
                 pending.extend(tree.children(id).into_iter().flat_map(|children| children.values().copied()));
             }
-            prop_assert_eq!(read(&flat(std::slice::from_ref(&index))).len(), count);
+            prop_assert_eq!(read(&flat(std::slice::from_ref(&layer))).len(), count);
         }
     }
 }

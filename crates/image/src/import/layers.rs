@@ -1,8 +1,9 @@
 //! An image's layers into the store, several at a time, each once.
 
-use std::collections::BTreeMap;
-use std::fs;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
 use std::io::Read;
+use std::path::Path;
 use std::sync::Arc;
 
 use futures_util::StreamExt;
@@ -10,9 +11,11 @@ use futures_util::stream;
 use tokio_util::sync::CancellationToken;
 
 use super::ImportError;
+use super::budget::Budget;
 use super::convert::{self, Layer};
 use super::resolve::{Blobs, Resolved};
 use crate::digest::Digest;
+use crate::index;
 use crate::manifest::Descriptor;
 use crate::progress::{Event, LayerSummary, Progress};
 use crate::store::Inner;
@@ -35,14 +38,13 @@ pub(super) async fn fetch(
         .iter()
         .zip(resolved.config.diff_ids.iter().copied())
         .collect();
-    let distinct: BTreeMap<Digest, &Descriptor> = layers.iter().map(|(blob, diff_id)| (*diff_id, *blob)).collect();
     // In the manifest's order, so that people see what they know.
-    let mut ordered: Vec<(&Descriptor, Digest)> = Vec::new();
-    for (blob, diff_id) in &layers {
-        if distinct.get(diff_id).is_some_and(|first| std::ptr::eq(*first, *blob)) {
-            ordered.push((blob, *diff_id));
-        }
-    }
+    let mut seen = BTreeSet::new();
+    let ordered: Vec<(&Descriptor, Digest)> = layers
+        .iter()
+        .copied()
+        .filter(|(blob, diff_id)| seen.insert((*diff_id, blob.digest)))
+        .collect();
     let summaries = ordered
         .iter()
         .map(|(blob, _)| LayerSummary {
@@ -57,8 +59,12 @@ pub(super) async fn fetch(
     let cancel = CancellationToken::new();
     // Also when this future is dropped, no thread goes on for nobody.
     let _guard = cancel.clone().drop_guard();
+    let budget = Arc::new(Budget::new(&inner.limits));
+    let wide = tokio::sync::Mutex::new(());
     let fetch = Fetch {
         inner,
+        budget: &budget,
+        wide: &wide,
         blobs,
         progress,
         cancel: &cancel,
@@ -93,9 +99,15 @@ pub(super) async fn fetch(
     Ok(layers.into_iter().map(record).collect())
 }
 
+/// What is done with a layer's blob.
+type Work = fn(&Layer, Box<dyn Read + Send>) -> Result<(), ImportError>;
+
 /// What the fetches of one image's layers share.
 struct Fetch<'a> {
     inner: &'a Arc<Inner>,
+    budget: &'a Arc<Budget>,
+    /// Held while a zstd layer is decompressed, whose window may take much memory.
+    wide: &'a tokio::sync::Mutex<()>,
     blobs: &'a Blobs,
     progress: &'a Progress,
     cancel: &'a CancellationToken,
@@ -111,24 +123,43 @@ impl Fetch<'_> {
             passage = self.inner.gates.pass(diff_id) => passage,
         };
         let path = files.path(Area::Layers, diff_id);
-        if path.exists() {
+        let is_stored = path.exists();
+        if is_stored && (!self.inner.keeps_blobs || files.path(Area::Blobs, blob.digest).exists()) {
+            self.charge(&path)?;
             self.progress.tell(Event::LayerExists { digest: blob.digest });
         } else {
             self.progress.tell(Event::LayerStarted {
                 digest: blob.digest,
                 total_bytes: blob.size_bytes,
             });
-            self.bring(blob, diff_id).await?;
+            let work = if is_stored { convert::keep } else { convert::convert };
+            self.bring(blob, diff_id, work).await?;
             self.progress.tell(Event::LayerDone { digest: blob.digest });
         }
-        let stored_bytes = ["data", "index"].iter().try_fold(0, |sum, name| {
-            let file = path.join(name);
-            Ok::<_, ImportError>(sum + fs::metadata(&file).map_err(files.failed("look at", &file))?.len())
-        })?;
+        let stored_bytes = self.file_bytes(&path.join("data"))? + self.file_bytes(&path.join("index"))?;
         Ok((diff_id, stored_bytes))
     }
 
-    async fn bring(&self, blob: &Descriptor, diff_id: Digest) -> Result<(), ImportError> {
+    /// Takes a layer that needs no conversion from the image's budget.
+    fn charge(&self, path: &Path) -> Result<(), ImportError> {
+        let files = &self.inner.files;
+        let index = path.join("index");
+        let counted = File::open(&index).and_then(|file| index::entries_len(&file, file.metadata()?.len()));
+        let entries = counted.map_err(files.failed("read", &index))?;
+        let taken = self.budget.take_files(entries);
+        let taken = taken.and(self.budget.take_bytes(self.file_bytes(&path.join("data"))?));
+        // It says itself what there is too much of.
+        taken.or_else(|_| self.budget.check())
+    }
+
+    fn file_bytes(&self, path: &Path) -> Result<u64, ImportError> {
+        let files = &self.inner.files;
+        Ok(fs::metadata(path).map_err(files.failed("look at", path))?.len())
+    }
+
+    async fn bring(&self, blob: &Descriptor, diff_id: Digest, work: Work) -> Result<(), ImportError> {
+        let is_wide = blob.media_type.ends_with("zstd");
+        let _alone = if is_wide { Some(self.wide.lock().await) } else { None };
         let (reader, mut download): (Box<dyn Read + Send>, _) = match self.blobs {
             Blobs::Registry(repository) => {
                 let (reader, download) = repository.open_blob(blob.digest, blob.size_bytes);
@@ -136,15 +167,15 @@ impl Fetch<'_> {
             }
             Blobs::Local(blobs) => (Box::new(blobs.open(blob)?), None),
         };
-        let (inner, progress, cancel) = (self.inner.clone(), self.progress.clone(), self.cancel.clone());
         let layer = Layer {
-            inner,
+            inner: self.inner.clone(),
             blob: blob.clone(),
             diff_id,
-            progress,
-            cancel,
+            budget: self.budget.clone(),
+            progress: self.progress.clone(),
+            cancel: self.cancel.clone(),
         };
-        let mut conversion = tokio::task::spawn_blocking(move || convert::convert(&layer, reader));
+        let mut conversion = tokio::task::spawn_blocking(move || work(&layer, reader));
         let converted = tokio::select! {
             converted = &mut conversion => converted,
             () = self.cancel.cancelled() => {

@@ -1,5 +1,7 @@
 //! From a source into the store: resolve, fetch, verify, convert, publish. All of an image or nothing of it.
 
+mod ahead;
+mod budget;
 mod convert;
 mod layers;
 mod resolve;
@@ -18,7 +20,7 @@ use crate::local::{Local, LocalError, LocalImage, Root};
 use crate::manifest::ManifestError;
 use crate::platform::Platform;
 use crate::progress::Progress;
-use crate::reference::Reference;
+use crate::reference::{Reference, ReferenceError};
 use crate::registry::RegistryError;
 use crate::registry::repository::{Access, Repository};
 use crate::source::Source;
@@ -33,6 +35,9 @@ pub enum ImportError {
     /// The registry.
     #[error(transparent)]
     Registry(#[from] RegistryError),
+    /// What should be a registry's name is none.
+    #[error("not the name of a registry")]
+    RegistryName(#[source] ReferenceError),
     /// The directory or archive.
     #[error(transparent)]
     Local(#[from] LocalError),
@@ -85,6 +90,26 @@ pub enum ImportError {
         /// Why not.
         source: LayerError,
     },
+    /// The image as a whole is larger than the host allows.
+    #[error("the image has more than {limit} {what}, which is all that this host allows; raise it with {option}")]
+    ImageTooLarge {
+        /// What there is too much of.
+        what: &'static str,
+        /// The bound.
+        limit: u64,
+        /// What changes it.
+        option: &'static str,
+    },
+    /// A layer that is small and makes itself large.
+    #[error(
+        "layer {layer} expands to more than {limit} times its size, which is all that this host allows; raise it with --image-expansion-max"
+    )]
+    Expansion {
+        /// The layer's blob.
+        layer: Digest,
+        /// The bound.
+        limit: u64,
+    },
     /// A layer is compressed in a way that is not known, or its compression is damaged.
     #[error("layer {layer} cannot be decompressed")]
     Compression {
@@ -117,6 +142,9 @@ pub enum ImportError {
     /// Another layer failed, or nobody wants the image any more.
     #[error("the import was ended")]
     Cancelled,
+    /// The host gives no further thread.
+    #[error("cannot start a thread for the conversion")]
+    Spawn(#[source] io::Error),
     /// A thread of the conversion ended without a result.
     #[error("the conversion broke down")]
     Thread(#[source] JoinError),
@@ -129,10 +157,21 @@ pub struct PullOptions {
     pub credentials: Option<Credentials>,
     /// Registries (`host` or `host:port`) that may be spoken to without TLS, besides this host itself.
     pub insecure: Vec<String>,
+    /// Who is asked before the reference's own registry, in this order.
+    pub mirrors: Vec<Mirror>,
     /// Which of an image's platforms to take; without a wish, the host's.
     pub platform: Option<Platform>,
     /// The name that the image is to have in the store instead of its own.
     pub name: Option<Reference>,
+}
+
+/// Another registry that has what a registry has.
+#[derive(Clone, Debug)]
+pub struct Mirror {
+    /// `host[:port][/prefix]`
+    pub location: String,
+    /// What to sign in to it with; those for the registry are never given to it.
+    pub credentials: Option<Credentials>,
 }
 
 impl Store {
@@ -147,18 +186,7 @@ impl Store {
         progress: &Progress,
     ) -> Result<Image, ImportError> {
         let (blobs, start, names) = match source {
-            Source::Registry(reference) => {
-                let access = Access {
-                    credentials: options.credentials.clone(),
-                    insecure: options.insecure.clone(),
-                };
-                let repository = Repository::connect(&self.inner.client, reference, access).await?;
-                (
-                    Blobs::Registry(repository.into()),
-                    Start::Name(reference.clone()),
-                    vec![reference.clone()],
-                )
-            }
+            Source::Registry(reference) => return self.pull_from_registry(reference, options, progress).await,
             Source::Local {
                 transport,
                 path,
@@ -177,6 +205,60 @@ impl Store {
         };
         let images = self.import(&blobs, vec![(start, names)], options, progress).await?;
         images.into_iter().next().ok_or(ImportError::Local(LocalError::Empty))
+    }
+
+    /// Asks the mirrors, then the registry itself, whose error is the one to tell.
+    async fn pull_from_registry(
+        &self,
+        reference: &Reference,
+        options: &PullOptions,
+        progress: &Progress,
+    ) -> Result<Image, ImportError> {
+        for mirror in &options.mirrors {
+            let access = Access {
+                credentials: mirror.credentials.clone(),
+                insecure: options.insecure.clone(),
+                mirror: Some(mirror.location.clone()),
+            };
+            match self.pull_at(reference, access, options, progress).await {
+                // It is down, does not have the image, or has it wrong.
+                Err(ImportError::Registry(_) | ImportError::Manifest(_)) => {}
+                Err(ImportError::Damaged(_) | ImportError::LayerDamaged { .. }) => {}
+                result => return result,
+            }
+        }
+        let access = Access {
+            credentials: options.credentials.clone(),
+            insecure: options.insecure.clone(),
+            mirror: None,
+        };
+        self.pull_at(reference, access, options, progress).await
+    }
+
+    async fn pull_at(
+        &self,
+        reference: &Reference,
+        access: Access,
+        options: &PullOptions,
+        progress: &Progress,
+    ) -> Result<Image, ImportError> {
+        let repository = Repository::connect(&self.inner.client, reference, access).await?;
+        let start = (Start::Name(reference.clone()), vec![reference.clone()]);
+        let blobs = Blobs::Registry(repository.into());
+        let images = self.import(&blobs, vec![start], options, progress).await?;
+        images.into_iter().next().ok_or(ImportError::Local(LocalError::Empty))
+    }
+
+    /// Tries to sign in to the registry `domain` (as in a [`Reference`]), for nothing but to know that it lets one in.
+    pub async fn sign_in(&self, domain: &str, options: &PullOptions) -> Result<(), ImportError> {
+        let reference = Reference::parse(&format!("{domain}/library/sign-in")).map_err(ImportError::RegistryName)?;
+        let access = Access {
+            credentials: options.credentials.clone(),
+            insecure: options.insecure.clone(),
+            mirror: None,
+        };
+        let repository = Repository::connect(&self.inner.client, &reference, access).await?;
+        Ok(repository.knock().await?)
     }
 
     /// Takes all images of an archive into the store: of an OCI layout, or what `docker save` writes, compressed or not.
@@ -228,7 +310,9 @@ impl Store {
         let (mut images, mut holds) = (Vec::new(), Vec::new());
         for (start, names) in starts {
             let resolved = resolve::resolve(blobs, start, &wanted).await?;
-            holds.push(self.inner.holds.hold(resolved.config.diff_ids.clone()));
+            let blobs_of_layers = resolved.manifest.layers.iter().map(|blob| blob.digest);
+            let needed = resolved.config.diff_ids.iter().copied().chain(blobs_of_layers);
+            holds.push(self.inner.holds.hold(needed.collect()));
             let layers = layers::fetch(&self.inner, blobs, &resolved, progress).await?;
             images.push(NewImage {
                 record: Record {
@@ -236,6 +320,7 @@ impl Store {
                     config_digest: resolved.manifest.config.digest,
                     platform: resolved.config.platform,
                     created: resolved.config.created,
+                    stored_unix_ms: wall_ms(),
                     layers,
                     process: resolved.config.process,
                 },
@@ -257,6 +342,11 @@ fn local_start(image: LocalImage) -> (Start, Vec<Reference>) {
         Root::Choice(index) => Start::Index(index),
     };
     (start, image.names)
+}
+
+fn wall_ms() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
 /// Runs `work`, which waits for disks, where waiting is no harm.

@@ -1,15 +1,16 @@
-//! Reads an index, and believes nothing in it.
+//! Understands an index's bytes, and believes nothing in them.
 
-use sha2::{Digest, Sha256};
+use std::io;
 
-use super::{DIGEST_BYTES, MAGIC, kind};
+use super::kind;
+use super::window::Window;
 use crate::layer::path::{self, PathError};
-use crate::layer::{Attributes, Change, Content, Entry, Extent, Inode, LayerIndex, Xattr};
+use crate::layer::{Attributes, BLOCK_BYTES, Change, Content, Entry, Extent, Inode, Packed, SLOT_BYTES, Xattr};
 use crate::limits::{DEVICE_MAJOR_MAX, DEVICE_MINOR_MAX, Limits, NAME_BYTES_MAX, XATTR_VALUE_BYTES_MAX};
 use crate::tar::Timestamp;
 
 /// Why bytes are no index.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[derive(Debug, thiserror::Error)]
 pub enum IndexError {
     /// Something else, or an index of another version.
     #[error("not a layer index of this version")]
@@ -21,7 +22,7 @@ pub enum IndexError {
     #[error("layer index is malformed at byte {position}")]
     Malformed {
         /// Where.
-        position: usize,
+        position: u64,
     },
     /// A path that conversion would have refused.
     #[error("layer index has a bad path")]
@@ -30,64 +31,42 @@ pub enum IndexError {
         #[from]
         source: PathError,
     },
+    /// The file cannot be read.
+    #[error("cannot read layer index")]
+    Read {
+        /// Why.
+        #[from]
+        source: io::Error,
+    },
 }
 
-/// Fewest bytes an entry can take; bounds what a number of entries can make us reserve.
-const ENTRY_BYTES_MIN: usize = 7;
-
-/// Reads what [`super::encode()`] wrote, checking everything that [`crate::layer::convert()`] promises.
-pub fn parse(bytes: &[u8], limits: &Limits) -> Result<LayerIndex, IndexError> {
-    if !bytes.starts_with(&MAGIC) {
-        return Err(IndexError::Magic);
-    }
-    let (body, digest) = bytes
-        .len()
-        .checked_sub(DIGEST_BYTES)
-        .map(|end| bytes.split_at(end))
-        .ok_or(IndexError::Digest)?;
-    if Sha256::digest(body).as_slice() != digest {
-        return Err(IndexError::Digest);
-    }
-    let mut cursor = Cursor {
-        bytes: body,
-        position: MAGIC.len(),
-    };
-    let data_blocks = cursor.u64()?;
-    let count = usize::try_from(cursor.u64()?).unwrap_or(usize::MAX);
-    if count > limits.entries || count > body.len() / ENTRY_BYTES_MIN {
-        return Err(cursor.malformed());
-    }
-    let mut entries = Vec::with_capacity(count);
-    let mut previous: Box<[u8]> = Box::default();
-    for _ in 0..count {
-        let entry = entry(&mut cursor, &previous, data_blocks, limits)?;
-        previous.clone_from(&entry.path);
-        entries.push(entry);
-    }
-    if cursor.position == body.len() {
-        Ok(LayerIndex { data_blocks, entries })
-    } else {
-        Err(cursor.malformed())
-    }
+/// A place in an index that moves on as it is read, up to an end.
+pub(super) struct Cursor<'w, 'a> {
+    window: &'w mut Window<'a>,
+    position: u64,
+    end: u64,
 }
 
-struct Cursor<'a> {
-    bytes: &'a [u8],
-    position: usize,
-}
+impl<'w, 'a> Cursor<'w, 'a> {
+    pub fn new(window: &'w mut Window<'a>, position: u64, end: u64) -> Self {
+        Self { window, position, end }
+    }
 
-impl<'a> Cursor<'a> {
+    pub fn position(&self) -> u64 {
+        self.position
+    }
+
     fn malformed(&self) -> IndexError {
         IndexError::Malformed {
             position: self.position,
         }
     }
 
-    fn take(&mut self, count: usize) -> Result<&'a [u8], IndexError> {
-        let end = self.position.checked_add(count).ok_or_else(|| self.malformed())?;
-        let taken = self.bytes.get(self.position..end).ok_or_else(|| self.malformed())?;
-        self.position = end;
-        Ok(taken)
+    fn take(&mut self, count: usize) -> Result<&[u8], IndexError> {
+        let position = self.position;
+        let end = position.checked_add(count as u64).filter(|end| *end <= self.end);
+        self.position = end.ok_or_else(|| self.malformed())?;
+        Ok(self.window.get(position, count)?)
     }
 
     fn array<const N: usize>(&mut self) -> Result<[u8; N], IndexError> {
@@ -108,41 +87,32 @@ impl<'a> Cursor<'a> {
         self.array().map(u32::from_le_bytes)
     }
 
-    fn u64(&mut self) -> Result<u64, IndexError> {
+    pub fn u64(&mut self) -> Result<u64, IndexError> {
         self.array().map(u64::from_le_bytes)
     }
 
-    fn sized(&mut self, bytes_max: usize) -> Result<&'a [u8], IndexError> {
+    fn sized(&mut self, bytes_max: usize) -> Result<Box<[u8]>, IndexError> {
         let length = usize::try_from(self.u32()?).unwrap_or(usize::MAX);
         if length > bytes_max {
             return Err(self.malformed());
         }
-        self.take(length)
+        Ok(self.take(length)?.into())
     }
 }
 
-fn entry(cursor: &mut Cursor, previous: &[u8], data_blocks: u64, limits: &Limits) -> Result<Entry, IndexError> {
+/// The entry at the cursor, behind one with the path `previous`, and the place of what it does.
+pub(super) fn entry(
+    cursor: &mut Cursor,
+    previous: &[u8],
+    data_blocks: u64,
+    limits: &Limits,
+) -> Result<(Entry, u64), IndexError> {
     let shared = usize::from(cursor.u16()?);
     let start = previous.get(..shared).ok_or_else(|| cursor.malformed())?;
-    let path = checked_path([start, cursor.sized(limits.path_bytes)?].concat(), cursor, limits)?;
-    let kind = cursor.u8()?;
-    let change = match kind {
-        kind::HARD_LINK => {
-            let target = cursor.sized(limits.path_bytes)?.to_vec();
-            Change::HardLink {
-                target: checked_path(target, cursor, limits)?,
-            }
-        }
-        kind::WHITEOUT => Change::Whiteout,
-        kind::OPAQUE => Change::Opaque,
-        _ => {
-            let content = content(cursor, kind, data_blocks, limits)?;
-            Change::Put(Inode {
-                content,
-                attributes: attributes(cursor)?,
-            })
-        }
-    };
+    let rest = cursor.sized(limits.path_bytes)?;
+    let path = checked_path([start, &rest].concat(), cursor, limits)?;
+    let place = cursor.position();
+    let change = change(cursor, data_blocks, limits)?;
     // Only a directory can be the root, or be emptied; every other change needs a name.
     let is_for_root = matches!(
         change,
@@ -155,7 +125,28 @@ fn entry(cursor: &mut Cursor, previous: &[u8], data_blocks: u64, limits: &Limits
     if path.is_empty() && !is_for_root {
         return Err(cursor.malformed());
     }
-    Ok(Entry { path, change })
+    Ok((Entry { path, change }, place))
+}
+
+/// What the entry does whose path was read.
+pub(super) fn change(cursor: &mut Cursor, data_blocks: u64, limits: &Limits) -> Result<Change, IndexError> {
+    Ok(match cursor.u8()? {
+        kind::HARD_LINK => {
+            let target = cursor.sized(limits.path_bytes)?.into_vec();
+            Change::HardLink {
+                target: checked_path(target, cursor, limits)?,
+            }
+        }
+        kind::WHITEOUT => Change::Whiteout,
+        kind::OPAQUE => Change::Opaque,
+        kind => {
+            let content = content(cursor, kind, data_blocks, limits)?;
+            Change::Put(Inode {
+                content,
+                attributes: attributes(cursor)?,
+            })
+        }
+    })
 }
 
 fn checked_path(path: Vec<u8>, cursor: &Cursor, limits: &Limits) -> Result<Box<[u8]>, IndexError> {
@@ -180,13 +171,26 @@ fn content(cursor: &mut Cursor, kind: u8, data_blocks: u64, limits: &Limits) -> 
             }
             Content::File(extent)
         }
+        kind::PACKED => {
+            let packed = Packed {
+                slot: cursor.u64()?,
+                bytes: cursor.u64()?,
+            };
+            let start = packed.slot.checked_mul(SLOT_BYTES);
+            let block = start.map(|start| start / BLOCK_BYTES);
+            // Its inode comes first, in the same block.
+            if packed.bytes == 0 || packed.bytes > BLOCK_BYTES / 2 || block.is_none_or(|block| block >= data_blocks) {
+                return Err(cursor.malformed());
+            }
+            Content::Packed(packed)
+        }
         kind::DIRECTORY => Content::Directory,
         kind::SYMLINK => {
             let target = cursor.sized(limits.link_target_bytes)?;
             if target.is_empty() || target.contains(&0) {
                 return Err(cursor.malformed());
             }
-            Content::Symlink { target: target.into() }
+            Content::Symlink { target }
         }
         kind::CHARACTER_DEVICE | kind::BLOCK_DEVICE => {
             let (major, minor) = (cursor.u32()?, cursor.u32()?);
@@ -221,10 +225,7 @@ fn attributes(cursor: &mut Cursor) -> Result<Attributes, IndexError> {
         if name.is_empty() || name.contains(&0) || !is_sorted {
             return Err(cursor.malformed());
         }
-        xattrs.push(Xattr {
-            name: name.into(),
-            value: value.into(),
-        });
+        xattrs.push(Xattr { name, value });
     }
     Ok(Attributes {
         mode,

@@ -1,23 +1,70 @@
-//! Writes an index.
+//! Writes an index, entry by entry.
+
+use std::io::{self, Write};
 
 use sha2::{Digest, Sha256};
 
 use super::{MAGIC, kind};
-use crate::layer::{Attributes, Change, Content, Entry, Inode, LayerIndex};
+use crate::layer::{Attributes, Change, Content, Entry, Inode};
 
-/// The bytes that [`super::parse`] reads. The same index always makes the same bytes.
-pub fn encode(index: &LayerIndex) -> Vec<u8> {
-    let mut out = MAGIC.to_vec();
-    out.extend_from_slice(&index.data_blocks.to_le_bytes());
-    out.extend_from_slice(&(index.entries.len() as u64).to_le_bytes());
-    let mut previous: &[u8] = &[];
-    for entry in &index.entries {
-        put_entry(&mut out, entry, previous);
-        previous = &entry.path;
+/// What is written and digested at once.
+const BUFFER_BYTES: usize = 64 << 10;
+
+/// An index in the making. The same entries always make the same bytes.
+#[derive(Debug)]
+pub struct Writer<W> {
+    out: W,
+    buffer: Vec<u8>,
+    digest: Sha256,
+    previous: Box<[u8]>,
+    entries: u64,
+}
+
+impl<W: Write> Writer<W> {
+    /// Begins an index at the start of `out`.
+    pub fn new(out: W) -> Self {
+        Self {
+            out,
+            buffer: MAGIC.to_vec(),
+            digest: Sha256::new(),
+            previous: Box::default(),
+            entries: 0,
+        }
     }
-    let digest = Sha256::digest(&out);
-    out.extend_from_slice(&digest);
-    out
+
+    /// Adds an entry.
+    ///
+    /// # Errors
+    /// If writing fails; the index is then of no use.
+    pub fn push(&mut self, entry: Entry) -> io::Result<()> {
+        put_entry(&mut self.buffer, &entry, &self.previous);
+        self.previous = entry.path;
+        self.entries += 1;
+        if self.buffer.len() < BUFFER_BYTES {
+            return Ok(());
+        }
+        self.flush()
+    }
+
+    /// Closes the index of a layer whose data file has `data_blocks` blocks. Answers what it was written to.
+    ///
+    /// # Errors
+    /// If writing fails.
+    pub fn finish(mut self, data_blocks: u64) -> io::Result<W> {
+        self.buffer.extend_from_slice(&self.entries.to_le_bytes());
+        self.buffer.extend_from_slice(&data_blocks.to_le_bytes());
+        self.flush()?;
+        self.out.write_all(&self.digest.finalize())?;
+        self.out.flush()?;
+        Ok(self.out)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.digest.update(&self.buffer);
+        self.out.write_all(&self.buffer)?;
+        self.buffer.clear();
+        Ok(())
+    }
 }
 
 fn put_entry(out: &mut Vec<u8>, entry: &Entry, previous: &[u8]) {
@@ -47,6 +94,11 @@ fn put_inode(out: &mut Vec<u8>, inode: &Inode) {
             out.push(kind::FILE);
             out.extend_from_slice(&extent.block.to_le_bytes());
             out.extend_from_slice(&extent.bytes.to_le_bytes());
+        }
+        Content::Packed(packed) => {
+            out.push(kind::PACKED);
+            out.extend_from_slice(&packed.slot.to_le_bytes());
+            out.extend_from_slice(&packed.bytes.to_le_bytes());
         }
         Content::Directory => out.push(kind::DIRECTORY),
         Content::Symlink { target } => {

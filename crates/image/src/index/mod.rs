@@ -5,25 +5,35 @@
 //! | bytes | what |
 //! |---|---|
 //! | 8 | magic, with the version as its last byte |
-//! | 8 | blocks of the data file |
-//! | 8 | number of entries |
 //! | … | the entries, in order |
+//! | 8 | number of entries |
+//! | 8 | blocks of the data file |
 //! | 32 | SHA-256 of all bytes before |
 //!
 //! An entry is the length of the path's start that it shares with the entry before (2 bytes), the rest of the path
 //! (length in 4 bytes, then bytes), the kind (1 byte), and what the kind needs.
+//!
+//! A layer of a million files has an index of a hundred megabytes, so none is ever in memory as a whole: [`Writer`] writes
+//! it while the layer is converted, [`Index`] reads it through a window of some kilobytes.
 
 mod decode;
 mod encode;
+mod read;
+mod window;
 
-pub use decode::{IndexError, parse};
-pub use encode::encode;
+pub use decode::IndexError;
+pub use encode::Writer;
+pub use read::{Entries, Index, Place, Records, entries_len};
+pub use window::ReadAt;
 
 /// "moteidx" and the version. A change of the form takes a new version, and old files are converted again.
-const MAGIC: [u8; 8] = *b"moteidx\x01";
+const MAGIC: [u8; 8] = *b"moteidx\x03";
 
 /// Bytes of the closing digest.
 const DIGEST_BYTES: usize = 32;
+
+/// Bytes behind the entries: two numbers and the digest.
+const TRAILER_BYTES: u64 = 16 + DIGEST_BYTES as u64;
 
 /// The byte that says what an entry is.
 mod kind {
@@ -36,7 +46,10 @@ mod kind {
     pub const HARD_LINK: u8 = 6;
     pub const WHITEOUT: u8 = 7;
     pub const OPAQUE: u8 = 8;
+    pub const PACKED: u8 = 9;
 }
 
+#[cfg(test)]
+pub(crate) mod sample;
 #[cfg(test)]
 mod tests;

@@ -4,9 +4,9 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use sha2::{Digest, Sha256};
 
+use super::sample::{Layer, open};
 use super::*;
-use crate::layer::{Attributes, Change, Content, Entry, Extent, Inode, LayerIndex, Xattr};
-use crate::limits::Limits;
+use crate::layer::{Attributes, Change, Content, Entry, Extent, Inode, Packed, Xattr};
 use crate::tar::Timestamp;
 
 fn attributes() -> impl Strategy<Value = Attributes> {
@@ -37,6 +37,7 @@ fn attributes() -> impl Strategy<Value = Attributes> {
 fn content() -> impl Strategy<Value = Content> {
     prop_oneof![
         (0_u64..100, 0_u64..1000).prop_map(|(block, bytes)| Content::File(Extent { block, bytes })),
+        (0_u64..100, 1_u64..1000).prop_map(|(slot, bytes)| Content::Packed(Packed { slot, bytes })),
         Just(Content::Directory),
         vec(1_u8.., 1..30).prop_map(|target| Content::Symlink { target: target.into() }),
         (0_u32..4096, 0_u32..0x10_0000).prop_map(|(major, minor)| Content::CharacterDevice { major, minor }),
@@ -54,12 +55,12 @@ fn change() -> impl Strategy<Value = Change> {
     ]
 }
 
-fn index() -> impl Strategy<Value = LayerIndex> {
+fn index() -> impl Strategy<Value = Layer> {
     let entry = ("[a-z]{1,5}(/[a-z]{1,5}){0,3}", change()).prop_map(|(path, change)| Entry {
         path: path.into_bytes().into(),
         change,
     });
-    vec(entry, 0..12).prop_map(|entries| LayerIndex {
+    vec(entry, 0..12).prop_map(|entries| Layer {
         data_blocks: 200,
         entries,
     })
@@ -73,17 +74,17 @@ fn sealed(mut bytes: Vec<u8>) -> Vec<u8> {
 
 #[test]
 fn an_empty_layer_reads_back() {
-    let index = LayerIndex::default();
-    assert_eq!(parse(&encode(&index), &Limits::default()), Ok(index));
+    let layer = Layer::default();
+    assert_eq!(Layer::read(&layer.index()), layer);
 }
 
 #[test]
 fn other_files_and_versions_are_refused() {
-    let mut bytes = encode(&LayerIndex::default());
+    let mut bytes = Layer::default().encode();
     bytes[7] += 1;
-    assert_eq!(parse(&bytes, &Limits::default()), Err(IndexError::Magic));
-    assert_eq!(parse(b"", &Limits::default()), Err(IndexError::Magic));
-    assert_eq!(parse(&MAGIC, &Limits::default()), Err(IndexError::Digest));
+    assert!(matches!(open(bytes), Err(IndexError::Magic)));
+    assert!(matches!(open(vec![]), Err(IndexError::Magic)));
+    assert!(matches!(open(MAGIC.to_vec()), Err(IndexError::Digest)));
 }
 
 #[test]
@@ -97,16 +98,13 @@ fn an_extent_outside_the_data_is_refused() {
         path: (*b"a").into(),
         change: Change::Put(inode),
     };
-    let mut index = LayerIndex {
+    let mut index = Layer {
         data_blocks: 3,
         entries: vec![entry],
     };
-    assert!(parse(&encode(&index), &Limits::default()).is_ok());
+    assert!(open(index.encode()).is_ok());
     index.data_blocks = 2;
-    assert!(matches!(
-        parse(&encode(&index), &Limits::default()),
-        Err(IndexError::Malformed { .. })
-    ));
+    assert!(matches!(open(index.encode()), Err(IndexError::Malformed { .. })));
 }
 
 #[test]
@@ -116,39 +114,39 @@ fn a_path_not_in_its_one_form_is_refused() {
             path: path.as_bytes().into(),
             change: Change::Whiteout,
         };
-        let index = LayerIndex {
+        let index = Layer {
             data_blocks: 0,
             entries: vec![entry],
         };
-        assert!(parse(&encode(&index), &Limits::default()).is_err(), "{path}");
+        assert!(open(index.encode()).is_err(), "{path}");
     }
 }
 
 proptest! {
     #[test]
     fn what_is_written_reads_back(index in index()) {
-        prop_assert_eq!(parse(&encode(&index), &Limits::default()), Ok(index));
+        prop_assert_eq!(Layer::read(&index.index()), index);
     }
 
     #[test]
     fn any_damage_is_found(index in index(), at: prop::sample::Index, bit in 0_u8..8) {
-        let mut bytes = encode(&index);
+        let mut bytes = index.encode();
         let at = at.index(bytes.len());
         bytes[at] ^= 1 << bit;
-        prop_assert!(parse(&bytes, &Limits::default()).is_err());
+        prop_assert!(open(bytes.clone()).is_err());
         bytes[at] ^= 1 << bit;
         bytes.truncate(at);
-        prop_assert!(parse(&bytes, &Limits::default()).is_err());
+        prop_assert!(open(bytes.clone()).is_err());
     }
 
     #[test]
     fn forged_bytes_never_make_it_panic(index in index(), damage in vec((any::<prop::sample::Index>(), any::<u8>()), 1..5)) {
-        let mut bytes = encode(&index);
-        bytes.truncate(bytes.len() - DIGEST_BYTES);
+        let mut bytes = index.encode();
+        bytes.truncate(bytes.len() - 32);
         for (at, byte) in damage {
             let at = at.index(bytes.len());
             bytes[at] = byte;
         }
-        let _ = parse(&sealed(bytes), &Limits::default());
+        let _ = open(sealed(bytes));
     }
 }

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
 
+use super::BLOCK_BYTES;
 use super::data::{Contents, DataFile};
-use super::entry::{Attributes, Change, Content, Entry, Extent, Inode, LayerIndex, Xattr};
+use super::entry::{Attributes, Change, Content, Entry, Extent, Inode, Packed, Xattr};
 use super::path::{self, PathError};
 use crate::limits::{Limits, NAME_BYTES_MAX, XATTR_VALUE_BYTES_MAX};
 use crate::tar::sparse::Segment;
@@ -64,38 +65,54 @@ pub enum LayerError {
 }
 
 /// Converts a layer: reads the uncompressed tar `stream` to its very end, writes file contents to `data`, an empty file
-/// open for reading and writing, and answers the rest.
+/// open for reading and writing, gives the rest to `keep`, entry by entry, and answers the length of `data` in blocks.
 ///
-/// Memory is bounded by `limits`. On an error the data file holds rubbish and must be removed.
-pub fn convert(stream: impl Read, data: &mut File, limits: &Limits) -> Result<LayerIndex, LayerError> {
+/// `head` makes what stands in front of the contents of a small file that is packed, its inode; without one, no files are.
+///
+/// Memory does not grow with the layer but for what finds identical files, which is bounded. On an error the data file
+/// holds rubbish and must be removed.
+pub fn convert(
+    stream: impl Read,
+    data: &mut File,
+    limits: &Limits,
+    head: Option<Head>,
+    keep: impl FnMut(Entry) -> io::Result<()>,
+) -> Result<u64, LayerError> {
     let mut conversion = Conversion {
         reader: Reader::new(stream, limits),
         data: DataFile::new(data),
         limits,
+        head,
         contents_bytes: 0,
         index_bytes: 0,
-        entries: Vec::new(),
+        entries: 0,
+        keep,
     };
     while let Some(member) = conversion.reader.next_member()? {
         conversion.add(member)?;
     }
     conversion.reader.drain()?;
-    Ok(LayerIndex {
-        data_blocks: conversion.data.finish()?,
-        entries: conversion.entries,
-    })
+    Ok(conversion.data.finish()?)
 }
 
-struct Conversion<'a, R> {
+/// Makes an inode with so many bytes of contents behind it.
+pub type Head = fn(&Attributes, u64) -> Vec<u8>;
+
+/// The longest packed file, inode included: two fit into a block, so none takes more than it would alone.
+const PACKED_BYTES_MAX: u64 = BLOCK_BYTES / 2;
+
+struct Conversion<'a, R, K> {
     reader: Reader<R>,
     data: DataFile<'a>,
     limits: &'a Limits,
+    head: Option<Head>,
     contents_bytes: u64,
     index_bytes: usize,
-    entries: Vec<Entry>,
+    entries: usize,
+    keep: K,
 }
 
-impl<R: Read> Conversion<'_, R> {
+impl<R: Read, K: FnMut(Entry) -> io::Result<()>> Conversion<'_, R, K> {
     fn add(&mut self, member: Member) -> Result<(), LayerError> {
         let full = path::normalise(&member.path, self.limits)?;
         let name = path::split_last(&full).map(|(_, name)| name);
@@ -121,14 +138,14 @@ impl<R: Read> Conversion<'_, R> {
                 limit,
             });
         }
-        if self.entries.len() >= self.limits.entries {
+        if self.entries >= self.limits.entries {
             return Err(LayerError::TooLarge {
                 what: "entries",
                 limit: self.limits.entries as u64,
             });
         }
-        self.entries.push(entry);
-        Ok(())
+        self.entries += 1;
+        Ok((self.keep)(entry)?)
     }
 
     fn change(&mut self, path: &[u8], member: Member) -> Result<Change, LayerError> {
@@ -141,8 +158,18 @@ impl<R: Read> Conversion<'_, R> {
         if path.is_empty() && member.kind != MemberKind::Directory {
             return refused("the root must be a directory");
         }
-        let mut mode = member.mode;
+        let mut attributes = Attributes {
+            mode: member.mode,
+            uid: member.uid,
+            gid: member.gid,
+            mtime: member.mtime,
+            xattrs: xattrs(path, member.xattrs)?,
+        };
         let content = match member.kind {
+            MemberKind::Regular {
+                file_bytes,
+                segments: None,
+            } => self.file(&attributes, file_bytes)?,
             MemberKind::Regular { file_bytes, segments } => Content::File(self.contents(file_bytes, segments)?),
             MemberKind::HardLink { target } => {
                 let target = path::normalise(&target, self.limits)?;
@@ -156,7 +183,7 @@ impl<R: Read> Conversion<'_, R> {
                 if target.is_empty() || target.contains(&0) || target.len() > self.limits.link_target_bytes {
                     return refused("symbolic link with an empty, too long or malformed target");
                 }
-                mode = SYMLINK_MODE;
+                attributes.mode = SYMLINK_MODE;
                 Content::Symlink { target: target.into() }
             }
             MemberKind::Directory => Content::Directory,
@@ -164,18 +191,26 @@ impl<R: Read> Conversion<'_, R> {
             MemberKind::BlockDevice { major, minor } => Content::BlockDevice { major, minor },
             MemberKind::Fifo => Content::Fifo,
         };
-        let xattrs = xattrs(path, member.xattrs)?;
-        let attributes = Attributes {
-            mode,
-            uid: member.uid,
-            gid: member.gid,
-            mtime: member.mtime,
-            xattrs,
-        };
         Ok(Change::Put(Inode { attributes, content }))
     }
 
-    fn contents(&mut self, file_bytes: u64, segments: Option<Vec<Segment>>) -> Result<Extent, LayerError> {
+    /// A file without holes: packed, if it is small.
+    fn file(&mut self, attributes: &Attributes, bytes: u64) -> Result<Content, LayerError> {
+        let is_small = bytes > 0 && bytes < PACKED_BYTES_MAX;
+        let head = self.head.filter(|_| is_small).map(|head| head(attributes, bytes));
+        let Some(mut packed) = head.filter(|head| head.len() as u64 + bytes <= PACKED_BYTES_MAX) else {
+            return Ok(Content::File(self.contents(bytes, None)?));
+        };
+        self.charge(bytes)?;
+        let start = packed.len();
+        // Lossless: it is less than a block.
+        packed.resize(start + usize::try_from(bytes).unwrap_or_default(), 0);
+        self.reader.read_data(&mut packed[start..])?;
+        let slot = self.data.pack(&packed)?;
+        Ok(Content::Packed(Packed { slot, bytes }))
+    }
+
+    fn charge(&mut self, file_bytes: u64) -> Result<(), LayerError> {
         self.contents_bytes = self.contents_bytes.saturating_add(file_bytes);
         if self.contents_bytes > self.limits.data_bytes {
             return Err(LayerError::TooLarge {
@@ -183,6 +218,11 @@ impl<R: Read> Conversion<'_, R> {
                 limit: self.limits.data_bytes,
             });
         }
+        Ok(())
+    }
+
+    fn contents(&mut self, file_bytes: u64, segments: Option<Vec<Segment>>) -> Result<Extent, LayerError> {
+        self.charge(file_bytes)?;
         let mut contents = self.data.start_contents(file_bytes)?;
         let mut position = 0;
         for segment in segments.unwrap_or_else(|| {

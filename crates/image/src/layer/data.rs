@@ -7,12 +7,21 @@ use std::os::unix::fs::FileExt;
 
 use sha2::{Digest, Sha256};
 
-use super::{BLOCK_BYTES, Extent};
+use super::{BLOCK_BYTES, Extent, SLOT_BYTES};
 
 /// What is written at once, and the largest contents that are judged before they are written.
 const BUFFER_BYTES: usize = 1 << 20;
 
-type ContentDigest = [u8; 32];
+/// A block, and a slot, as lengths in memory.
+const BLOCK_LEN: usize = 4096;
+const SLOT_LEN: usize = 32;
+const _: () = assert!(BLOCK_LEN as u64 == BLOCK_BYTES && SLOT_LEN as u64 == SLOT_BYTES);
+
+/// The start of a SHA-256: enough that nobody finds two files with one digest, and half the memory.
+type ContentDigest = [u8; 16];
+
+/// The most contents that later ones are compared with: bounds memory to some ten megabytes.
+const KNOWN_MAX: usize = 400_000;
 
 /// Writes a layer's data file, from an empty file open for reading and writing.
 ///
@@ -23,9 +32,21 @@ pub(super) struct DataFile<'file> {
     /// Bytes in the file; `buffer` comes behind them.
     flushed: u64,
     buffer: Vec<u8>,
-    /// The first contents of each size, and whether they are among `by_digest`.
-    by_size: HashMap<u64, (Extent, bool)>,
-    by_digest: HashMap<(u64, ContentDigest), Extent>,
+    /// Where the first contents of each size begin, and whether they are among `by_digest`.
+    by_size: HashMap<u64, First>,
+    /// Where contents begin; a digest tells their size, too.
+    by_digest: HashMap<ContentDigest, u64>,
+    /// The block that small files are packed into, if there is one: where it lies, and its bytes so far.
+    packing: Option<(u64, Vec<u8>)>,
+}
+
+/// The first contents of a size.
+#[derive(Clone, Copy)]
+enum First {
+    /// They begin at this block, and their digest is not known.
+    Unhashed(u64),
+    /// They are among those with a digest.
+    Hashed,
 }
 
 /// Contents that are being written.
@@ -44,6 +65,7 @@ impl<'file> DataFile<'file> {
             buffer: Vec::with_capacity(BUFFER_BYTES),
             by_size: HashMap::new(),
             by_digest: HashMap::new(),
+            packing: None,
         }
     }
 
@@ -56,12 +78,11 @@ impl<'file> DataFile<'file> {
     pub fn start_contents(&mut self, bytes: u64) -> io::Result<Contents> {
         let hasher = match self.by_size.get(&bytes).copied() {
             None => None,
-            Some((first, is_hashed)) => {
-                if !is_hashed {
-                    let digest = self.hash_back(first)?;
-                    self.by_digest.insert((bytes, digest), first);
-                    self.by_size.insert(bytes, (first, true));
-                }
+            Some(First::Hashed) => Some(Sha256::new()),
+            Some(First::Unhashed(block)) => {
+                let digest = self.hash_back(Extent { block, bytes })?;
+                self.remember(digest, block);
+                self.by_size.insert(bytes, First::Hashed);
                 Some(Sha256::new())
             }
         };
@@ -124,14 +145,17 @@ impl<'file> DataFile<'file> {
             return Ok(Extent::default());
         }
         match hasher {
-            None => drop(self.by_size.insert(bytes, (extent, false))),
+            None if self.by_size.len() < KNOWN_MAX => {
+                self.by_size.insert(bytes, First::Unhashed(extent.block));
+            }
+            None => {}
             Some(hasher) => {
-                let digest = ContentDigest::from(hasher.finalize());
-                if let Some(known) = self.by_digest.get(&(bytes, digest)).copied() {
+                let digest = shortened(hasher);
+                if let Some(block) = self.by_digest.get(&digest).copied() {
                     self.cut_back(start)?;
-                    return Ok(known);
+                    return Ok(Extent { block, bytes });
                 }
-                self.by_digest.insert((bytes, digest), extent);
+                self.remember(digest, extent.block);
             }
         }
         let padding = self.bytes().next_multiple_of(BLOCK_BYTES) - self.bytes();
@@ -140,12 +164,55 @@ impl<'file> DataFile<'file> {
         Ok(extent)
     }
 
+    /// Puts at most a block's bytes into a block that others are in, too. Answers the slot where they begin.
+    pub fn pack(&mut self, bytes: &[u8]) -> io::Result<u64> {
+        if self
+            .packing
+            .as_ref()
+            .is_some_and(|(_, block)| next_slot(block) + bytes.len() > BLOCK_LEN)
+        {
+            self.end_packing()?;
+        }
+        let (start, block) = match &mut self.packing {
+            Some(packing) => packing,
+            none => {
+                // Its place is taken now, since other contents come between the files in it.
+                let start = self.flushed + self.buffer.len() as u64;
+                self.buffer.resize(self.buffer.len() + BLOCK_LEN, 0);
+                none.insert((start, Vec::with_capacity(BLOCK_LEN)))
+            }
+        };
+        block.resize(next_slot(block), 0);
+        let slot = (*start + block.len() as u64) / SLOT_BYTES;
+        block.extend_from_slice(bytes);
+        Ok(slot)
+    }
+
+    /// Writes the packed block to its place.
+    fn end_packing(&mut self) -> io::Result<()> {
+        let Some((start, block)) = self.packing.take() else {
+            return Ok(());
+        };
+        match start.checked_sub(self.flushed).map(usize::try_from) {
+            Some(Ok(at)) => self.buffer[at..at + block.len()].copy_from_slice(&block),
+            _ => self.file.write_all_at(&block, start)?,
+        }
+        Ok(())
+    }
+
     /// Writes out what is buffered; answers the file's length in blocks.
     pub fn finish(mut self) -> io::Result<u64> {
+        self.end_packing()?;
         self.flush()?;
         // A hole at the end has to be told.
         self.file.set_len(self.flushed)?;
         Ok(self.flushed / BLOCK_BYTES)
+    }
+
+    fn remember(&mut self, digest: ContentDigest, block: u64) {
+        if self.by_digest.len() < KNOWN_MAX {
+            self.by_digest.insert(digest, block);
+        }
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -173,7 +240,7 @@ impl<'file> DataFile<'file> {
         if let Some(from) = start.checked_sub(self.flushed)
             && let (Ok(from), Ok(bytes)) = (usize::try_from(from), usize::try_from(extent.bytes))
         {
-            return Ok(Sha256::digest(&self.buffer[from..from + bytes]).into());
+            return Ok(shortened(Sha256::new_with_prefix(&self.buffer[from..from + bytes])));
         }
         self.flush()?;
         // The file ends in a hole if the last contents did.
@@ -187,8 +254,20 @@ impl<'file> DataFile<'file> {
             hasher.update(&chunk[..step]);
             done += step as u64;
         }
-        Ok(hasher.finalize().into())
+        Ok(shortened(hasher))
     }
+}
+
+/// Where in a block the next file can begin.
+fn next_slot(block: &[u8]) -> usize {
+    block.len().next_multiple_of(SLOT_LEN)
+}
+
+fn shortened(hasher: Sha256) -> ContentDigest {
+    let mut digest = ContentDigest::default();
+    let len = digest.len();
+    digest.copy_from_slice(&hasher.finalize()[..len]);
+    digest
 }
 
 fn hash_zeros(hasher: &mut Sha256, bytes: u64) {
@@ -202,101 +281,4 @@ fn hash_zeros(hasher: &mut Sha256, bytes: u64) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::io::{Read, Seek};
-
-    struct Sample {
-        file: File,
-        extents: Vec<Extent>,
-    }
-
-    /// Writes each of `contents`; then every one must read back from where it is said to be.
-    fn check(contents: &[Vec<u8>]) -> Sample {
-        let file = tempfile::tempfile().unwrap();
-        let mut data = DataFile::new(&file);
-        let mut extents = Vec::new();
-        for bytes in contents {
-            let mut rest = bytes.as_slice();
-            let mut handle = data.start_contents(bytes.len() as u64).unwrap();
-            while !rest.is_empty() {
-                let left = rest.len() as u64;
-                let step = data
-                    .append_with(&mut handle, left, |buffer| rest.read_exact(buffer))
-                    .unwrap();
-                assert!(step > 0);
-            }
-            extents.push(data.finish_contents(handle).unwrap());
-        }
-        let blocks = data.finish().unwrap();
-        assert_eq!(file.metadata().unwrap().len(), blocks * BLOCK_BYTES);
-        for (bytes, extent) in contents.iter().zip(&extents) {
-            let mut read = vec![0; bytes.len()];
-            file.read_exact_at(&mut read, extent.block * BLOCK_BYTES).unwrap();
-            assert_eq!(&read, bytes);
-            assert_eq!(extent.bytes, bytes.len() as u64);
-        }
-        Sample { file, extents }
-    }
-
-    fn bytes(seed: u8, len: usize) -> Vec<u8> {
-        (0..251).map(|byte: u8| byte ^ seed).cycle().take(len).collect()
-    }
-
-    #[test]
-    fn each_file_starts_at_a_block_and_is_padded_with_zeros() {
-        let mut sample = check(&[bytes(1, 5), bytes(2, 4096), bytes(3, 4097)]);
-        let blocks: Vec<u64> = sample.extents.iter().map(|extent| extent.block).collect();
-        assert_eq!(blocks, [0, 1, 2]);
-        let mut all = Vec::new();
-        sample.file.rewind().unwrap();
-        sample.file.read_to_end(&mut all).unwrap();
-        assert_eq!(all.len(), 4 * 4096);
-        assert!(all[5..4096].iter().chain(&all[8192 + 4097..]).all(|byte| *byte == 0));
-    }
-
-    #[test]
-    fn identical_contents_are_stored_once() {
-        for len in [1, 4096, 5000, BUFFER_BYTES - 1, BUFFER_BYTES, 3 * BUFFER_BYTES + 17] {
-            let sample = check(&[
-                bytes(1, len),
-                bytes(2, len),
-                bytes(1, len),
-                bytes(2, len),
-                bytes(1, len + 1),
-            ]);
-            assert_eq!(sample.extents[0], sample.extents[2]);
-            assert_eq!(sample.extents[1], sample.extents[3]);
-            let blocks = 2 * (len as u64).div_ceil(4096) + (len as u64 + 1).div_ceil(4096);
-            assert_eq!(sample.file.metadata().unwrap().len(), blocks * 4096, "{len}");
-        }
-    }
-
-    #[test]
-    fn empty_files_take_nothing() {
-        let sample = check(&[vec![], bytes(1, 1), vec![]]);
-        assert_eq!(sample.extents[2], Extent { block: 0, bytes: 0 });
-        assert_eq!(sample.extents[1].block, 0);
-    }
-
-    #[test]
-    fn holes_equal_written_zeros() {
-        let file = tempfile::tempfile().unwrap();
-        let mut data = DataFile::new(&file);
-        let size = 5 * BUFFER_BYTES as u64;
-        let mut extents = Vec::new();
-        for _ in 0..2 {
-            let mut hole = data.start_contents(size).unwrap();
-            data.append_zeros(&mut hole, size).unwrap();
-            extents.push(data.finish_contents(hole).unwrap());
-        }
-        let mut written = data.start_contents(size).unwrap();
-        for _ in 0..5 {
-            data.append_zeros(&mut written, size / 5).unwrap();
-        }
-        extents.push(data.finish_contents(written).unwrap());
-        assert_eq!(extents, [Extent { block: 0, bytes: size }; 3]);
-        assert_eq!(data.finish().unwrap(), size / 4096);
-        assert_eq!(file.metadata().unwrap().len(), size);
-    }
-}
+mod tests;

@@ -3,15 +3,6 @@
 use super::path;
 use crate::tar::Timestamp;
 
-/// Everything of a layer but the contents of its files.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct LayerIndex {
-    /// Length of the layer's data file in blocks.
-    pub data_blocks: u64,
-    /// What the layer does, in the order of the archive.
-    pub entries: Vec<Entry>,
-}
-
 /// One thing that a layer does to the layers below.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
@@ -75,6 +66,8 @@ pub struct Xattr {
 pub enum Content {
     /// A regular file.
     File(Extent),
+    /// A small regular file, with its inode in front of it as the rootfs has it.
+    Packed(Packed),
     /// A directory.
     Directory,
     /// A symbolic link.
@@ -106,6 +99,15 @@ pub struct Extent {
     /// The first block; 0 for an empty file.
     pub block: u64,
     /// Size in bytes.
+    pub bytes: u64,
+}
+
+/// Where a small file is in the layer's data file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Packed {
+    /// Where its inode begins, in units of [`super::SLOT_BYTES`].
+    pub slot: u64,
+    /// Size of its contents in bytes.
     pub bytes: u64,
 }
 

@@ -5,21 +5,81 @@ use std::os::unix::fs::FileExt;
 
 use proptest::prelude::*;
 
-use super::{BLOCK_BYTES, Change, Content, Entry, Inode, LayerIndex, convert};
+use super::{Attributes, BLOCK_BYTES, Change, Content, Entry, Extent, Inode, LayerError, Packed, convert};
 use crate::limits::Limits;
 use crate::tar::Timestamp;
 use crate::tar::sample::{Archive, HeaderBlock};
 
-fn converted(archive: Archive) -> (LayerIndex, File) {
+/// What a conversion gave.
+#[derive(Debug)]
+struct Layer {
+    data_blocks: u64,
+    entries: Vec<Entry>,
+}
+
+fn tried(stream: &[u8], data: &mut File, limits: &Limits) -> Result<Layer, LayerError> {
+    let mut entries = Vec::new();
+    let keep = |entry| {
+        entries.push(entry);
+        Ok(())
+    };
+    let data_blocks = convert(stream, data, limits, None, keep)?;
+    Ok(Layer { data_blocks, entries })
+}
+
+#[test]
+fn small_files_are_packed_behind_what_is_given() {
+    let head = |attributes: &Attributes, bytes: u64| format!("{:o} {bytes}:", attributes.mode).into_bytes();
+    let large = vec![b'x'; 2048];
+    let archive = Archive::new()
+        .file("a", b"one")
+        .file("b", &large)
+        .file("c", b"")
+        .file("d", b"two");
     let mut data = tempfile::tempfile().unwrap();
-    let index = convert(archive.finish().as_slice(), &mut data, &Limits::default()).unwrap();
+    let mut contents = Vec::new();
+    let keep = |entry: Entry| {
+        if let Change::Put(inode) = entry.change {
+            contents.push(inode.content);
+        }
+        Ok(())
+    };
+    let blocks = convert(
+        archive.finish().as_slice(),
+        &mut data,
+        &Limits::default(),
+        Some(head),
+        keep,
+    )
+    .unwrap();
+    assert_eq!(blocks, 2);
+    let (first, second) = (Packed { slot: 0, bytes: 3 }, Packed { slot: 1, bytes: 3 });
+    let (file, empty) = (Extent { block: 1, bytes: 2048 }, Extent::default());
+    let expected = [
+        Content::Packed(first),
+        Content::File(file),
+        Content::File(empty),
+        Content::Packed(second),
+    ];
+    assert_eq!(contents, expected);
+    let mut block = [0; 64];
+    data.read_exact_at(&mut block, 0).unwrap();
+    assert!(
+        block.starts_with(b"644 3:one\0") && block[32..].starts_with(b"644 3:two\0"),
+        "{block:?}"
+    );
+}
+
+fn converted(archive: Archive) -> (Layer, File) {
+    let mut data = tempfile::tempfile().unwrap();
+    let index = tried(&archive.finish(), &mut data, &Limits::default()).unwrap();
     assert_eq!(data.metadata().unwrap().len(), index.data_blocks * BLOCK_BYTES);
     (index, data)
 }
 
 fn refused(archive: Archive, limits: &Limits) -> String {
     let mut data = tempfile::tempfile().unwrap();
-    let error = convert(archive.finish().as_slice(), &mut data, limits).unwrap_err();
+    let error = tried(&archive.finish(), &mut data, limits).unwrap_err();
     let mut text = error.to_string();
     let mut source = std::error::Error::source(&error);
     while let Some(error) = source {
@@ -42,7 +102,7 @@ fn contents(data: &File, entry: &Entry) -> Vec<u8> {
     bytes
 }
 
-fn paths(index: &LayerIndex) -> Vec<&str> {
+fn paths(index: &Layer) -> Vec<&str> {
     index
         .entries
         .iter()
@@ -241,7 +301,7 @@ proptest! {
     #[test]
     fn any_bytes_end_in_an_index_or_an_error(bytes in proptest::collection::vec(any::<u8>(), 0..2000)) {
         let mut data = tempfile::tempfile().unwrap();
-        let _ = convert(bytes.as_slice(), &mut data, &Limits::default());
+        let _ = tried(&bytes, &mut data, &Limits::default());
     }
 
     #[test]

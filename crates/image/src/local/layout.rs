@@ -13,14 +13,14 @@ use crate::reference::Reference;
 /// The file that makes a directory a layout.
 pub const MARKER: &str = "oci-layout";
 /// The table of contents.
-const CONTENTS: &str = "index.json";
+pub(crate) const CONTENTS: &str = "index.json";
 /// The largest marker.
 const MARKER_LEN_MAX: u64 = 4 << 10;
 
 /// An image's tag, or with many tools its whole name (OCI image spec, annotations).
-const ANNOTATION_REF_NAME: &str = "org.opencontainers.image.ref.name";
+pub(crate) const ANNOTATION_REF_NAME: &str = "org.opencontainers.image.ref.name";
 /// An image's whole name, from containerd and Docker.
-const ANNOTATION_CONTAINERD_NAME: &str = "io.containerd.image.name";
+pub(crate) const ANNOTATION_CONTAINERD_NAME: &str = "io.containerd.image.name";
 
 /// Opens a layout directory.
 pub(super) fn open_directory(directory: &Path) -> Result<Local, LocalError> {

@@ -1,9 +1,10 @@
 //! Applies layer after layer.
 
 use super::resolve::{self, ResolveError, STEPS_MAX, Trail};
+use crate::index::{Index, IndexError, Place};
 use crate::layer::path;
-use crate::layer::{Change, Content, Entry, Inode, LayerIndex};
-use crate::tree::{Body, Children, IMPLICIT_DIRECTORY, Node, NodeId, Tree};
+use crate::layer::{Change, Content, Entry, Inode};
+use crate::tree::{FileType, NodeId, Origin, Tree};
 
 /// Files in one image, those that upper layers hide included.
 const NODES_MAX: usize = 8_000_000;
@@ -12,7 +13,7 @@ const NODES_MAX: usize = 8_000_000;
 const PATH_BYTES_MAX: usize = 4095;
 
 /// Why layers make no tree. Layers are counted from the lowest, which is 0.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[derive(Debug, thiserror::Error)]
 pub enum MergeError {
     /// An entry's path cannot be followed.
     #[error("cannot follow {path} in layer {layer}")]
@@ -53,10 +54,18 @@ pub enum MergeError {
     /// Too many files.
     #[error("image has more than {NODES_MAX} files")]
     TooManyFiles,
+    /// A layer's index cannot be read.
+    #[error("cannot read what layer {layer} does")]
+    Index {
+        /// The layer.
+        layer: usize,
+        /// Why not.
+        source: IndexError,
+    },
 }
 
 /// Merges `layers`, the lowest first, into the tree that a container of the image sees.
-pub fn merge<'layers>(layers: &[&'layers LayerIndex]) -> Result<Tree<'layers>, MergeError> {
+pub fn merge(layers: &[&Index]) -> Result<Tree, MergeError> {
     let mut merge = Merge {
         tree: Tree::new(),
         layer: 0,
@@ -65,65 +74,66 @@ pub fn merge<'layers>(layers: &[&'layers LayerIndex]) -> Result<Tree<'layers>, M
     };
     for (layer, index) in layers.iter().enumerate() {
         merge.layer = layer;
-        merge.take_away(&index.entries)?;
-        for entry in &index.entries {
-            merge.add(entry)?;
+        merge.parent = None;
+        if index.takes_away() {
+            merge.take_away(index)?;
+        }
+        for entry in index.entries() {
+            let (entry, place) = entry.map_err(|source| MergeError::Index { layer, source })?;
+            merge.add(&entry, place)?;
         }
     }
     Ok(merge.tree)
 }
 
-struct Merge<'layers> {
-    tree: Tree<'layers>,
+struct Merge {
+    tree: Tree,
     layer: usize,
     steps_left: u64,
     /// The directory that the last entry was put into: most often that of the next one too.
-    parent: Option<Parent<'layers>>,
+    parent: Option<Parent>,
 }
 
 /// A directory found by its path.
-#[derive(Clone, Copy)]
-struct Parent<'layers> {
-    path: &'layers [u8],
+struct Parent {
+    path: Box<[u8]>,
     id: NodeId,
     /// Length of its path in the tree, with a slash behind each component.
     path_bytes: usize,
 }
 
-impl<'layers> Merge<'layers> {
+impl Merge {
     /// Takes away what the layer's whiteouts and opaque markers name. All are looked up before the first acts, so that
     /// their order has no meaning.
-    fn take_away(&mut self, entries: &'layers [Entry]) -> Result<(), MergeError> {
-        self.parent = None;
-        let mut whiteouts = Vec::new();
+    fn take_away(&mut self, index: &Index) -> Result<(), MergeError> {
+        let layer = self.layer;
+        let mut whiteouts: Vec<(NodeId, Box<[u8]>)> = Vec::new();
         let mut opaque = Vec::new();
-        for entry in entries {
+        for entry in index.entries() {
+            let (entry, _) = entry.map_err(|source| MergeError::Index { layer, source })?;
             match entry.change {
                 Change::Whiteout => {
                     let (directory, name) = path::split_last(&entry.path).unwrap_or_default();
-                    whiteouts.extend(self.find(directory, entry)?.map(|id| (id, name)));
+                    whiteouts.extend(self.find(directory, &entry)?.map(|id| (id, name.into())));
                 }
-                Change::Opaque => opaque.extend(self.find(&entry.path, entry)?),
+                Change::Opaque => opaque.extend(self.find(&entry.path, &entry)?),
                 Change::Put(_) | Change::HardLink { .. } => {}
             }
         }
         for (directory, name) in whiteouts {
-            if let Some(children) = self.tree.children_mut(directory) {
-                children.remove(name);
-            }
+            self.tree.remove(directory, &name);
         }
         for directory in opaque {
-            if let Some(children) = self.tree.children_mut(directory) {
-                children.clear();
-            }
+            self.tree.clear(directory);
         }
         Ok(())
     }
 
-    fn add(&mut self, entry: &'layers Entry) -> Result<(), MergeError> {
+    fn add(&mut self, entry: &Entry, place: Place) -> Result<(), MergeError> {
+        let origin = Origin::new(self.layer, place).ok_or(MergeError::TooManyFiles)?;
         let Some((directory, name)) = path::split_last(&entry.path) else {
-            if let Change::Put(Inode { attributes, .. }) = &entry.change {
-                self.tree.node_mut(NodeId::ROOT).attributes = attributes;
+            if let Change::Put(_) = &entry.change {
+                self.tree.set_origin(NodeId::ROOT, origin);
             }
             return Ok(());
         };
@@ -133,54 +143,42 @@ impl<'layers> Merge<'layers> {
                 let child = self.link_target(target, entry)?;
                 self.place(directory, name, child, entry)
             }
-            Change::Put(inode) => {
-                let parent = self.make(directory, entry)?;
+            Change::Put(Inode { content, .. }) => {
+                let (parent, _) = self.make(directory, entry)?;
                 let existing = self
                     .tree
-                    .children(parent.id)
+                    .children(parent)
                     .and_then(|children| children.get(name).copied());
                 let is_directory = |id: &NodeId| self.tree.children(*id).is_some();
-                if let (Some(existing), Content::Directory) = (existing.filter(is_directory), &inode.content) {
-                    self.tree.node_mut(existing).attributes = &inode.attributes;
+                if let (Some(existing), Content::Directory) = (existing.filter(is_directory), content) {
+                    self.tree.set_origin(existing, origin);
                     return Ok(());
                 }
-                let node = Node {
-                    attributes: &inode.attributes,
-                    body: body(&inode.content, self.layer),
-                };
-                let child = self.add_node(node)?;
+                let child = self.add_node(origin, content)?;
                 self.place(directory, name, child, entry)
             }
         }
     }
 
     /// Gives `child` a name, in place of what had it.
-    fn place(
-        &mut self,
-        directory: &'layers [u8],
-        name: &'layers [u8],
-        child: NodeId,
-        entry: &Entry,
-    ) -> Result<(), MergeError> {
-        let parent = self.make(directory, entry)?;
-        if parent.path_bytes + name.len() > PATH_BYTES_MAX {
+    fn place(&mut self, directory: &[u8], name: &[u8], child: NodeId, entry: &Entry) -> Result<(), MergeError> {
+        let (parent, path_bytes) = self.make(directory, entry)?;
+        if path_bytes + name.len() > PATH_BYTES_MAX {
             return Err(MergeError::PathLength {
                 layer: self.layer,
                 path: entry.display_path(),
             });
         }
-        let replaced = self
-            .tree
-            .children_mut(parent.id)
-            .and_then(|children| children.insert(name, child));
+        let replaced = self.tree.insert(parent, name, child);
+        let leads_on = |id: NodeId| matches!(self.tree.node(id).file_type(), FileType::Directory | FileType::Symlink);
         // What paths lead through may have changed.
-        if replaced.is_some_and(|id| matches!(self.tree.node(id).body, Body::Directory(_) | Body::Symlink { .. })) {
+        if replaced.is_some_and(leads_on) {
             self.parent = None;
         }
         Ok(())
     }
 
-    fn link_target(&mut self, target: &'layers [u8], entry: &Entry) -> Result<NodeId, MergeError> {
+    fn link_target(&mut self, target: &[u8], entry: &Entry) -> Result<NodeId, MergeError> {
         let (directory, name) = path::split_last(target).unwrap_or_default();
         let parent = self.find(directory, entry)?;
         let found = parent
@@ -199,7 +197,7 @@ impl<'layers> Merge<'layers> {
     }
 
     /// The directory at `directory`, or `None` if there is none.
-    fn find(&mut self, directory: &'layers [u8], entry: &Entry) -> Result<Option<NodeId>, MergeError> {
+    fn find(&mut self, directory: &[u8], entry: &Entry) -> Result<Option<NodeId>, MergeError> {
         match resolve::follow(&self.tree, directory, &mut self.steps_left) {
             Ok(trail) => Ok(resolve::end(&trail)),
             Err(ResolveError::NotADirectory { .. } | ResolveError::Name | ResolveError::Links) => Ok(None),
@@ -207,10 +205,10 @@ impl<'layers> Merge<'layers> {
         }
     }
 
-    /// The directory at `directory`, made if it is missing.
-    fn make(&mut self, directory: &'layers [u8], entry: &Entry) -> Result<Parent<'layers>, MergeError> {
-        if let Some(parent) = self.parent.filter(|parent| parent.path == directory) {
-            return Ok(parent);
+    /// The directory at `directory`, made if it is missing, and the length of its path in the tree.
+    fn make(&mut self, directory: &[u8], entry: &Entry) -> Result<(NodeId, usize), MergeError> {
+        if let Some(parent) = self.parent.as_ref().filter(|parent| *parent.path == *directory) {
+            return Ok((parent.id, parent.path_bytes));
         }
         let trail = resolve::follow(&self.tree, directory, &mut self.steps_left)
             .map_err(|source| self.unresolved(entry, source))?;
@@ -221,29 +219,23 @@ impl<'layers> Merge<'layers> {
                 path: entry.display_path(),
             });
         }
-        let parent = Parent {
-            path: directory,
-            id: self.make_trail(&trail)?,
+        let id = self.make_trail(&trail)?;
+        self.parent = Some(Parent {
+            path: directory.into(),
+            id,
             path_bytes,
-        };
-        self.parent = Some(parent);
-        Ok(parent)
+        });
+        Ok((id, path_bytes))
     }
 
-    fn make_trail(&mut self, trail: &Trail<'layers>) -> Result<NodeId, MergeError> {
+    fn make_trail(&mut self, trail: &Trail) -> Result<NodeId, MergeError> {
         let mut here = NodeId::ROOT;
         for (name, id) in trail {
             here = match id {
                 Some(id) => *id,
                 None => {
-                    let body = Body::Directory(Children::new());
-                    let made = self.add_node(Node {
-                        attributes: &IMPLICIT_DIRECTORY,
-                        body,
-                    })?;
-                    if let Some(children) = self.tree.children_mut(here) {
-                        children.insert(name, made);
-                    }
+                    let made = self.add_node(Origin::IMPLICIT, &Content::Directory)?;
+                    self.tree.insert(here, name, made);
                     made
                 }
             };
@@ -251,11 +243,11 @@ impl<'layers> Merge<'layers> {
         Ok(here)
     }
 
-    fn add_node(&mut self, node: Node<'layers>) -> Result<NodeId, MergeError> {
+    fn add_node(&mut self, origin: Origin, content: &Content) -> Result<NodeId, MergeError> {
         if self.tree.nodes_len() >= NODES_MAX {
             return Err(MergeError::TooManyFiles);
         }
-        self.tree.add(node).ok_or(MergeError::TooManyFiles)
+        self.tree.add(origin, content).ok_or(MergeError::TooManyFiles)
     }
 
     fn unresolved(&self, entry: &Entry, source: ResolveError) -> MergeError {
@@ -264,22 +256,5 @@ impl<'layers> Merge<'layers> {
             path: entry.display_path(),
             source,
         }
-    }
-}
-
-fn body(content: &Content, layer: usize) -> Body<'_> {
-    match content {
-        Content::File(extent) => Body::File { layer, extent: *extent },
-        Content::Directory => Body::Directory(Children::new()),
-        Content::Symlink { target } => Body::Symlink { target },
-        Content::CharacterDevice { major, minor } => Body::CharacterDevice {
-            major: *major,
-            minor: *minor,
-        },
-        Content::BlockDevice { major, minor } => Body::BlockDevice {
-            major: *major,
-            minor: *minor,
-        },
-        Content::Fifo => Body::Fifo,
     }
 }

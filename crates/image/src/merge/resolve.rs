@@ -2,7 +2,7 @@
 
 use crate::layer::path;
 use crate::limits::NAME_BYTES_MAX;
-use crate::tree::{Body, NodeId, Tree};
+use crate::tree::{FileType, NodeId, Tree};
 
 /// Symbolic links followed on one path, as in Linux (`MAXSYMLINKS`).
 const LINKS_MAX: usize = 40;
@@ -31,16 +31,12 @@ pub enum ResolveError {
 }
 
 /// The directories that lead to a place, the root first and left out; `None` for those that do not exist.
-pub(super) type Trail<'layers> = Vec<(&'layers [u8], Option<NodeId>)>;
+pub(super) type Trail = Vec<(Box<[u8]>, Option<NodeId>)>;
 
 /// Follows all of `directory`. What does not exist is taken as a directory that could be made.
-pub(super) fn follow<'layers>(
-    tree: &Tree<'layers>,
-    directory: &'layers [u8],
-    steps_left: &mut u64,
-) -> Result<Trail<'layers>, ResolveError> {
+pub(super) fn follow(tree: &Tree, directory: &[u8], steps_left: &mut u64) -> Result<Trail, ResolveError> {
     let mut trail = Trail::new();
-    let mut pending: Vec<&'layers [u8]> = path::components(directory).rev().collect();
+    let mut pending: Vec<&[u8]> = path::components(directory).rev().collect();
     let mut links = 0;
     while let Some(component) = pending.pop() {
         *steps_left = steps_left.checked_sub(1).ok_or(ResolveError::Steps)?;
@@ -57,9 +53,10 @@ pub(super) fn follow<'layers>(
         let child = here
             .and_then(|id| tree.children(id))
             .and_then(|children| children.get(component).copied());
-        match child.map(|id| &tree.node(id).body) {
-            None | Some(Body::Directory(_)) => trail.push((component, child)),
-            Some(Body::Symlink { target }) => {
+        match child.map(|id| (tree.node(id).file_type(), id)) {
+            None | Some((FileType::Directory, _)) => trail.push((component.into(), child)),
+            Some((FileType::Symlink, id)) => {
+                let target = tree.target(id).unwrap_or_default();
                 links += 1;
                 if links > LINKS_MAX {
                     return Err(ResolveError::Links);

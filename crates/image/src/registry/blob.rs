@@ -13,7 +13,7 @@ use super::retry::{self, Outcome};
 use crate::digest::Digest;
 
 /// Chunks that may wait for the reader. A chunk is what the connection had at once, at most some hundred KiB.
-const CHUNKS_WAITING_MAX: usize = 16;
+const CHUNKS_WAITING_MAX: usize = 4;
 
 /// A download that came this much further since it last broke may break as often as a new one.
 const RETRIES_RENEWED_BY_BYTES: u64 = 1 << 20;

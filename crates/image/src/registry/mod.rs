@@ -10,6 +10,7 @@ pub mod retry;
 mod sign_in;
 mod tls;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::digest::Digest;
@@ -49,6 +50,14 @@ pub enum RegistryError {
     /// The TLS configuration cannot be made.
     #[error("cannot set up TLS")]
     Tls(#[source] rustls::Error),
+    /// A file of certificate authorities that was named is none.
+    #[error("cannot read the certificate authorities in {}", path.display())]
+    Authority {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// The HTTP client cannot be made.
     #[error("cannot set up the HTTP client")]
     Client(#[source] reqwest::Error),
@@ -83,7 +92,7 @@ pub enum RegistryError {
         digest: Digest,
     },
     /// The registry wants to know who asks.
-    #[error("registry {registry} wants a user name and a password; give them or sign in with docker login")]
+    #[error("registry {registry} wants a user name and a password; give them or sign in with mote login")]
     CredentialsNeeded {
         /// The registry.
         registry: String,

@@ -1,9 +1,11 @@
 //! One repository of one registry: manifests and blobs by name, signed in where the registry wants it.
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
 
 use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderValue, RANGE, RETRY_AFTER, WWW_AUTHENTICATE};
-use reqwest::{Response, StatusCode};
+use reqwest::{RequestBuilder, Response, StatusCode};
 
 use super::retry::{self, Outcome};
 use super::sign_in;
@@ -24,9 +26,9 @@ pub struct Client {
 }
 
 impl Client {
-    /// Reads the host's certificate authorities.
-    pub fn new(patience: Patience) -> Result<Self, RegistryError> {
-        let (tls, authorities) = tls::client_config().map_err(RegistryError::Tls)?;
+    /// Reads the host's certificate authorities, and those in `authority_files`.
+    pub fn new(patience: Patience, authority_files: &[PathBuf]) -> Result<Self, RegistryError> {
+        let (tls, authorities) = tls::client_config(authority_files)?;
         let builder = || {
             reqwest::Client::builder()
                 .tls_backend_preconfigured(tls.clone())
@@ -65,6 +67,8 @@ pub struct Access {
     pub credentials: Option<Credentials>,
     /// Registries (`host` or `host:port`) that may be spoken to without TLS, besides this host itself.
     pub insecure: Vec<String>,
+    /// Who is asked instead of the reference's own registry: `host[:port][/prefix]`. The credentials are its own.
+    pub mirror: Option<String>,
 }
 
 /// One repository. Clones share the sign-in.
@@ -74,7 +78,12 @@ pub struct Repository {
     pub(super) patience: Patience,
     pub(super) access: Arc<Access>,
     pub(super) reference: Reference,
+    /// Who is asked, in errors.
+    name: String,
+    /// Scheme and authority.
     base: String,
+    /// The repository's path there.
+    pub(super) path: String,
     pub(super) is_plain: bool,
     /// The `Authorization` that worked last; shared by the image's parallel downloads, which renew it on a 401.
     authorization: Arc<Mutex<Option<HeaderValue>>>,
@@ -83,7 +92,12 @@ pub struct Repository {
 impl Repository {
     /// Finds out how to speak with `reference`'s registry: encrypted, or plainly if that is allowed and TLS is not spoken.
     pub async fn connect(client: &Client, reference: &Reference, access: Access) -> Result<Self, RegistryError> {
-        let authority = endpoint::authority(reference.domain());
+        let (name, path) = match access.mirror.as_deref().map(|mirror| mirror.split_once('/')) {
+            None => (reference.domain().to_owned(), reference.path().to_owned()),
+            Some(None) => (access.mirror.clone().unwrap_or_default(), reference.path().to_owned()),
+            Some(Some((name, prefix))) => (name.to_owned(), format!("{prefix}/{}", reference.path())),
+        };
+        let authority = endpoint::authority(&name);
         let encrypted = format!("https://{authority}");
         // Nothing but this question is asked before the scheme is settled: no name, no password.
         let http = if endpoint::is_loopback(authority) {
@@ -94,23 +108,29 @@ impl Repository {
         let is_plain = endpoint::may_be_plain(authority, &access.insecure)
             && http.get(format!("{encrypted}/v2/")).send().await.is_err();
         if !is_plain && !client.has_authorities {
-            return Err(RegistryError::NoAuthorities {
-                registry: reference.domain().into(),
-            });
+            return Err(RegistryError::NoAuthorities { registry: name });
         }
+        let base = if is_plain {
+            format!("http://{authority}")
+        } else {
+            encrypted
+        };
         Ok(Self {
             http: http.clone(),
             patience: client.patience.clone(),
             access: Arc::new(access),
             reference: reference.clone(),
-            base: if is_plain {
-                format!("http://{authority}")
-            } else {
-                encrypted
-            },
+            name,
+            base,
+            path,
             is_plain,
             authorization: Arc::default(),
         })
+    }
+
+    /// Asks for nothing but to be let in.
+    pub async fn knock(&self) -> Result<(), RegistryError> {
+        self.get_url(&format!("{}/v2/", self.base), None, 0).await.map(drop)
     }
 
     /// The manifest or index with the tag or digest `version`, unverified, at most [`MANIFEST_LEN_MAX`] long.
@@ -143,7 +163,7 @@ impl Repository {
     }
 
     pub(super) fn registry(&self) -> String {
-        self.reference.domain().into()
+        self.name.clone()
     }
 
     pub(super) fn network(&self, error: reqwest::Error) -> RegistryError {
@@ -154,11 +174,15 @@ impl Repository {
         }
     }
 
-    /// One request, signed in when the registry demands it.
     async fn get(&self, path: &str, accept: Option<&str>, offset: u64) -> Result<Response, RegistryError> {
-        let url = format!("{}/v2/{}/{path}", self.base, self.reference.path());
+        let url = format!("{}/v2/{}/{path}", self.base, self.path);
+        self.get_url(&url, accept, offset).await
+    }
+
+    /// One request, signed in when the registry demands it.
+    async fn get_url(&self, url: &str, accept: Option<&str>, offset: u64) -> Result<Response, RegistryError> {
         let tried = self.authorization();
-        let response = self.send(&url, accept, offset, tried.as_ref()).await?;
+        let response = self.send(url, accept, offset, tried.as_ref()).await?;
         if response.status() != StatusCode::UNAUTHORIZED {
             return self.successful(response).await;
         }
@@ -171,7 +195,7 @@ impl Repository {
         })?;
         let signed_in = sign_in::authorize(self, &challenge).await?;
         *self.authorization.lock().unwrap_or_else(PoisonError::into_inner) = Some(signed_in.clone());
-        let response = self.send(&url, accept, offset, Some(&signed_in)).await?;
+        let response = self.send(url, accept, offset, Some(&signed_in)).await?;
         match (response.status(), &challenge) {
             (StatusCode::UNAUTHORIZED, challenge::Challenge::Basic) => Err(RegistryError::WrongCredentials {
                 registry: self.registry(),
@@ -190,7 +214,7 @@ impl Repository {
             .clone()
     }
 
-    /// Sends a GET, again and again while its failure may pass.
+    /// Sends a GET.
     async fn send(
         &self,
         url: &str,
@@ -198,19 +222,28 @@ impl Repository {
         offset: u64,
         authorization: Option<&HeaderValue>,
     ) -> Result<Response, RegistryError> {
+        let mut request = self.http.get(url);
+        if let Some(accept) = accept {
+            request = request.header(ACCEPT, accept);
+        }
+        if let Some(authorization) = authorization {
+            request = request.header(AUTHORIZATION, authorization);
+        }
+        if offset > 0 {
+            request = request.header(RANGE, format!("bytes={offset}-"));
+        }
+        self.send_again(request).await
+    }
+
+    /// Sends a request, again and again while its failure may pass.
+    pub(super) async fn send_again(&self, request: RequestBuilder) -> Result<Response, RegistryError> {
         let mut retries = 0;
         loop {
-            let mut request = self.http.get(url);
-            if let Some(accept) = accept {
-                request = request.header(ACCEPT, accept);
-            }
-            if let Some(authorization) = authorization {
-                request = request.header(AUTHORIZATION, authorization);
-            }
-            if offset > 0 {
-                request = request.header(RANGE, format!("bytes={offset}-"));
-            }
-            let result = request.send().await;
+            // Bodies are short texts, which can be sent twice.
+            let Some(attempt) = request.try_clone() else {
+                return request.send().await.map_err(|error| self.network(error));
+            };
+            let result = attempt.send().await;
             let Some(pause) = retry::pause(outcome(&result), retries, &self.patience) else {
                 return result.map_err(|error| self.network(error));
             };
@@ -267,10 +300,11 @@ impl Repository {
 fn outcome(result: &reqwest::Result<Response>) -> Outcome {
     match result {
         Ok(response) => {
-            let seconds = response
+            let header = response
                 .headers()
                 .get(RETRY_AFTER)
-                .and_then(|value| value.to_str().ok()?.trim().parse().ok());
+                .and_then(|value| value.to_str().ok());
+            let seconds = header.and_then(|text| retry::parse_after(text, SystemTime::now()));
             Outcome::Status(response.status().as_u16(), seconds)
         }
         Err(error) if error.is_connect() || error.is_redirect() || error.is_builder() => Outcome::Unreachable,

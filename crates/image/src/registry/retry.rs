@@ -1,6 +1,6 @@
 //! Which failures may pass, and how long to wait for that. Pure.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use super::Patience;
 
@@ -16,6 +16,21 @@ pub enum Outcome {
     Broken,
     /// Without a connection.
     Unreachable,
+}
+
+/// The seconds that a `Retry-After` asks for: a number, or a date (RFC 9110, 10.2.3).
+#[must_use]
+pub fn parse_after(text: &str, now: SystemTime) -> Option<u64> {
+    let text = text.trim();
+    let until = || {
+        Some(
+            httpdate::parse_http_date(text)
+                .ok()?
+                .duration_since(now)
+                .unwrap_or_default(),
+        )
+    };
+    text.parse().ok().or_else(|| until().map(|left| left.as_secs()))
 }
 
 /// How long to wait before retry number `retry` (from 0), or nothing if the outcome stands.
@@ -57,6 +72,20 @@ mod tests {
     fn the_registry_may_say_how_long_within_a_bound() {
         check(Outcome::Status(429, Some(7)), 0, Some(7));
         check(Outcome::Status(429, Some(86_400)), 0, Some(60));
+    }
+
+    #[test]
+    fn a_wait_is_a_number_or_a_date() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_770);
+        for (text, seconds) in [
+            (" 120 ", Some(120)),
+            ("Sun, 06 Nov 1994 08:49:37 GMT", Some(7)),
+            ("Sun, 06 Nov 1994 08:49:00 GMT", Some(0)),
+            ("soon", None),
+            ("-1", None),
+        ] {
+            assert_eq!(parse_after(text, now), seconds, "{text}");
+        }
     }
 
     #[test]

@@ -37,7 +37,7 @@ pub(super) async fn authorize(repository: &Repository, challenge: &Challenge) ->
         (Challenge::Basic, None) => Err(RegistryError::CredentialsNeeded { registry: registry() }),
         (Challenge::Bearer { realm, service, scope }, credentials) => {
             let realm = realm_url(repository, realm)?;
-            let own_scope = format!("repository:{}:pull", repository.reference.path());
+            let own_scope = format!("repository:{}:pull", repository.path);
             let scope = scope.as_deref().unwrap_or(&own_scope);
             let request = token_request(repository, realm, service.as_deref(), scope, credentials);
             let token = fetch_token(repository, request).await?;
@@ -96,7 +96,7 @@ fn token_request(
 
 async fn fetch_token(repository: &Repository, request: RequestBuilder) -> Result<String, RegistryError> {
     let registry = || repository.registry();
-    let response = request.send().await.map_err(|error| repository.network(error))?;
+    let response = repository.send_again(request).await?;
     match response.status() {
         StatusCode::OK => {
             let body = repository.body(response, "a token", challenge::TOKEN_LEN_MAX).await?;

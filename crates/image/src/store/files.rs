@@ -144,6 +144,12 @@ impl Files {
         }
     }
 
+    /// Moves a synced file to its place, over what is there: a digest has one content.
+    pub fn publish_file(&self, from: &Path, to: &Path) -> Result<(), FileError> {
+        fs::rename(from, to).map_err(self.failed("publish", to))?;
+        self.sync_parent(to)
+    }
+
     /// Takes `path` out of the store at once; the space is freed when the returned directory is dropped.
     pub fn retire(&self, path: &Path) -> Result<tempfile::TempDir, FileError> {
         let grave = self.work()?;
@@ -173,7 +179,7 @@ impl Files {
 /// A part of the store whose members are named by digests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Area {
-    /// Manifests and configurations as they came: files.
+    /// Manifests, configurations and, unless they are discarded, layers' blobs as they came: files.
     Blobs,
     /// Image records: files, named by manifests.
     Images,

@@ -1,13 +1,20 @@
 //! What is in use although no image names it yet, or no longer: layers of a running pull, files of a given snapshot.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::digest::Digest;
 
 /// Counts of who holds what. Shared by pulls, snapshots and the sweep, which run on different threads.
 #[derive(Clone, Debug, Default)]
-pub struct Holds(Arc<Mutex<HashMap<Digest, usize>>>);
+pub struct Holds(Arc<Mutex<Held>>);
+
+#[derive(Debug, Default)]
+struct Held {
+    counts: HashMap<Digest, usize>,
+    /// What nobody else needs: it goes with its last hold.
+    leftovers: HashSet<Digest>,
+}
 
 /// Keeps digests from the sweep until dropped.
 #[derive(Debug)]
@@ -20,9 +27,9 @@ impl Holds {
     /// Holds `digests`, whether they are stored yet or not.
     #[must_use]
     pub fn hold(&self, digests: Vec<Digest>) -> Hold {
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = self.lock();
         for digest in &digests {
-            *counts.entry(*digest).or_default() += 1;
+            *held.counts.entry(*digest).or_default() += 1;
         }
         Hold {
             holds: self.clone(),
@@ -30,24 +37,55 @@ impl Holds {
         }
     }
 
-    /// Runs `act`, which must be short, unless somebody holds `digest`; nobody can begin to meanwhile.
+    /// Runs `act`, which must be short, unless somebody holds `digest`; nobody can begin to meanwhile. Where somebody does,
+    /// it is known from now on that nobody else needs it.
     pub fn unless_held<T>(&self, digest: &Digest, act: impl FnOnce() -> T) -> Option<T> {
-        let counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        (!counts.contains_key(digest)).then(act)
+        let mut held = self.lock();
+        if held.counts.contains_key(digest) {
+            held.leftovers.insert(*digest);
+            return None;
+        }
+        Some(act())
+    }
+
+    /// Whether somebody holds `digest` now.
+    #[must_use]
+    pub fn is_held(&self, digest: &Digest) -> bool {
+        self.lock().counts.contains_key(digest)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Held> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Hold {
+    /// Lets go. Answers whether something is left that nobody needs any more.
+    #[must_use]
+    pub fn release(mut self) -> bool {
+        self.let_go()
+    }
+
+    fn let_go(&mut self) -> bool {
+        let mut held = self.holds.lock();
+        let mut is_left = false;
+        for digest in std::mem::take(&mut self.digests) {
+            let Some(count) = held.counts.get_mut(&digest) else {
+                continue;
+            };
+            *count -= 1;
+            if *count == 0 {
+                held.counts.remove(&digest);
+                is_left |= held.leftovers.remove(&digest);
+            }
+        }
+        is_left
     }
 }
 
 impl Drop for Hold {
     fn drop(&mut self) {
-        let mut counts = self.holds.0.lock().unwrap_or_else(PoisonError::into_inner);
-        for digest in &self.digests {
-            if let Some(count) = counts.get_mut(digest) {
-                *count -= 1;
-                if *count == 0 {
-                    counts.remove(digest);
-                }
-            }
-        }
+        self.let_go();
     }
 }
 
@@ -102,8 +140,9 @@ mod tests {
         let second = holds.hold(vec![digest]);
         drop(first);
         assert_eq!(holds.unless_held(&digest, || ()), None);
-        drop(second);
+        assert!(second.release(), "nobody else needed it");
         assert_eq!(holds.unless_held(&digest, || ()), Some(()));
+        assert!(!holds.hold(vec![digest]).release());
     }
 
     #[tokio::test]

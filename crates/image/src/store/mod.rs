@@ -4,7 +4,7 @@
 //! STORE/lock                        held while the store is open
 //! STORE/names.json                  which name stands for which image
 //! STORE/images/<manifest>.json      what is known of an image
-//! STORE/blobs/<digest>              manifests and configurations as they came
+//! STORE/blobs/<digest>              manifests, configurations and layers' blobs as they came
 //! STORE/layers/<diff ID>/           a converted layer: data and index
 //! STORE/snapshots/<snapshot id>/    a rootfs snapshot's metadata
 //! STORE/tmp/                        work in progress, emptied on open
@@ -17,8 +17,9 @@ pub mod files;
 pub mod holds;
 pub mod names;
 pub mod record;
+pub mod save;
 pub mod snapshot;
-mod sweep;
+pub mod sweep;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -78,6 +79,11 @@ pub enum StoreError {
     /// There is no such image.
     #[error("no image {0:?} in the store")]
     NotFound(String),
+    /// The image's layers were not kept as they came.
+    #[error(
+        "image {0:?} cannot be saved: its layers were thrown away once they were converted; pull it again without --discard-blobs"
+    )]
+    NotKept(String),
     /// The start of several images' digests.
     #[error("{0:?} is the start of more than one image's digest")]
     Ambiguous(String),
@@ -94,10 +100,14 @@ pub enum StoreError {
 /// How a store behaves.
 #[derive(Clone, Debug, Default)]
 pub struct StoreOptions {
-    /// What one layer may cost.
+    /// What an image may cost.
     pub limits: Limits,
     /// How patient the registry client is.
     pub patience: Patience,
+    /// Files of certificate authorities that registries may be trusted by, besides the host's.
+    pub authority_files: Vec<PathBuf>,
+    /// Whether layers' blobs are thrown away once they are converted. Images can then not be saved.
+    pub discards_blobs: bool,
 }
 
 /// An image in the store.
@@ -121,6 +131,7 @@ pub(crate) struct Inner {
     pub(crate) files: Files,
     pub(crate) client: Client,
     pub(crate) limits: Limits,
+    pub(crate) keeps_blobs: bool,
     pub(crate) holds: Holds,
     pub(crate) gates: Gates,
     /// Shared by all threads that use the store: who changes names, records, or what is swept, does so alone.
@@ -152,11 +163,12 @@ impl Store {
             removed.map_err(files.failed("remove", &path))?;
         }
         let names = read_names(&files)?;
-        let client = Client::new(options.patience).map_err(StoreError::Client)?;
+        let client = Client::new(options.patience, &options.authority_files).map_err(StoreError::Client)?;
         let inner = Inner {
             files,
             client,
             limits: options.limits,
+            keeps_blobs: !options.discards_blobs,
             holds: Holds::default(),
             gates: Gates::default(),
             names: Mutex::new(names),
@@ -225,20 +237,7 @@ impl Store {
             drop(self.inner.files.retire(&path)?);
         }
         drop(names);
-        self.inner.sweep()
-    }
-
-    /// Removes images without names. Answers which.
-    pub fn prune(&self) -> Result<Vec<Image>, StoreError> {
-        let nameless: Vec<_> = self
-            .list()?
-            .into_iter()
-            .filter(|image| image.names.is_empty())
-            .collect();
-        for image in &nameless {
-            self.remove(&image.record.digest.to_string())?;
-        }
-        Ok(nameless)
+        self.inner.sweep().map(drop)
     }
 }
 

@@ -44,6 +44,9 @@ pub struct Record {
     pub platform: Platform,
     /// When it was made, as it says (RFC 3339); empty where it does not.
     pub created: String,
+    /// When it came into the store, in milliseconds since the Unix epoch; 0 where that is not known.
+    #[serde(default)]
+    pub stored_unix_ms: u64,
     /// The layers, lowest first.
     pub layers: Vec<StoredLayer>,
     /// What to run.
@@ -109,6 +112,7 @@ mod tests {
             config_digest: Digest::of(b"c"),
             platform: Platform::parse("linux/arm64/v8").unwrap(),
             created: "2026-01-02T03:04:05Z".into(),
+            stored_unix_ms: 7,
             layers: vec![layer, layer],
             process: ProcessConfig {
                 cmd: vec!["sh".into()],

@@ -3,25 +3,40 @@
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::files::Area;
 use super::holds::Hold;
 use super::{Image, Inner, Store, StoreError};
 use crate::digest::Digest;
-use crate::index;
-use crate::layer::LayerIndex;
+use crate::index::Index;
 use crate::snapshot;
 
 /// The version of what [`snapshot_id`] names: another way of building metadata needs another version.
-const SNAPSHOT_VERSION: u32 = 1;
+const SNAPSHOT_VERSION: u32 = 2;
 
 /// The files that make up a rootfs snapshot, one behind the other: a flat, read-only EROFS image.
-#[derive(Debug)]
 pub struct Snapshot {
     /// The metadata, then the data of each layer that has any, lowest first.
     pub parts: Vec<Part>,
     /// Keeps the files from the sweep.
-    _hold: Hold,
+    hold: Option<Hold>,
+    inner: Arc<Inner>,
+}
+
+impl std::fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Snapshot")
+            .field("parts", &self.parts)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The files go with their last user, if nobody else needs them.
+impl Drop for Snapshot {
+    fn drop(&mut self) {
+        self.inner.let_go(self.hold.take());
+    }
 }
 
 /// A file of a snapshot. It never changes.
@@ -58,7 +73,11 @@ impl Store {
         let inner = self.inner.clone();
         let made = move || inner.make_snapshot(id, &diff_ids);
         let parts = tokio::task::spawn_blocking(made).await.map_err(StoreError::Thread)??;
-        Ok(Snapshot { parts, _hold: hold })
+        Ok(Snapshot {
+            parts,
+            hold: Some(hold),
+            inner: self.inner.clone(),
+        })
     }
 }
 
@@ -88,10 +107,19 @@ impl Inner {
         let mut layers = Vec::with_capacity(diff_ids.len());
         for diff_id in diff_ids {
             let directory = self.files.path(Area::Layers, *diff_id);
-            let index = self.read_index(&directory.join("index"))?;
-            layers.push((index, self.part(directory.join("data"))?.len_bytes));
+            let index = self.open_index(&directory.join("index"))?;
+            let path = directory.join("data");
+            let data = File::open(&path).map_err(self.files.failed("open", &path))?;
+            layers.push((index, data, self.part(path)?.len_bytes));
         }
-        let layers: Vec<_> = layers.iter().map(|(index, len_bytes)| (index, *len_bytes)).collect();
+        let layers: Vec<_> = layers
+            .iter()
+            .map(|(index, data, bytes)| snapshot::Layer {
+                index,
+                data,
+                bytes: *bytes,
+            })
+            .collect();
         let work = self.files.work()?;
         let path = work.path().join("metadata");
         let created = OpenOptions::new().read(true).write(true).create_new(true).open(&path);
@@ -101,9 +129,10 @@ impl Inner {
         Ok(self.files.publish(work, &self.files.path(Area::Snapshots, id))?)
     }
 
-    fn read_index(&self, path: &Path) -> Result<LayerIndex, StoreError> {
-        let bytes = fs::read(path).map_err(self.files.failed("read", path))?;
-        index::parse(&bytes, &self.limits).map_err(|source| StoreError::Index {
+    fn open_index(&self, path: &Path) -> Result<Index, StoreError> {
+        let file = File::open(path).map_err(self.files.failed("open", path))?;
+        let len_bytes = file.metadata().map_err(self.files.failed("look at", path))?.len();
+        Index::open(Box::new(file), len_bytes, &self.limits).map_err(|source| StoreError::Index {
             path: path.into(),
             source,
         })

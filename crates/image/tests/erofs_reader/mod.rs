@@ -178,7 +178,7 @@ impl Image<'_> {
             (0, 0o01 | 0o02 | 0o06) => Vec::new(),
             (0, _) if size == 0 => Vec::new(),
             (0, _) => blocks(size),
-            (2, 0o04 | 0o12) => {
+            (2, 0o04 | 0o10 | 0o12) => {
                 let tail = size % BLOCK;
                 assert!(
                     tail > 0 && start / BLOCK == (behind + tail - 1) / BLOCK,

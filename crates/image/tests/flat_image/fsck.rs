@@ -2,12 +2,15 @@
 
 use std::fs::OpenOptions;
 
-use image::layer::{Attributes, BLOCK_BYTES, Change, Content, Entry, Extent, Inode, LayerIndex, Xattr};
-use image::snapshot;
+use image::index::{Index, Writer};
+use image::layer::{Attributes, BLOCK_BYTES, Change, Content, Entry, Extent, Inode, Xattr};
+use image::merge::merge;
+use image::snapshot::{self, Layer};
 use image::tar::Timestamp;
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 
+use crate::image::opened;
 use crate::tool;
 
 const DATA_BLOCKS: u64 = 8;
@@ -56,36 +59,41 @@ fn change() -> impl Strategy<Value = Change> {
     ]
 }
 
-fn layer() -> impl Strategy<Value = LayerIndex> {
+fn layer() -> impl Strategy<Value = Vec<Entry>> {
     let name = prop_oneof![4 => "[a-d]", 1 => "[-!a-d]{1,9}", 1 => "[e-h]{180,255}"];
     let path = vec(name, 1..4).prop_map(|names| names.join("/").into_bytes());
     let entry = (path, change()).prop_map(|(path, change)| Entry {
         path: path.into(),
         change,
     });
-    vec(entry, 0..80).prop_map(|entries| LayerIndex {
-        data_blocks: DATA_BLOCKS,
-        entries,
-    })
+    vec(entry, 0..80)
+}
+
+fn index(entries: &[Entry]) -> Index {
+    let mut writer = Writer::new(Vec::new());
+    entries.iter().for_each(|entry| writer.push(entry.clone()).unwrap());
+    opened(writer.finish(DATA_BLOCKS).unwrap())
 }
 
 /// Entries whose path cannot be followed are left out, one by one, until a tree comes out.
-fn without_refused(mut layers: Vec<LayerIndex>) -> Vec<LayerIndex> {
-    while let Err(refused) = image::merge::merge(&layers.iter().collect::<Vec<_>>()) {
+fn without_refused(mut layers: Vec<Vec<Entry>>) -> Vec<Index> {
+    loop {
+        let indexes: Vec<Index> = layers.iter().map(|entries| index(entries)).collect();
+        let Err(refused) = merge(&indexes.iter().collect::<Vec<_>>()) else {
+            return indexes;
+        };
         let text = refused.to_string();
         let named =
             |(layer, entry): (usize, &Entry)| text.contains(&format!("{} in layer {layer}", entry.display_path()));
-        let place = layers.iter().enumerate().find_map(|(layer, index)| {
-            index
-                .entries
+        let place = layers.iter().enumerate().find_map(|(layer, entries)| {
+            entries
                 .iter()
                 .position(|entry| named((layer, entry)))
                 .map(|entry| (layer, entry))
         });
         let (layer, entry) = place.unwrap_or_else(|| panic!("no entry is to blame for: {text}"));
-        layers[layer].entries.remove(entry);
+        layers[layer].remove(entry);
     }
-    layers
 }
 
 proptest! {
@@ -97,7 +105,9 @@ proptest! {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("flat.erofs");
         let mut out = OpenOptions::new().read(true).write(true).create_new(true).open(&path).unwrap();
-        let parts: Vec<_> = layers.iter().map(|index| (index, DATA_BLOCKS * BLOCK_BYTES)).collect();
+        let bytes = DATA_BLOCKS * BLOCK_BYTES;
+        let data = vec![0; usize::try_from(bytes).unwrap()];
+        let parts: Vec<_> = layers.iter().map(|index| Layer { index, data: &data, bytes }).collect();
         let made = snapshot::build(&parts, &mut out).unwrap();
         out.set_len(made.bytes()).unwrap();
         tool::fsck(&path, "--extract");

@@ -5,8 +5,9 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use image::index::Index;
 use image::limits::Limits;
-use image::{decompress, index, layer, snapshot};
+use image::{decompress, erofs, index, layer, snapshot};
 use sha2::{Digest, Sha256};
 
 use crate::erofs_reader::{self, FoundBody};
@@ -20,13 +21,26 @@ pub fn flatten(blobs: &[PathBuf], directory: &Path) -> PathBuf {
         let path = directory.join(format!("layer{at}.data"));
         let mut data = create(&path);
         let stream = decompress::open(File::open(blob).unwrap()).unwrap();
-        let converted = layer::convert(stream, &mut data, &Limits::default()).unwrap();
-        // As the store does it: what is used later is what was written.
-        let index = index::parse(&index::encode(&converted), &Limits::default()).unwrap();
-        assert_eq!(index, converted);
-        layers.push((index, data.metadata().unwrap().len(), path));
+        let mut writer = index::Writer::new(Vec::new());
+        let data_blocks = layer::convert(
+            stream,
+            &mut data,
+            &Limits::default(),
+            Some(erofs::packed_head),
+            |entry| writer.push(entry),
+        )
+        .unwrap();
+        let index = opened(writer.finish(data_blocks).unwrap());
+        layers.push((index, data, path));
     }
-    let parts: Vec<_> = layers.iter().map(|(index, bytes, _)| (index, *bytes)).collect();
+    let parts: Vec<_> = layers
+        .iter()
+        .map(|(index, data, _)| snapshot::Layer {
+            index,
+            data,
+            bytes: data.metadata().unwrap().len(),
+        })
+        .collect();
     let flat = directory.join("flat.erofs");
     let mut out = create(&flat);
     let made = snapshot::build(&parts, &mut out).unwrap();
@@ -36,6 +50,12 @@ pub fn flatten(blobs: &[PathBuf], directory: &Path) -> PathBuf {
     }
     assert_eq!(out.metadata().unwrap().len(), made.bytes());
     flat
+}
+
+/// An index that is in memory.
+pub fn opened(bytes: Vec<u8>) -> Index {
+    let len_bytes = bytes.len() as u64;
+    Index::open(Box::new(bytes), len_bytes, &Limits::default()).unwrap()
 }
 
 fn create(path: &Path) -> File {

@@ -66,6 +66,61 @@ async fn a_pull_that_is_killed_leaves_nothing_that_counts() {
         .unwrap();
 }
 
+/// Kills pulls at points that are spread over all that a pull does, and looks at what the next one makes of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pull_that_is_killed_anywhere_is_made_whole_by_the_next() {
+    let registry = FakeRegistry::start().await;
+    let layers = ["a", "b", "c", "d"].map(|name| Layer::large(name, 1 << 20));
+    let reference = registry.push("app", "v1", &Sample::new(layers.to_vec()));
+    let source = Source::parse(&reference).unwrap();
+    let whole = World::new();
+    let expected = whole.pull(&reference).await.unwrap();
+    drop(whole.store.snapshot(&expected).await.unwrap());
+    let content = |root: &std::path::Path| -> Vec<_> {
+        let inside = |(path, len): (std::path::PathBuf, u64)| (path.strip_prefix(root).unwrap().to_owned(), len);
+        files(root)
+            .into_iter()
+            .map(inside)
+            .filter(|(path, _)| !path.starts_with("images"))
+            .collect()
+    };
+    // A pull tells of some twenty steps; the generator is Knuth's, its seed any number.
+    let mut state = 20_261_123_u64;
+    for _ in 0..12 {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        let steps = usize::try_from((state >> 33) % 22).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "--nocapture", "crashes::a_pull_in_a_process_of_its_own"])
+            .env(REFERENCE, &reference)
+            .env(STORE, directory.path())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let output = BufReader::new(child.stdout.take().unwrap()).lines();
+        let told = output.map(Result::unwrap).filter(|line| line.contains('{')).take(steps);
+        assert!(told.count() <= steps);
+        // It may be done by now.
+        let _ = child.kill();
+        child.wait().unwrap();
+        let store = Store::open(directory.path(), store_options()).unwrap();
+        let image = store
+            .pull(&source, &PullOptions::default(), &Progress::silent())
+            .await
+            .unwrap();
+        assert_eq!(image.record.digest, expected.record.digest);
+        assert_eq!(image.record.layers, expected.record.layers);
+        drop(store.snapshot(&image).await.unwrap());
+        assert_eq!(
+            content(directory.path()),
+            content(whole.path()),
+            "killed after {steps} steps"
+        );
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pull_that_nobody_waits_for_ends_and_leaves_nothing() {
     let registry = FakeRegistry::start().await;

@@ -156,13 +156,8 @@ async fn a_pull_that_trusts_what_its_environment_names() {
         .unwrap();
 }
 
-#[tokio::test]
-async fn a_certificate_is_trusted_as_the_host_trusts_it() {
-    let certificates = tempfile::tempdir().unwrap();
-    let (certificate, key) = (
-        certificates.path().join("certificate.pem"),
-        certificates.path().join("key.pem"),
-    );
+/// A certificate for localhost that signs itself.
+fn make_certificate(certificate: &Path, key: &Path) {
     let made = program("openssl")
         .args([
             "req",
@@ -182,13 +177,23 @@ async fn a_certificate_is_trusted_as_the_host_trusts_it() {
             "basicConstraints=critical,CA:FALSE",
         ])
         .arg("-keyout")
-        .arg(&key)
+        .arg(key)
         .arg("-out")
-        .arg(&certificate)
+        .arg(certificate)
         .stderr(Stdio::null())
         .status()
         .unwrap();
     assert!(made.success());
+}
+
+#[tokio::test]
+async fn a_certificate_is_trusted_as_the_host_trusts_it() {
+    let certificates = tempfile::tempdir().unwrap();
+    let (certificate, key) = (
+        certificates.path().join("certificate.pem"),
+        certificates.path().join("key.pem"),
+    );
+    make_certificate(&certificate, &key);
     let registry = Registry::start(|_| {
         let tls = format!("{{certificate: {}, key: {}}}", certificate.display(), key.display());
         format!("http: {{addr: 127.0.0.1:0, tls: {tls}}}\n")
@@ -216,6 +221,20 @@ async fn a_certificate_is_trusted_as_the_host_trusts_it() {
         .status()
         .unwrap();
     assert!(pulled.success());
+    // Or as the store is told to.
+    let world = World::with(image::StoreOptions {
+        authority_files: vec![certificate.clone()],
+        ..store_options()
+    });
+    world.pull(&reference).await.unwrap();
+    let refused = Store::open(
+        world.path().join("other").as_path(),
+        image::StoreOptions {
+            authority_files: vec![key.clone()],
+            ..store_options()
+        },
+    );
+    assert!(refused.is_err(), "a key is no certificate");
     let store = Store::open(store.path(), store_options()).unwrap();
     assert_eq!(
         store.resolve(&reference).unwrap().record.digest,

@@ -2,9 +2,13 @@
 #![expect(clippy::expect_used, clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod archives;
+mod costs;
 mod crashes;
 mod docker_registry;
 mod fake_registry;
+mod keeping;
+mod mirrors;
+mod proxies;
 mod pulls;
 mod refusals;
 mod sample;

@@ -51,7 +51,14 @@ async fn a_snapshot_is_the_metadata_and_the_layers() {
     assert!(snapshot.parts.iter().all(|part| part.path.exists()));
     let parts = snapshot.parts.clone();
     drop(snapshot);
-    assert!(world.store.prune().unwrap().is_empty());
+    assert!(
+        world
+            .store
+            .prune(|image| image.names.is_empty())
+            .unwrap()
+            .images
+            .is_empty()
+    );
     world.store.remove("app").unwrap_err();
     drop(world.store.list().unwrap());
     // Another image's way out sweeps what was held.
@@ -145,7 +152,7 @@ async fn a_tag_that_moved_leaves_its_old_image_nameless() {
         .await
         .unwrap();
     assert_eq!(world.names(), [new.names, vec![]]);
-    let pruned = world.store.prune().unwrap();
+    let pruned = world.store.prune(|image| image.names.is_empty()).unwrap().images;
     assert_eq!(
         pruned.into_iter().map(|image| image.record.digest).collect::<Vec<_>>(),
         [old.record.digest]

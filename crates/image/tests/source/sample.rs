@@ -28,7 +28,7 @@ impl Blob {
 }
 
 /// How a layer's tar stream is packed.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub enum Packing {
     Plain,
     Gzip,

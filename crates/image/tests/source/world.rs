@@ -18,8 +18,12 @@ pub struct World {
 
 impl World {
     pub fn new() -> Self {
+        Self::with(store_options())
+    }
+
+    pub fn with(options: StoreOptions) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let store = Store::open(directory.path(), store_options()).unwrap();
+        let store = Store::open(directory.path(), options).unwrap();
         Self {
             directory,
             store,

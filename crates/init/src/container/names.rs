@@ -108,6 +108,9 @@ fn make_place(path: &Path) -> io::Result<()> {
 fn host_lines(place: &Place, hosts: &[(IpAddr, String)]) -> String {
     let own = place.address.unwrap_or(Ipv4Addr::new(127, 0, 1, 1));
     let mut lines = format!("{own}\t{}\n", place.hostname);
+    if let Some(address) = place.address_ipv6 {
+        lines.push_str(&format!("{address}\t{}\n", place.hostname));
+    }
     for (address, name) in hosts {
         lines.push_str(&format!("{address}\t{name}\n"));
     }
@@ -145,6 +148,8 @@ mod tests {
         place.address = Some(Ipv4Addr::new(10, 0, 0, 2));
         let more = [("fd00::1".parse().unwrap(), "db".to_owned())];
         assert_eq!(host_lines(&place, &more), "10.0.0.2\tweb\nfd00::1\tdb\n");
+        place.address_ipv6 = Some("fd00::2".parse().unwrap());
+        assert_eq!(host_lines(&place, &[]), "10.0.0.2\tweb\nfd00::2\tweb\n");
         assert!(HOSTS.lines().all(|line| line.contains('\t')) && HOSTS.ends_with('\n'));
     }
 

@@ -4,7 +4,7 @@
 //! process's socket: that the program runs is told by the end of the reports.
 
 use std::borrow::Cow;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use protocol::guest::{Container, StartFailure};
 use serde::{Deserialize, Serialize};
@@ -32,6 +32,9 @@ pub struct Place {
     /// Its address, where it has a network.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub address: Option<Ipv4Addr>,
+    /// Its IPv6 address, where its network has any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub address_ipv6: Option<Ipv6Addr>,
     /// The contents of `/etc/resolv.conf`; the image's where absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resolver: Option<String>,

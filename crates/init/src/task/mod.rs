@@ -255,6 +255,7 @@ fn place(ready: &mut Ready, start: &mut Start) -> Result<Place, TaskError> {
     Ok(Place {
         hostname: std::mem::take(&mut start.hostname),
         address: start.network.as_ref().map(|network| network.address),
+        address_ipv6: start.network.as_ref().and_then(|network| Some(network.ipv6?.0)),
         resolver: start.network.as_ref().map(resolver),
         sysctls: own,
         volumes: volumes(ready, start)?,

@@ -63,7 +63,8 @@ impl Host<'_> {
             .filter_map(|entry| {
                 let text = fs::read_to_string(entry.path()).ok()?;
                 let name = entry.file_name().to_string_lossy().into_owned();
-                text.starts_with("Vulnerable").then(|| format!("{name}: {}", text.trim()))
+                text.starts_with("Vulnerable")
+                    .then(|| format!("{name}: {}", text.trim()))
             })
             .collect();
         open.sort();
@@ -91,7 +92,11 @@ impl Host<'_> {
     fn ksm(&self) -> Check {
         let run = self.read("sys/kernel/mm/ksm/run");
         let is_off = run.as_deref().is_none_or(|run| run == "0" || run == "2");
-        let finding = if is_off { "off" } else { "equal pages of memory are merged" };
+        let finding = if is_off {
+            "off"
+        } else {
+            "equal pages of memory are merged"
+        };
         let advice = "echo 2 > /sys/kernel/mm/ksm/run: by the time that a write takes, a guest learns what others have in memory";
         check("same-page-merging", is_off, finding.to_owned(), advice)
     }
@@ -112,7 +117,9 @@ impl Host<'_> {
     /// Large pages that can be executed crash some Intel processors (iTLB multihit).
     fn huge_pages(&self) -> Check {
         let setting = self.read("sys/module/kvm/parameters/nx_huge_pages");
-        let flaw = self.read(&format!("{VULNERABILITIES}/itlb_multihit")).unwrap_or_default();
+        let flaw = self
+            .read(&format!("{VULNERABILITIES}/itlb_multihit"))
+            .unwrap_or_default();
         let is_affected = !flaw.is_empty() && !flaw.starts_with("Not affected");
         let is_off = matches!(setting.as_deref(), Some("N" | "0" | "never"));
         let finding = match (is_affected, setting.as_deref()) {
@@ -130,7 +137,9 @@ impl Host<'_> {
         let mounts = self.read("proc/mounts").unwrap_or_default();
         let hierarchy = mounts.lines().find(|line| line.split(' ').nth(2) == Some("cgroup2"));
         let is_on = hierarchy.is_some_and(|line| line.contains("favordynmods"));
-        let is_born = self.read("proc/sys/kernel/osrelease").and_then(|release| version(&release));
+        let is_born = self
+            .read("proc/sys/kernel/osrelease")
+            .and_then(|release| version(&release));
         // VMMs are born in their control group from this version on, and nobody is moved.
         let is_fine = is_on || is_born.is_some_and(|version| version >= (5, 7));
         let finding = match (is_on, is_fine) {
@@ -174,7 +183,9 @@ impl Host<'_> {
 
     fn landlock(&self) -> Check {
         let modules = self.read("sys/kernel/security/lsm");
-        let is_on = modules.as_ref().map(|modules| modules.split(',').any(|module| module == "landlock"));
+        let is_on = modules
+            .as_ref()
+            .map(|modules| modules.split(',').any(|module| module == "landlock"));
         let finding = match is_on {
             Some(true) => "on",
             Some(false) => "off",
@@ -216,7 +227,10 @@ mod tests {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, text).unwrap();
         }
-        let found = security(root.path()).into_iter().find(|check| check.name == name).unwrap();
+        let found = security(root.path())
+            .into_iter()
+            .find(|check| check.name == name)
+            .unwrap();
         assert_eq!(found.advice.is_some(), found.status != CheckStatus::Ok, "{found:?}");
         found.status
     }
@@ -231,13 +245,33 @@ mod tests {
         check("kernel", "proc/sys/kernel/osrelease", "6.12.1-cloud\n", "5.10.0-9\n");
         check("smt", "sys/devices/system/cpu/smt/active", "0\n", "1\n");
         check("same-page-merging", "sys/kernel/mm/ksm/run", "2\n", "1\n");
-        check("swap", "proc/swaps", "Filename\tType\n", "Filename\tType\n/swap file 1 0 -2\n");
+        check(
+            "swap",
+            "proc/swaps",
+            "Filename\tType\n",
+            "Filename\tType\n/swap file 1 0 -2\n",
+        );
         check("user-namespaces", "proc/sys/user/max_user_namespaces", "0\n", "12345\n");
-        check("seccomp", "proc/sys/kernel/seccomp/actions_avail", "kill_process allow", "kill_thread allow");
-        check("landlock", "sys/kernel/security/lsm", "capability,landlock", "capability");
+        check(
+            "seccomp",
+            "proc/sys/kernel/seccomp/actions_avail",
+            "kill_process allow",
+            "kill_thread allow",
+        );
+        check(
+            "landlock",
+            "sys/kernel/security/lsm",
+            "capability,landlock",
+            "capability",
+        );
         check("own-users", "proc/self/status", "Uid:\t0\t0\t0\t0", "Uid:\t0\t7\t7\t7");
         let hierarchy = "cgroup2 /sys/fs/cgroup cgroup2 rw,favordynmods 0 0";
-        check("favordynmods", "proc/mounts", hierarchy, "cgroup2 /sys/fs/cgroup cgroup2 rw 0 0");
+        check(
+            "favordynmods",
+            "proc/mounts",
+            hierarchy,
+            "cgroup2 /sys/fs/cgroup cgroup2 rw 0 0",
+        );
         let meltdown = "sys/devices/system/cpu/vulnerabilities/meltdown";
         check("processor-flaws", meltdown, "Mitigation: PTI\n", "Vulnerable\n");
     }

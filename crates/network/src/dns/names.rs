@@ -1,7 +1,7 @@
 //! The names of one network: who in it is called what.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::question::Question;
@@ -12,7 +12,14 @@ pub struct Names {
     /// In small letters.
     network: String,
     // Whoever attaches and detaches changes it, and the forwarder looks in: for a moment.
-    guests: Mutex<BTreeMap<Ipv4Addr, String>>,
+    guests: Mutex<BTreeMap<Ipv4Addr, Guest>>,
+}
+
+#[derive(Debug)]
+struct Guest {
+    /// In small letters.
+    name: String,
+    address_ipv6: Option<Ipv6Addr>,
 }
 
 impl Names {
@@ -25,9 +32,10 @@ impl Names {
         }
     }
 
-    /// The guest at `address` is called `name`.
-    pub fn put(&self, address: Ipv4Addr, name: &str) {
-        self.lock().insert(address, name.to_ascii_lowercase());
+    /// The guest at `address`, and at `address_ipv6` where it has one, is called `name`.
+    pub fn put(&self, address: Ipv4Addr, address_ipv6: Option<Ipv6Addr>, name: &str) {
+        let name = name.to_ascii_lowercase();
+        self.lock().insert(address, Guest { name, address_ipv6 });
     }
 
     /// Nobody is at `address` any more.
@@ -41,19 +49,24 @@ impl Names {
         let question = Question::parse(message)?;
         let guests = self.lock();
         if let Some(address) = question.reversed() {
-            let name = guests.get(&address)?;
-            return Some(question.with_name(&format!("{name}.{}", self.network)));
+            let guest = match address {
+                IpAddr::V4(address) => guests.get(&address),
+                IpAddr::V6(address) => guests.values().find(|guest| guest.address_ipv6 == Some(address)),
+            };
+            return Some(question.with_name(&format!("{}.{}", guest?.name, self.network)));
         }
         let is_asked_for = |name: &str| {
             let behind = question.name.strip_prefix(name);
             behind.is_some_and(|rest| rest.is_empty() || rest.strip_prefix('.') == Some(&self.network))
         };
-        let asked_for = guests.iter().filter(|(_, name)| is_asked_for(name));
-        let addresses: Vec<Ipv4Addr> = asked_for.map(|(address, _)| *address).collect();
+        let asked_for = guests.iter().filter(|(_, guest)| is_asked_for(&guest.name));
+        let addresses =
+            asked_for.flat_map(|(address, guest)| [Some((*address).into()), guest.address_ipv6.map(IpAddr::V6)]);
+        let addresses: Vec<IpAddr> = addresses.flatten().collect();
         (!addresses.is_empty()).then(|| question.with_addresses(&addresses))
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<Ipv4Addr, String>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Ipv4Addr, Guest>> {
         // Each change is one.
         self.guests.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -65,11 +78,12 @@ mod tests {
     use super::*;
 
     const WEB: Ipv4Addr = Ipv4Addr::new(172, 30, 0, 2);
+    const WEB_IPV6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 2);
 
     fn names() -> Names {
         let names = Names::new("Front");
-        names.put(WEB, "Web");
-        names.put(Ipv4Addr::new(172, 30, 0, 3), "db.main");
+        names.put(WEB, Some(WEB_IPV6), "Web");
+        names.put(Ipv4Addr::new(172, 30, 0, 3), None, "db.main");
         names
     }
 
@@ -105,10 +119,34 @@ mod tests {
     }
 
     #[test]
+    fn a_guest_without_an_ipv6_address_has_none_and_is_not_asked_for_elsewhere() {
+        let names = names();
+        assert!(
+            names
+                .answer(&question("web", 28))
+                .unwrap()
+                .ends_with(&WEB_IPV6.octets())
+        );
+        let asked = question("db.main", 28);
+        let answer = names.answer(&asked).unwrap();
+        // No failure, no answers.
+        assert_eq!(
+            (answer[3], &answer[6..8], answer.len()),
+            (0x80, &[0, 0][..], asked.len())
+        );
+        assert_eq!(names.answer(&question("other", 28)), None);
+    }
+
+    #[test]
     fn an_address_of_the_network_has_a_name_and_others_are_asked_for_elsewhere() {
         let names = names();
         let answer = names.answer(&question("2.0.30.172.in-addr.arpa", 12)).unwrap();
         assert!(answer.ends_with(b"\x03web\x05front\0"));
+        let nibbles = format!("2{}.0.0.d.f.ip6.arpa", ".0".repeat(27));
+        let answer = names.answer(&question(&nibbles, 12)).unwrap();
+        assert!(answer.ends_with(b"\x03web\x05front\0"));
+        let other = nibbles.replacen('2', "3", 1);
+        assert_eq!(names.answer(&question(&other, 12)), None);
         assert_eq!(names.answer(&question("9.0.30.172.in-addr.arpa", 12)), None);
         assert_eq!(names.answer(b"nonsense"), None);
     }

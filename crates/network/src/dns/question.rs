@@ -1,6 +1,6 @@
 //! A question for a name, and answers to it (RFC 1035, 4): bytes of a stranger in, bytes out.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::HEADER_LEN;
 
@@ -8,9 +8,10 @@ use super::HEADER_LEN;
 const LABEL_LEN_MAX: usize = 63;
 const NAME_LEN_MAX: usize = 255;
 
-/// The kinds of records that are known here (RFC 1035, 3.2.2).
+/// The kinds of records that are known here (RFC 1035, 3.2.2; RFC 3596, 2.1).
 const KIND_ADDRESS: u16 = 1;
 const KIND_POINTER: u16 = 12;
+const KIND_ADDRESS_IPV6: u16 = 28;
 
 /// The Internet (RFC 1035, 3.2.4).
 const CLASS_INTERNET: u16 = 1;
@@ -24,8 +25,9 @@ const ADDRESSES_MAX: usize = 8;
 /// A pointer to the name in the question, which follows the header (RFC 1035, 4.1.4).
 const NAME_OF_QUESTION: [u8; 2] = [0xc0, 12];
 
-/// What an address is asked for by, to get a name (RFC 1035, 3.5).
+/// What an address is asked for by, to get a name (RFC 1035, 3.5; RFC 3596, 2.5).
 const REVERSE: &str = ".in-addr.arpa";
+const REVERSE_IPV6: &str = ".ip6.arpa";
 
 /// A question that is understood: one, about a name of usual characters on the Internet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,21 +80,27 @@ impl<'a> Question<'a> {
 
     /// The address whose name is asked for.
     #[must_use]
-    pub fn reversed(&self) -> Option<Ipv4Addr> {
+    pub fn reversed(&self) -> Option<IpAddr> {
+        if self.kind != KIND_POINTER {
+            return None;
+        }
+        if let Some(nibbles) = self.name.strip_suffix(REVERSE_IPV6) {
+            return from_nibbles(nibbles).map(IpAddr::V6);
+        }
         let backwards: Ipv4Addr = self.name.strip_suffix(REVERSE)?.parse().ok()?;
         let [d, c, b, a] = backwards.octets();
-        (self.kind == KIND_POINTER).then(|| Ipv4Addr::new(a, b, c, d))
+        Some(Ipv4Addr::new(a, b, c, d).into())
     }
 
-    /// That the name has these addresses; nothing where something else than addresses was asked for.
+    /// That the name has these addresses, as far as they are of the kind that was asked for; nothing where something else was.
     #[must_use]
-    pub fn with_addresses(&self, addresses: &[Ipv4Addr]) -> Vec<u8> {
-        let asked = addresses.iter().filter(|_| self.kind == KIND_ADDRESS);
-        let contents: Vec<Vec<u8>> = asked
-            .take(ADDRESSES_MAX)
-            .map(|address| address.octets().to_vec())
-            .collect();
-        self.answer(&contents)
+    pub fn with_addresses(&self, addresses: &[IpAddr]) -> Vec<u8> {
+        let asked = addresses.iter().filter_map(|address| match (address, self.kind) {
+            (IpAddr::V4(address), KIND_ADDRESS) => Some(address.octets().to_vec()),
+            (IpAddr::V6(address), KIND_ADDRESS_IPV6) => Some(address.octets().to_vec()),
+            _ => None,
+        });
+        self.answer(&asked.take(ADDRESSES_MAX).collect::<Vec<_>>())
     }
 
     /// That the address has this name; nothing where it cannot be written down.
@@ -123,6 +131,18 @@ impl<'a> Question<'a> {
     }
 }
 
+/// The address of which these are the hexadecimal digits, the last one first, with dots between them.
+fn from_nibbles(text: &str) -> Option<Ipv6Addr> {
+    let mut address = 0;
+    let mut count = 0;
+    for nibble in text.rsplit('.') {
+        let digit = u128::from_str_radix(nibble, 16).ok().filter(|_| nibble.len() == 1)?;
+        address = address << 4 | digit;
+        count += 1;
+    }
+    (count == 32).then(|| address.into())
+}
+
 /// A name as messages have it; `None` where it is no name there.
 fn written(name: &str) -> Option<Vec<u8>> {
     let mut bytes = Vec::with_capacity(name.len() + 2);
@@ -140,6 +160,9 @@ pub(super) mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    const WEB: IpAddr = IpAddr::V4(Ipv4Addr::new(172, 30, 0, 2));
+    const LOOPBACKS: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
+
     /// A question for this name and kind.
     pub(in crate::dns) fn question(name: &str, kind: u16) -> Vec<u8> {
         let header = [7, 9, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
@@ -151,7 +174,7 @@ pub(super) mod tests {
         let asked = question("Web.Front", 1);
         let read = Question::parse(&asked).unwrap();
         assert_eq!(read.name, "web.front");
-        let answer = read.with_addresses(&[Ipv4Addr::new(172, 30, 0, 2)]);
+        let answer = read.with_addresses(&[WEB]);
         assert_eq!(answer[..12], [7, 9, 0x85, 0x80, 0, 1, 0, 1, 0, 0, 0, 0]);
         assert_eq!(answer[12..asked.len()], asked[12..]);
         let record = [0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 5, 0, 4, 172, 30, 0, 2];
@@ -161,7 +184,7 @@ pub(super) mod tests {
     #[test]
     fn a_name_without_what_is_asked_for_has_an_empty_answer() {
         let asked = question("web", 28);
-        let answer = Question::parse(&asked).unwrap().with_addresses(&[Ipv4Addr::LOCALHOST]);
+        let answer = Question::parse(&asked).unwrap().with_addresses(&[WEB]);
         assert_eq!(
             (&answer[3..4], &answer[6..8], answer.len()),
             (&[0x80][..], &[0, 0][..], asked.len())
@@ -169,10 +192,46 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn each_kind_of_addresses_is_asked_for_by_itself() {
+        for (kind, address) in [(1, WEB), (28, LOOPBACKS[1])] {
+            let asked = question("web", kind);
+            let answer = Question::parse(&asked).unwrap().with_addresses(&[LOOPBACKS[1], WEB]);
+            let expected = match address {
+                IpAddr::V4(address) => address.octets().to_vec(),
+                IpAddr::V6(address) => address.octets().to_vec(),
+            };
+            assert_eq!(answer[6..8], [0, 1]);
+            assert!(answer.ends_with(&expected), "{address}");
+        }
+    }
+
+    #[test]
+    fn an_ipv6_address_is_asked_for_backwards_by_its_digits() {
+        let check = |digits: &str, expected: Option<&str>| {
+            let asked = question(&format!("{digits}.ip6.arpa"), 12);
+            let found = Question::parse(&asked)
+                .unwrap()
+                .reversed()
+                .map(|address| address.to_string());
+            assert_eq!(found.as_deref(), expected, "{digits}");
+        };
+        let zeros = "0.".repeat(26);
+        check(&format!("2.a.{zeros}0.0.d.f"), Some("fd00::a2"));
+        check(&format!("2.A.{zeros}0.0.d.F"), Some("fd00::a2"));
+        for digits in [
+            format!("2.{zeros}0.0.d.f"),
+            format!("22.a.{zeros}0.0.d.f"),
+            format!("+.a.{zeros}0.0.d.f"),
+        ] {
+            check(&digits, None);
+        }
+    }
+
+    #[test]
     fn an_address_is_asked_for_backwards() {
         let asked = question("2.0.30.172.in-addr.arpa", 12);
         let read = Question::parse(&asked).unwrap();
-        assert_eq!(read.reversed(), Some(Ipv4Addr::new(172, 30, 0, 2)));
+        assert_eq!(read.reversed(), Some(WEB));
         assert!(read.with_name("web.front").ends_with(b"\x03web\x05front\0"));
         // What cannot be written down is left out.
         assert_eq!(read.with_name(&"a".repeat(64)).len(), asked.len());
@@ -225,7 +284,7 @@ pub(super) mod tests {
             let message = if whole { [&header[..], &message].concat() } else { message };
             if let Some(question) = Question::parse(&message) {
                 prop_assert!(question.name.len() < NAME_LEN_MAX);
-                let answer = question.with_addresses(&[Ipv4Addr::LOCALHOST; 20]);
+                let answer = question.with_addresses(&LOOPBACKS.repeat(20));
                 prop_assert!(answer.len() < 512);
                 prop_assert_eq!(&answer[..2], &message[..2]);
                 let _ = question.reversed();

@@ -171,7 +171,7 @@ async fn names_of_the_network_are_known_and_others_asked_for_unless_it_is_intern
     let server = Server::start("127.0.0.53", 0, b"I").await;
     for is_internal in [false, true] {
         let names = Arc::new(Names::new("front"));
-        names.put(Ipv4Addr::new(10, 9, 8, 7), "web");
+        names.put(Ipv4Addr::new(10, 9, 8, 7), None, "web");
         let known = Knowledge {
             names: Some(Arc::clone(&names)),
             is_internal,

@@ -3,12 +3,15 @@
 use std::sync::Arc;
 
 use super::{Lease, Network, lock};
-use crate::bridge::{self, Bridge};
+use crate::bridge::{self, Bridge, BridgeError};
+use crate::cidr::Cidr;
 use crate::error::NetworkError;
+use crate::ipv6::Ipv6Subnet;
 use crate::program::{self, ProgramError};
 use crate::rules::{self, Reach};
 use crate::segment::{Manner, Segment};
 use crate::subnet::Subnet;
+use crate::sysctl;
 
 /// How many interfaces wait for a guest in each.
 const SPARES: usize = 1;
@@ -23,6 +26,8 @@ pub struct SharedNetwork {
     pub name: String,
     /// Its addresses.
     pub subnet: Subnet,
+    /// Its IPv6 addresses, where it has any.
+    pub ipv6: Option<Ipv6Subnet>,
     /// Whether its guests reach nobody but each other.
     pub is_internal: bool,
 }
@@ -31,6 +36,7 @@ pub struct SharedNetwork {
 #[derive(Debug)]
 pub(super) struct Slot {
     subnet: Subnet,
+    ipv6: Option<Ipv6Subnet>,
     /// Or why there is none, in a sentence.
     segment: Result<Arc<Segment>, String>,
 }
@@ -51,27 +57,54 @@ impl Network {
     /// # Errors
     /// [`NetworkError`] where others have them.
     pub async fn choose(&self, wanted: Option<Subnet>) -> Result<Subnet, NetworkError> {
-        let known = self.known();
-        let Some(wanted) = wanted else {
-            let mut taken = bridge::taken().await?;
-            taken.extend(known.iter().map(|(_, subnet)| *subnet));
-            return Subnet::free_shared(&taken).ok_or(NetworkError::NoSubnet);
-        };
+        if let Some(wanted) = wanted {
+            self.check_free(wanted.into()).await?;
+            return Ok(wanted);
+        }
+        let taken = self.taken().await?;
+        let taken: Vec<Subnet> = taken.into_iter().filter_map(Cidr::v4).collect();
+        Subnet::free_shared(&taken).ok_or(NetworkError::NoSubnet)
+    }
+
+    /// IPv6 addresses for a further network: the `wanted` ones, or free ones made of `random` bits.
+    ///
+    /// # Errors
+    /// [`NetworkError`] where others have them, or where the host has no IPv6.
+    pub async fn choose_ipv6(&self, wanted: Option<Ipv6Subnet>, random: u64) -> Result<Ipv6Subnet, NetworkError> {
+        sysctl::check_ipv6().map_err(BridgeError::from)?;
+        if let Some(wanted) = wanted {
+            self.check_free(wanted.into()).await?;
+            return Ok(wanted);
+        }
+        let taken = self.taken().await?;
+        let taken: Vec<Ipv6Subnet> = taken.into_iter().filter_map(Cidr::v6).collect();
+        Ipv6Subnet::free(&taken, random).ok_or(NetworkError::NoSubnet)
+    }
+
+    /// What networks and routes of the host have.
+    async fn taken(&self) -> Result<Vec<Cidr>, NetworkError> {
+        let known = self.known().into_iter().map(|(_, subnet)| subnet);
+        Ok(bridge::taken().await?.into_iter().chain(known).collect())
+    }
+
+    async fn check_free(&self, wanted: Cidr) -> Result<(), NetworkError> {
         if !wanted.is_of_hosts() {
             return Err(NetworkError::Unusable { wanted });
         }
-        if let Some((name, subnet)) = known.into_iter().find(|(_, subnet)| subnet.overlaps(wanted)) {
+        if let Some((name, subnet)) = self.known().into_iter().find(|(_, subnet)| subnet.overlaps(wanted)) {
             return Err(NetworkError::Overlap { wanted, name, subnet });
         }
-        bridge::check_free(wanted).await?;
-        Ok(wanted)
+        Ok(bridge::check_free(&[wanted]).await?)
     }
 
     /// What all networks have, by name.
-    fn known(&self) -> Vec<(String, Subnet)> {
-        let usual = (USUAL.to_owned(), self.usual.bridge.subnet);
+    fn known(&self) -> Vec<(String, Cidr)> {
+        let usual = (USUAL.to_owned(), self.usual.bridge.subnet.into());
         let shared = lock(&self.shared);
-        let shared = shared.iter().map(|(name, slot)| (name.clone(), slot.subnet));
+        let shared = shared.iter().flat_map(|(name, slot)| {
+            let both = [Some(slot.subnet.into()), slot.ipv6.map(Cidr::from)];
+            both.into_iter().flatten().map(|subnet| (name.clone(), subnet))
+        });
         shared.chain([usual]).collect()
     }
 
@@ -141,7 +174,10 @@ impl Network {
         let taken: Vec<_> = inside
             .map(|(address, member)| (address, member.name.as_str()))
             .collect();
-        let bridge = Bridge::make_shared(definition.subnet, mtu).await?;
+        let bridge = Bridge::make_shared(definition.subnet, definition.ipv6, mtu).await?;
+        if definition.ipv6.is_some() && !definition.is_internal {
+            sysctl::forward_ipv6().map_err(BridgeError::from)?;
+        }
         let manner = Manner {
             name: Some(&definition.name),
             reach: definition.reach(),
@@ -153,8 +189,12 @@ impl Network {
     }
 
     fn put(&self, definition: &SharedNetwork, segment: Result<Arc<Segment>, String>) {
-        let subnet = definition.subnet;
-        lock(&self.shared).insert(definition.name.clone(), Slot { subnet, segment });
+        let slot = Slot {
+            subnet: definition.subnet,
+            ipv6: definition.ipv6,
+            segment,
+        };
+        lock(&self.shared).insert(definition.name.clone(), slot);
     }
 
     /// All that are there, the usual one first.

@@ -5,6 +5,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails where it cannot go on")]
 
+mod ipv6;
 mod ports;
 mod shared;
 mod world;

@@ -17,11 +17,12 @@ fn network(name: &str, subnet: &str) -> SharedNetwork {
     SharedNetwork {
         name: name.to_owned(),
         subnet: subnet.parse().unwrap(),
+        ipv6: None,
         is_internal: false,
     }
 }
 
-fn member(network: &str, name: &str) -> Option<Member> {
+pub fn member(network: &str, name: &str) -> Option<Member> {
     Some(Member {
         network: network.to_owned(),
         name: name.to_owned(),
@@ -35,6 +36,7 @@ async fn added(network: &Network, name: &str, is_internal: bool) -> SharedNetwor
     let definition = SharedNetwork {
         name,
         subnet,
+        ipv6: None,
         is_internal,
     };
     network.add(&definition).await.unwrap();

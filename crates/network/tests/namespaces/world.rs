@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
@@ -19,6 +19,10 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 pub const UP: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 /// The world's.
 pub const OUTSIDE: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 2);
+
+/// The same of IPv6, where a test gives it to them.
+pub const UP_IPV6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
+pub const OUTSIDE_IPV6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 2);
 
 /// Says to a test's process that it has its namespaces.
 const INSIDE: &str = "MOTE_TEST_IN_NAMESPACE";
@@ -114,6 +118,13 @@ impl World {
         }
     }
 
+    /// Gives host and outside world addresses of IPv6.
+    pub fn add_ipv6(&self) {
+        command(&format!("ip address add {UP_IPV6}/64 dev up0 nodad"));
+        command(&format!("ip -n outside address add {OUTSIDE_IPV6}/64 dev eth0 nodad"));
+        command(&format!("ip route add default via {OUTSIDE_IPV6}"));
+    }
+
     pub async fn open(&self, kept: &[Lease]) -> Network {
         self.open_with(&[], kept).await
     }
@@ -144,6 +155,9 @@ impl World {
         let (prefix, gateway) = (around.subnet.prefix(), around.subnet.gateway());
         for line in [
             format!("ip netns add {name}"),
+            format!("ip netns exec {name} sysctl -qw net.ipv6.conf.default.accept_dad=0"),
+            format!("ip netns exec {name} sysctl -qw net.ipv6.conf.default.accept_ra=0"),
+            format!("ip netns exec {name} sysctl -qw net.ipv6.conf.default.disable_ipv6=1"),
             format!("ip link delete {tap}"),
             format!("ip link add {tap} type veth peer name eth0 netns {name}"),
             format!("ip link set {tap} master {bridge}"),
@@ -158,6 +172,15 @@ impl World {
             format!("ip -n {name} route add default via {gateway}"),
         ] {
             command(&line);
+        }
+        if let (Some(address), Some(ipv6)) = (lease.address_ipv6, around.ipv6) {
+            for line in [
+                format!("ip netns exec {name} sysctl -qw net.ipv6.conf.eth0.disable_ipv6=0"),
+                format!("ip -n {name} address add {address}/{} dev eth0 nodad", ipv6.prefix()),
+                format!("ip -n {name} route add default via {}", ipv6.gateway()),
+            ] {
+                command(&line);
+            }
         }
         Guest {
             namespace: Namespace::named(&name),
@@ -245,7 +268,8 @@ fn is_over<T>(result: &io::Result<T>) -> bool {
     matches!(result, Err(error) if kinds.contains(&error.kind()))
 }
 
-pub fn listen(namespace: &Namespace, address: (Ipv4Addr, u16)) -> Service {
+pub fn listen(namespace: &Namespace, address: (impl Into<IpAddr>, u16)) -> Service {
+    let address = SocketAddr::from(address);
     Service::start(namespace, move |stop, ready| {
         let listener = TcpListener::bind(address).unwrap();
         listener.set_nonblocking(true).unwrap();
@@ -263,7 +287,8 @@ pub fn listen(namespace: &Namespace, address: (Ipv4Addr, u16)) -> Service {
     })
 }
 
-pub fn listen_datagrams(namespace: &Namespace, address: (Ipv4Addr, u16)) -> Service {
+pub fn listen_datagrams(namespace: &Namespace, address: (impl Into<IpAddr>, u16)) -> Service {
+    let address = SocketAddr::from(address);
     Service::start(namespace, move |stop, ready| {
         let socket = UdpSocket::bind(address).unwrap();
         socket.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
@@ -278,9 +303,10 @@ pub fn listen_datagrams(namespace: &Namespace, address: (Ipv4Addr, u16)) -> Serv
 }
 
 /// What is heard over a connection.
-pub fn exchange(namespace: &Namespace, address: (Ipv4Addr, u16)) -> Result<String, String> {
+pub fn exchange(namespace: &Namespace, address: (impl Into<IpAddr>, u16)) -> Result<String, String> {
+    let address = SocketAddr::from(address);
     let client = namespace.spawn(move || {
-        let mut stream = TcpStream::connect_timeout(&SocketAddr::from(address), PATIENCE)?;
+        let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.shutdown(Shutdown::Write)?;
         let mut text = String::new();
@@ -296,15 +322,20 @@ pub fn exchange(namespace: &Namespace, address: (Ipv4Addr, u16)) -> Result<Strin
 }
 
 /// What is answered to a datagram.
-pub fn exchange_datagrams(namespace: &Namespace, address: (Ipv4Addr, u16)) -> Result<String, String> {
+pub fn exchange_datagrams(namespace: &Namespace, address: (impl Into<IpAddr>, u16)) -> Result<String, String> {
     said(namespace, address, b"who am I?").map(|bytes| String::from_utf8(bytes).unwrap())
 }
 
 /// What is answered to this datagram.
-pub fn said(namespace: &Namespace, address: (Ipv4Addr, u16), question: &[u8]) -> Result<Vec<u8>, String> {
+pub fn said(namespace: &Namespace, address: (impl Into<IpAddr>, u16), question: &[u8]) -> Result<Vec<u8>, String> {
     let question = question.to_vec();
+    let address = SocketAddr::from(address);
+    let own = match address {
+        SocketAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
     let client = namespace.spawn(move || {
-        let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+        let socket = UdpSocket::bind((own, 0))?;
         socket.connect(address)?;
         socket.set_read_timeout(Some(PATIENCE))?;
         socket.send(&question)?;

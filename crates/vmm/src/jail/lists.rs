@@ -4,11 +4,11 @@ use std::ops::BitOr;
 
 use kvm_bindings as kvm;
 use libc::{
-    CLONE_THREAD, PROT_EXEC, SYS_accept4, SYS_brk, SYS_clock_gettime, SYS_clone, SYS_clone3, SYS_close, SYS_copy_file_range,
-    SYS_epoll_create1, SYS_epoll_ctl, SYS_epoll_pwait, SYS_epoll_wait, SYS_eventfd2, SYS_exit, SYS_exit_group,
-    SYS_fallocate, SYS_fchmodat, SYS_fchownat, SYS_fcntl, SYS_fdatasync, SYS_fgetxattr, SYS_flistxattr, SYS_flock,
-    SYS_fremovexattr, SYS_fsetxattr, SYS_fstat, SYS_fstatfs, SYS_fsync, SYS_ftruncate, SYS_futex, SYS_getdents64,
-    SYS_getpid, SYS_getrandom, SYS_getsockopt, SYS_gettid, SYS_ioctl, SYS_landlock_add_rule,
+    CLONE_THREAD, PROT_EXEC, SYS_accept4, SYS_brk, SYS_clock_gettime, SYS_clone, SYS_clone3, SYS_close,
+    SYS_copy_file_range, SYS_epoll_create1, SYS_epoll_ctl, SYS_epoll_pwait, SYS_epoll_wait, SYS_eventfd2, SYS_exit,
+    SYS_exit_group, SYS_fallocate, SYS_fchmodat, SYS_fchownat, SYS_fcntl, SYS_fdatasync, SYS_fgetxattr, SYS_flistxattr,
+    SYS_flock, SYS_fremovexattr, SYS_fsetxattr, SYS_fstat, SYS_fstatfs, SYS_fsync, SYS_ftruncate, SYS_futex,
+    SYS_getdents64, SYS_getpid, SYS_getrandom, SYS_getsockopt, SYS_gettid, SYS_ioctl, SYS_landlock_add_rule,
     SYS_landlock_create_ruleset, SYS_landlock_restrict_self, SYS_linkat, SYS_lseek, SYS_madvise, SYS_memfd_create,
     SYS_mkdirat, SYS_mknodat, SYS_mmap, SYS_mprotect, SYS_mremap, SYS_munmap, SYS_newfstatat, SYS_openat, SYS_poll,
     SYS_ppoll, SYS_prctl, SYS_pread64, SYS_preadv, SYS_pwrite64, SYS_pwritev, SYS_read, SYS_readlinkat, SYS_readv,
@@ -244,8 +244,8 @@ const REQUESTS: &[(u32, Who)] = &[
     (request::<[u64; 4]>(BOTH, 0xaa, 0x00), P), // UFFDIO_REGISTER
     (request::<[u64; 5]>(BOTH, 0xaa, 0x03), P), // UFFDIO_COPY
     // A network interface.
-    (0x4004_54d0, PV),// TUNSETOFFLOAD
-    (0x4004_54d8, P), // TUNSETVNETHDRSZ
+    (0x4004_54d0, PV), // TUNSETOFFLOAD
+    (0x4004_54d8, P),  // TUNSETVNETHDRSZ
 ];
 
 /// What the threads in `who` may do, in the process with the number `own`.

@@ -11,7 +11,7 @@ use serde::Deserialize;
 const ALLOWED: &[(&str, &[&str])] = &[
     ("agent", &["api", "image", "network", "protocol"]),
     ("api", &[]),
-    ("benches", &["api", "protocol"]),
+    ("benches", &["api", "image", "protocol"]),
     ("cli", &["api", "machine"]),
     ("devices", &[]),
     ("image", &[]),

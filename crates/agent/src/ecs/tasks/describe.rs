@@ -140,8 +140,8 @@ fn exit_code(exit: Exit) -> Option<i64> {
 }
 
 fn bindings(network: &NetworkRecord, container: &str) -> Vec<NetworkBinding> {
-    let ports = network.ports.iter().filter(|port| port.container == container);
-    let binding = |port: &crate::record::PublishedPort| NetworkBinding {
+    let places = network.places().filter(|port| port.container == container);
+    let binding = |port: crate::record::PublishedPort| NetworkBinding {
         bind_ip: port
             .host_address
             .map_or_else(|| "0.0.0.0".to_owned(), |address| address.to_string()),
@@ -149,7 +149,7 @@ fn bindings(network: &NetworkRecord, container: &str) -> Vec<NetworkBinding> {
         host_port: i64::from(port.host_port),
         protocol: if port.is_udp { "udp" } else { "tcp" }.to_owned(),
     };
-    ports.map(binding).collect()
+    places.map(binding).collect()
 }
 
 fn interface(network: &NetworkRecord) -> NetworkInterface {
@@ -193,6 +193,9 @@ fn attachment(record: &TaskRecord) -> Option<Attachment> {
         details.push(NameValue::new("networkInterfaceId", format!("eni-{digits}")));
         details.push(NameValue::new("macAddress", mac.join(":")));
         details.push(NameValue::new("privateIPv4Address", network.address.to_string()));
+        if let Some(address) = network.address_ipv6 {
+            details.push(NameValue::new("ipv6Address", address.to_string()));
+        }
     }
     Some(Attachment {
         // One for the task from its first moment on, also before there is a network.

@@ -6,14 +6,14 @@ use std::collections::BTreeMap;
 
 use super::apply::{MergeError, merge};
 use super::resolve::ResolveError;
-use crate::layer::{Attributes, Change, Content, Entry, Extent, Inode, LayerIndex};
-use crate::tree::{Body, NodeId, Tree};
+use crate::index::Index;
+use crate::index::sample::Layer;
+use crate::layer::{Attributes, Change, Content, Entry, Extent, Inode};
+use crate::tree::{Inodes, NodeId, Tree};
 
-fn layer(entries: Vec<Entry>) -> LayerIndex {
-    LayerIndex {
-        data_blocks: 1000,
-        entries,
-    }
+fn layer(entries: Vec<Entry>) -> Index {
+    let data_blocks = 1000;
+    Layer { data_blocks, entries }.index()
 }
 
 fn put(path: &str, mode: u16, content: Content) -> Entry {
@@ -70,21 +70,21 @@ fn opaque(path: &str) -> Entry {
 }
 
 /// One line per path: files with layer and size, directories with mode, links with their target.
-fn listing(tree: &Tree) -> BTreeMap<String, String> {
+fn listing(layers: &[&Index], tree: &Tree) -> BTreeMap<String, String> {
+    let mut inodes = Inodes::new(layers);
     let mut lines = BTreeMap::new();
     let mut pending = vec![(String::new(), NodeId::ROOT)];
     while let Some((path, id)) = pending.pop() {
+        for (name, child) in tree.children(id).into_iter().flatten() {
+            let slash = if path.is_empty() { "" } else { "/" };
+            pending.push((format!("{path}{slash}{}", name.escape_ascii()), *child));
+        }
         let node = tree.node(id);
-        let line = match &node.body {
-            Body::Directory(children) => {
-                for (name, child) in children {
-                    let slash = if path.is_empty() { "" } else { "/" };
-                    pending.push((format!("{path}{slash}{}", name.escape_ascii()), *child));
-                }
-                format!("directory {:o}", node.attributes.mode)
-            }
-            Body::File { layer, extent } => format!("file {layer} {}", extent.bytes),
-            Body::Symlink { target } => format!("-> {}", target.escape_ascii()),
+        let Inode { attributes, content } = inodes.get(node).unwrap();
+        let line = match content {
+            Content::Directory => format!("directory {:o}", attributes.mode),
+            Content::File(extent) => format!("file {} {}", node.origin().layer().unwrap(), extent.bytes),
+            Content::Symlink { target } => format!("-> {}", target.escape_ascii()),
             other => format!("{other:?}"),
         };
         lines.insert(path, line);
@@ -93,9 +93,9 @@ fn listing(tree: &Tree) -> BTreeMap<String, String> {
 }
 
 fn check(layers: &[Vec<Entry>], expected: &[(&str, &str)]) {
-    let layers: Vec<LayerIndex> = layers.iter().cloned().map(layer).collect();
-    let tree = merge(&layers.iter().collect::<Vec<_>>()).unwrap();
-    let mut lines = listing(&tree);
+    let layers: Vec<Index> = layers.iter().cloned().map(layer).collect();
+    let layers: Vec<&Index> = layers.iter().collect();
+    let mut lines = listing(&layers, &merge(&layers).unwrap());
     lines.remove("");
     let lines: Vec<(&str, &str)> = lines
         .iter()
@@ -105,7 +105,7 @@ fn check(layers: &[Vec<Entry>], expected: &[(&str, &str)]) {
 }
 
 fn refused(layers: &[Vec<Entry>]) -> MergeError {
-    let layers: Vec<LayerIndex> = layers.iter().cloned().map(layer).collect();
+    let layers: Vec<Index> = layers.iter().cloned().map(layer).collect();
     merge(&layers.iter().collect::<Vec<_>>()).map(|_| ()).unwrap_err()
 }
 
@@ -133,8 +133,8 @@ fn directories_merge_and_take_the_upper_attributes() {
         &[("d", "directory 711"), ("d/a", "file 0 1"), ("d/b", "file 1 2")],
     );
     let layers = [layer(vec![directory("", 0o700)]), layer(vec![directory("", 0o1777)])];
-    let tree = merge(&layers.iter().collect::<Vec<_>>()).unwrap();
-    assert_eq!(listing(&tree)[""], "directory 1777");
+    let layers: Vec<&Index> = layers.iter().collect();
+    assert_eq!(listing(&layers, &merge(&layers).unwrap())[""], "directory 1777");
 }
 
 #[test]
@@ -290,42 +290,26 @@ fn the_last_component_is_replaced_not_followed() {
     );
 }
 
+fn check_unresolved(refusal: &MergeError, in_layer: usize, at: &str, why: &ResolveError) {
+    let MergeError::Resolve { layer, path, source } = refusal else {
+        panic!("{refusal:?}");
+    };
+    assert_eq!((*layer, path.as_str(), source), (in_layer, at, why));
+}
+
 #[test]
 fn paths_through_files_and_circles_are_errors() {
     let refusal = refused(&[vec![file("a", 1), file("a/b", 2)]]);
-    let source = ResolveError::NotADirectory {
-        component: "\"a\"".to_owned(),
-    };
-    assert_eq!(
-        refusal,
-        MergeError::Resolve {
-            layer: 0,
-            path: "\"a/b\"".to_owned(),
-            source
-        }
-    );
+    let component = "\"a\"".to_owned();
+    check_unresolved(&refusal, 0, "\"a/b\"", &ResolveError::NotADirectory { component });
     let refusal = refused(&[vec![symlink("a", "b"), symlink("b", "a")], vec![file("a/f", 1)]]);
-    assert_eq!(
-        refusal,
-        MergeError::Resolve {
-            layer: 1,
-            path: "\"a/f\"".to_owned(),
-            source: ResolveError::Links
-        }
-    );
+    check_unresolved(&refusal, 1, "\"a/f\"", &ResolveError::Links);
 }
 
 #[test]
 fn links_to_impossible_names_are_errors() {
     let refusal = refused(&[vec![symlink("s", &"n".repeat(256)), file("s/f", 1)]]);
-    assert_eq!(
-        refusal,
-        MergeError::Resolve {
-            layer: 0,
-            path: "\"s/f\"".to_owned(),
-            source: ResolveError::Name
-        }
-    );
+    check_unresolved(&refusal, 0, "\"s/f\"", &ResolveError::Name);
 }
 
 #[test]

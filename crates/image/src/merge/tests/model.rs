@@ -6,7 +6,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::{directory, file, hard_link, layer, listing, opaque, symlink, whiteout};
-use crate::layer::{Change, Content, Entry, LayerIndex};
+use crate::index::Index;
+use crate::layer::{Change, Content, Entry};
 use crate::merge::merge;
 
 /// The rules over a flat map of paths: no links, and everything by brute force.
@@ -69,20 +70,25 @@ fn any_entry() -> impl Strategy<Value = Entry> {
     ]
 }
 
+fn merged(indexes: &[Index]) -> Result<BTreeMap<String, String>, String> {
+    let layers: Vec<&Index> = indexes.iter().collect();
+    let tree = merge(&layers).map_err(|error| error.to_string())?;
+    Ok(listing(&layers, &tree))
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1000))]
 
     #[test]
     fn the_merge_equals_the_model(layers in vec(vec(entry(), 0..8), 0..5)) {
-        let indexes: Vec<LayerIndex> = layers.iter().cloned().map(layer).collect();
-        let merged = merge(&indexes.iter().collect::<Vec<_>>());
-        prop_assert_eq!(merged.ok().map(|tree| listing(&tree)), model(&layers));
+        let indexes: Vec<Index> = layers.iter().cloned().map(layer).collect();
+        prop_assert_eq!(merged(&indexes).ok(), model(&layers));
     }
 
     #[test]
     fn where_whiteouts_stand_has_no_meaning(layers in vec(vec(entry(), 0..8), 1..4)) {
         let is_whiteout = |entry: &Entry| matches!(entry.change, Change::Whiteout | Change::Opaque);
-        let moved = |first: bool| -> Vec<LayerIndex> {
+        let moved = |first: bool| -> Vec<Index> {
             layers.iter().map(|entries| {
                 let mut entries = entries.clone();
                 entries.sort_by_key(|entry| is_whiteout(entry) != first);
@@ -90,15 +96,12 @@ proptest! {
             }).collect()
         };
         let (first, last) = (moved(true), moved(false));
-        let of = |indexes: &[LayerIndex]| {
-            merge(&indexes.iter().collect::<Vec<_>>()).map(|tree| listing(&tree)).map_err(|error| error.to_string())
-        };
-        prop_assert_eq!(of(&first), of(&last));
+        prop_assert_eq!(merged(&first), merged(&last));
     }
 
     #[test]
     fn no_layers_make_it_panic_or_hang(layers in vec(vec(any_entry(), 0..20), 0..4)) {
-        let indexes: Vec<LayerIndex> = layers.into_iter().map(layer).collect();
-        let _ = merge(&indexes.iter().collect::<Vec<_>>()).map(|tree| listing(&tree));
+        let indexes: Vec<Index> = layers.into_iter().map(layer).collect();
+        let _ = merged(&indexes);
     }
 }

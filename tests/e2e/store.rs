@@ -1,0 +1,196 @@
+//! The image store as a user has it: what is saved, shared, counted and pruned; registries that are signed in to and mirrored.
+
+use std::process::Command;
+
+use serde_json::Value;
+use tests::command::ran;
+use tests::host::{Host, image_archive, listing};
+use tests::registry::{PASSWORD, Registry, USER};
+use tests::running::Running;
+
+use crate::fixture::{IDLE, agent};
+
+/// What `mote system df` says of images: bytes that they take, and that would be freed.
+fn disk_use(host: &Host) -> (u64, u64) {
+    let text = host.ran(&["system", "df", "--format", "json"]).ended_with(0).text();
+    let kinds: Vec<Value> = serde_json::from_str(&text).unwrap();
+    let images = kinds.iter().find(|kind| kind["kind"] == "images").unwrap();
+    let bytes = |key: &str| images[key].as_u64().unwrap();
+    (bytes("size_bytes"), bytes("reclaimable_bytes"))
+}
+
+/// The digest that an archive or layout of one image has by skopeo.
+fn digest(image: &str) -> String {
+    let mut inspect = Command::new("skopeo");
+    inspect.args(["inspect", "--format", "{{.Digest}}", image]);
+    ran(&mut inspect, b"").unwrap().ended_with(0).text().trim().to_owned()
+}
+
+/// A host agent that keeps sign-ins in `directory`.
+fn host_with(directory: &std::path::Path, options: &[&str]) -> Host {
+    let mut command = agent();
+    command.env("DOCKER_CONFIG", directory);
+    Host::start_by(command, &[&IDLE[..], options].concat()).unwrap()
+}
+
+#[test]
+fn a_saved_image_is_the_one_that_was_loaded_for_others_too() {
+    let host = Host::start(&IDLE).unwrap();
+    host.load("busybox").unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("saved.tar").display().to_string();
+    let _ = host.ran(&["save", "-o", &path, "busybox"]).ended_with(0);
+    let archive = image_archive("busybox").unwrap();
+    let expected = digest(&format!("oci-archive:{}", archive.display()));
+    assert_eq!(digest(&format!("oci-archive:{path}")), expected);
+    let to = format!("oci:{}/layout:saved", directory.path().display());
+    let mut copy = Command::new("skopeo");
+    let _ = ran(copy.args(["copy", "--quiet", &format!("oci-archive:{path}"), &to]), b"")
+        .unwrap()
+        .ended_with(0);
+    assert_eq!(digest(&to), expected);
+    let storage = directory.path().join("podman").display().to_string();
+    let mut podman = Command::new("podman");
+    podman.args([
+        "--root",
+        &storage,
+        "--runroot",
+        &format!("{storage}-run"),
+        "--storage-driver",
+        "vfs",
+    ]);
+    let loaded = ran(podman.args(["load", "--quiet", "--input", &path]), b"")
+        .unwrap()
+        .ended_with(0);
+    assert!(loaded.text().contains("docker.io/library/busybox:latest"), "{loaded}");
+    // From standard output to standard input, and it runs.
+    let bytes = ran(&mut host.mote(&["image", "save", "busybox"]), b"")
+        .unwrap()
+        .ended_with(0)
+        .stdout;
+    let _ = host.ran(&["image", "rm", "busybox"]).ended_with(0);
+    let _ = ran(&mut host.mote(&["image", "load"]), &bytes).unwrap().ended_with(0);
+    let listed = host
+        .ran(&["image", "ls", "--format", "{{.digest}}"])
+        .ended_with(0)
+        .text();
+    assert_eq!(listed.trim(), expected);
+    assert_eq!(
+        host.run(&[], "busybox", &["echo", "hello"]).ended_with(0).text(),
+        "hello\n"
+    );
+}
+
+#[test]
+fn what_images_share_is_shown_and_counted_once() {
+    let host = Host::start(&IDLE).unwrap();
+    host.load("busybox").unwrap();
+    let (before, _) = disk_use(&host);
+    let directory = tempfile::tempdir().unwrap();
+    let layout = directory.path().join("layout").display().to_string();
+    let script = "set -e; skopeo copy --quiet oci-archive:$1 oci:$2:more; echo added > $2/added; \
+                  umoci insert --image $2:more --rootless $2/added /added";
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", script, "sh"])
+        .arg(image_archive("busybox").unwrap())
+        .arg(&layout);
+    let _ = ran(&mut command, b"").unwrap().ended_with(0);
+    let _ = host.ran(&["load", "--name", "more", &layout]).ended_with(0);
+    let tree = host.ran(&["images", "--tree"]).ended_with(0).text();
+    for part in ["in 2 images", "busybox:latest", "more:latest", "saved by sharing"] {
+        assert!(tree.contains(part), "{tree}");
+    }
+    let (after, _) = disk_use(&host);
+    assert!(after - before < before / 4, "{before} {after}");
+}
+
+#[test]
+fn a_prune_frees_what_no_task_uses_to_the_byte() {
+    let host = Host::start(&IDLE).unwrap();
+    let empty = disk_use(&host);
+    assert_eq!(empty, (0, 0));
+    host.load("busybox").unwrap();
+    let (full, reclaimable) = disk_use(&host);
+    assert_eq!(full, reclaimable);
+    let task = Running::start(&host, "user", &[], "busybox", &["sh", "-c", "echo ready; cat"]);
+    let mut task = task;
+    assert_eq!(task.line(), "ready");
+    assert_eq!(disk_use(&host).1, 0);
+    let pruned = host.ran(&["image", "prune", "--all", "--force"]).ended_with(0);
+    assert_eq!(pruned.text(), "freed 0B\n");
+    let _ = task.end().ended_with(0);
+    // What came after is not meant.
+    let old = host
+        .ran(&["image", "prune", "-a", "-f", "--filter", "until=24h"])
+        .ended_with(0);
+    assert_eq!(old.text(), "freed 0B\n");
+    let refusal = host.ran(&["image", "prune", "-f", "--filter", "label=x"]).refusal();
+    assert!(refusal.contains("there is no filter 'label'"), "{refusal}");
+    let pruned = host.ran(&["image", "prune", "-a", "-f"]).ended_with(0).text();
+    assert!(
+        pruned.starts_with("docker.io/library/busybox:latest\nfreed "),
+        "{pruned}"
+    );
+    assert_eq!(disk_use(&host), (0, 0));
+}
+
+#[test]
+fn who_signs_in_once_pulls_from_then_on() {
+    let registry = Registry::start().unwrap();
+    registry.push(&image_archive("busybox").unwrap(), "busybox").unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let host = host_with(directory.path(), &[]);
+    let (address, image) = (
+        registry.image("").trim_end_matches('/').to_owned(),
+        registry.image("busybox"),
+    );
+    let login = ["login", "-u", USER, "--password-stdin", &address];
+    let wrong = ran(&mut host.mote(&login), b"wrong\n").unwrap().refusal();
+    assert!(wrong.contains("wrong user name or password"), "{wrong}");
+    assert!(!directory.path().join("config.json").exists());
+    let _ = ran(&mut host.mote(&login), format!("{PASSWORD}\n").as_bytes())
+        .unwrap()
+        .ended_with(0);
+    let _ = host.ran(&["pull", &image]).ended_with(0);
+    // Docker's format: others can use it.
+    let mut inspect = Command::new("skopeo");
+    inspect
+        .args(["inspect", "--tls-verify=false", "--authfile"])
+        .arg(directory.path().join("config.json"));
+    let _ = ran(inspect.arg(format!("docker://{image}")), b"")
+        .unwrap()
+        .ended_with(0);
+    let out = host.ran(&["logout", &address]).ended_with(0);
+    assert!(out.text().contains("signed out"), "{out}");
+    let refusal = host.ran(&["pull", &image]).refusal();
+    assert!(refusal.contains("mote login"), "{refusal}");
+}
+
+#[test]
+fn a_mirror_stands_in_for_a_registry_that_is_not_there() {
+    let registry = Registry::start().unwrap();
+    registry
+        .push(&image_archive("busybox").unwrap(), "hub/team/busybox")
+        .unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let address = registry.image("").trim_end_matches('/').to_owned();
+    let mirror = format!("registry.invalid={address}/hub");
+    let host = host_with(directory.path(), &["--registry-mirror", &mirror]);
+    let login = ["login", "-u", USER, "-p", PASSWORD, &address];
+    let _ = host.ran(&login).ended_with(0);
+    let ran = host.run(&[], "registry.invalid/team/busybox", &["echo", "mirrored"]);
+    assert_eq!(ran.ended_with(0).text(), "mirrored\n");
+    let listed = host.ran(&["images"]).ended_with(0).text();
+    assert!(listed.contains("registry.invalid/team/busybox:latest"), "{listed}");
+}
+
+#[test]
+fn a_host_bounds_what_images_may_cost() {
+    let host = Host::start(&[&IDLE[..], &["--image-files-max", "3", "--discard-blobs"]].concat()).unwrap();
+    let before = listing(&host.store()).unwrap();
+    let archive = image_archive("busybox").unwrap().display().to_string();
+    let refusal = host.ran(&["load", &archive]).refusal();
+    assert!(refusal.contains("the image has more than 3 files"), "{refusal}");
+    assert_eq!(listing(&host.store()).unwrap(), before);
+}
