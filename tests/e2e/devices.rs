@@ -121,19 +121,25 @@ fn file(directory: &Path, name: &str, text: &str, len: u64) -> PathBuf {
     path
 }
 
+/// The late device leads to the test.
+fn vsock(directory: &Path, guest_cid: u32, name: &str) -> Device {
+    let is_late = guest_cid == LATE_CID;
+    Device::Vsock {
+        guest_cid,
+        socket: directory.join(name),
+        host_ports: is_late.then_some(CONTROL_PORT).into_iter().collect(),
+    }
+}
+
 fn shape(directory: &Path) -> Shape {
     let file = |name, text, len| file(directory, name, text, len);
     let network = |slot| Device::Network {
         tap: tap_name(slot),
         mac: [2, 0, 0, 0, 0, slot],
     };
-    let vsock = |guest_cid, name| Device::Vsock {
-        guest_cid,
-        socket: directory.join(name),
-    };
     let slots = [
-        (standing::VSOCK, vsock(GUEST_CID, "standing")),
-        (late::VSOCK, vsock(LATE_CID, "late")),
+        (standing::VSOCK, vsock(directory, GUEST_CID, "standing")),
+        (late::VSOCK, vsock(directory, LATE_CID, "late")),
         (late::RNG, Device::Rng),
         (
             late::FILE,
@@ -280,17 +286,13 @@ fn a_directory_of_the_host_works_in_a_slot_that_was_empty_in_the_template() {
         let shown = directory.canonicalize().unwrap().join("shown");
         std::fs::create_dir(&shown).unwrap();
         file(&shown, "file", "of the host", 11);
-        let vsock = |guest_cid, name| Device::Vsock {
-            guest_cid,
-            socket: directory.join(name),
-        };
         let shared = Device::Directory {
             path: shown,
             read_only: false,
         };
         let slots = [
-            (standing::VSOCK, vsock(GUEST_CID, "standing")),
-            (late::VSOCK, vsock(LATE_CID, "late")),
+            (standing::VSOCK, vsock(directory, GUEST_CID, "standing")),
+            (late::VSOCK, vsock(directory, LATE_CID, "late")),
             (DIRECTORY, shared),
         ];
         Shape {

@@ -12,6 +12,7 @@ use protocol::frame::{self, HEADER_LEN, Kind, Piece};
 use protocol::guest::{
     CONTROL_PORT, Container, Execute, ExitStatus, Received, SESSION_PORT, Start, Stream, ToGuest, ToHost, VERSION,
 };
+use protocol::jail::Confinement;
 use protocol::usual;
 use protocol::vmm::{Config, Control, Device, GUEST_CID, Limits, Origin, Shape, standing};
 use tempfile::TempDir;
@@ -52,6 +53,7 @@ impl Microvm {
         let vsock = Device::Vsock {
             guest_cid: GUEST_CID,
             socket: at("vsock"),
+            host_ports: vec![CONTROL_PORT],
         };
         let disk = Device::BlockConcatenation {
             parts: BUSYBOX.1.clone(),
@@ -71,6 +73,7 @@ impl Microvm {
             }),
             counters: None,
             control: Control::Path(at("control.sock")),
+            jail: Confinement::default(),
         };
         let vmm = Vmm::start(&config);
         let session = Session::over(listener.accept().unwrap().0);

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::process::Command;
 
+use protocol::jail::Confinement;
 use protocol::vmm::{Boot, Config, Control, Device, Limits, Origin, Shape, standing};
 use tempfile::TempDir;
 use tests::command::ran;
@@ -27,6 +28,7 @@ fn config(directory: &TempDir, program: &str) -> Config {
         shape: Some(shape),
         counters: None,
         control: Control::Path(directory.path().join("control.sock")),
+        jail: Confinement::default(),
     }
 }
 

@@ -36,6 +36,7 @@ fn shape(directory: &Path, parts: &[PathBuf], scratch: PathBuf) -> Shape {
     let vsock = Device::Vsock {
         guest_cid: GUEST_CID,
         socket: directory.join("vsock"),
+        host_ports: vec![CONTROL_PORT],
     };
     let parts = parts.to_vec();
     Shape {

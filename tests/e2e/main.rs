@@ -17,6 +17,7 @@ mod faults;
 mod fixture;
 mod guest_agent;
 mod images;
+mod jail;
 mod kernel;
 mod late_rootfs;
 mod network;

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 
+use protocol::jail::Confinement;
 use protocol::vmm::{Boot, Config, Control, ExitCode, Limits, Origin, Shape};
 use tests::command::{Ran, ran};
 
@@ -56,6 +57,7 @@ pub fn template(directory: &Path, boot: Boot) -> PathBuf {
         shape: Some(shape),
         counters: None,
         control: Control::Path(directory.join("template.sock")),
+        jail: Confinement::default(),
     };
     let _ = run_vmm(&config).ended_with(ExitCode::Saved.into());
     template
@@ -72,6 +74,7 @@ impl Vmm {
             shape: Some(shape),
             counters: None,
             control: Control::Path(directory.join("control.sock")),
+            jail: Confinement::default(),
         };
         Self::start(&config)
     }

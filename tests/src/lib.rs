@@ -6,6 +6,7 @@
 
 pub mod command;
 pub mod host;
+pub mod injection;
 pub mod leftovers;
 pub mod patience;
 pub mod registry;

@@ -9,6 +9,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 use protocol::frame;
+use protocol::jail::Confinement;
 use protocol::vmm::{Boot, Config, Control, Device, Event, GUEST_CID, Limits, Origin, Request, Shape, standing};
 use rustix::io::{FdFlags, fcntl_setfd};
 
@@ -127,6 +128,7 @@ impl Vmm {
             shape: Some(self.shape(name)),
             counters: None,
             control: Control::Descriptor(listener.as_raw_fd()),
+            jail: Confinement::default(),
         };
         let path = self.directory.join(format!("{name}.json"));
         let text = serde_json::to_vec(&config).context("cannot write the VMM's configuration")?;
@@ -141,6 +143,7 @@ impl Vmm {
         let vsock = Device::Vsock {
             guest_cid: GUEST_CID,
             socket: self.directory.join(format!("{name}.vsock")),
+            host_ports: vec![],
         };
         let rootfs = Device::Pmem {
             parts: vec![self.rootfs.clone()],

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Parser;
 use image::limits::Limits;
 
-use crate::config::{Config, ImagesConfig, Listen, LogFormat, MetricsAddress, OnExit, RegistryMirror};
+use crate::config::{Config, ImagesConfig, Listen, LogFormat, MetricsAddress, OnExit, RegistryMirror, Users};
 use crate::memory;
 
 /// The most clones that wait where nobody says how many: 24 MiB.
@@ -139,6 +139,10 @@ pub struct Arguments {
     #[arg(long, value_name = "ADDRESS", default_value = "none")]
     pub metrics: MetricsAddress,
 
+    /// The users that VMMs are, one each, and their groups: numbers that nobody else has [default: 1879048192-1879113727].
+    #[arg(long, value_name = "FIRST-LAST")]
+    pub vmm_users: Option<Users>,
+
     /// The form of log lines.
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
     pub log_format: LogFormat,
@@ -186,6 +190,7 @@ impl Arguments {
             memory_overcommit: self.memory_overcommit,
             cpu_overcommit: self.cpu_overcommit,
             metrics: self.metrics,
+            users: self.vmm_users.unwrap_or(Users::DEFAULT),
         }
     }
 }

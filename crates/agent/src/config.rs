@@ -52,6 +52,48 @@ pub struct Config {
     pub cpu_overcommit: u32,
     /// Where metrics are to be had over TCP.
     pub metrics: MetricsAddress,
+    /// The users that VMMs are, one each.
+    pub users: Users,
+}
+
+/// Users, and groups with the same numbers, that nobody else has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Users {
+    /// The first one.
+    pub first: u32,
+    /// How many there are.
+    pub count: u32,
+}
+
+impl Users {
+    /// Those that VMMs are where nobody says which: behind the numbers that systemd gives to containers, and before those that are signed
+    /// negative.
+    pub const DEFAULT: Self = Self {
+        first: 0x7000_0000,
+        count: 0x1_0000,
+    };
+}
+
+/// Why a range of users cannot be one.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{0:?} is no range of users: give one like 1879048192-1879113727, without root and with no more than 65536 in it"
+)]
+pub struct UsersError(String);
+
+impl FromStr for Users {
+    type Err = UsersError;
+
+    fn from_str(text: &str) -> Result<Self, UsersError> {
+        let parse = || {
+            let (first, last) = text.split_once('-')?;
+            let (first, last): (u32, u32) = (first.parse().ok()?, last.parse().ok()?);
+            // The last number of all means nobody in system calls.
+            let count = last.checked_sub(first)?.checked_add(1)?;
+            (first > 0 && last < u32::MAX && count <= Self::DEFAULT.count).then_some(Self { first, count })
+        };
+        parse().ok_or_else(|| UsersError(text.to_owned()))
+    }
 }
 
 /// How images get into the store, and what they may cost.
@@ -253,6 +295,15 @@ impl Config {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn users_are_a_range_without_root() {
+        let users = Users { first: 7, count: 3 };
+        assert_eq!("7-9".parse::<Users>().unwrap(), users);
+        for wrong in ["", "7", "0-9", "9-7", "1-4294967295", "1-70000", "a-b"] {
+            assert!(wrong.parse::<Users>().is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn a_mirror_is_a_registry_and_a_place() {

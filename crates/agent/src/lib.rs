@@ -5,7 +5,7 @@
 //! [`core`] leads tasks through their lives, on the [`host`] that performs them. [`record`] is what is stored of a task, [`ports`] what the core needs
 //! of other parts. [`services`] keep tasks running, [`events`] and [`metrics`] tell what happens, [`openapi`] what can be asked. [`http`] is its outside, [`server`] the process around it.
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 pub mod activity;
 pub mod arguments;

@@ -48,8 +48,13 @@ impl<D: VirtioDevice> VirtioDevice for OwnThread<D> {
     fn activate(&mut self, activation: Activation) -> Result<Box<dyn Worker>, ActivateError> {
         let interrupt = activation.interrupt.clone();
         let worker = self.device.activate(activation)?;
-        let thread = Thread::start(worker, interrupt).map_err(|source| ActivateError::Backend { source })?;
-        Ok(Box::new(thread))
+        let stop = EventFd::new(EFD_NONBLOCK).map_err(|source| ActivateError::Backend { source })?;
+        Ok(Box::new(Thread {
+            stop,
+            is_over: Arc::default(),
+            waiting: Some((worker, interrupt)),
+            thread: None,
+        }))
     }
 
     fn reset(&mut self) {
@@ -62,25 +67,20 @@ struct Thread {
     stop: EventFd,
     // Written here, read by the thread that `stop` has woken.
     is_over: Arc<AtomicBool>,
+    /// What the thread is to do, until it is started.
+    waiting: Option<(Box<dyn Worker>, Interrupt)>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Thread {
-    fn start(worker: Box<dyn Worker>, interrupt: Interrupt) -> io::Result<Self> {
-        let stop = EventFd::new(EFD_NONBLOCK)?;
-        let is_over = Arc::new(AtomicBool::new(false));
-        let (waker, over) = (stop.try_clone()?, Arc::clone(&is_over));
+    fn start(&self, worker: Box<dyn Worker>, interrupt: Interrupt) -> io::Result<JoinHandle<()>> {
+        let (waker, over) = (self.stop.try_clone()?, Arc::clone(&self.is_over));
         let serve = move || {
             if run(worker, waker, &over).is_err() {
                 interrupt.request_reset();
             }
         };
-        let thread = thread::Builder::new().name("device".to_owned()).spawn(serve)?;
-        Ok(Self {
-            stop,
-            is_over,
-            thread: Some(thread),
-        })
+        thread::Builder::new().name("device".to_owned()).spawn(serve)
     }
 }
 
@@ -97,7 +97,16 @@ impl Drop for Thread {
 impl MutEventSubscriber for Thread {
     fn process(&mut self, _events: Events, _ops: &mut EventOps<'_>) {}
 
-    fn init(&mut self, _ops: &mut EventOps<'_>) {}
+    // By the thread that serves the devices, not by the vCPU's that has set this one up: what a vCPU's thread may do is too little here.
+    fn init(&mut self, _ops: &mut EventOps<'_>) {
+        let Some((worker, interrupt)) = self.waiting.take() else {
+            return;
+        };
+        match self.start(worker, interrupt.clone()) {
+            Ok(thread) => self.thread = Some(thread),
+            Err(_) => interrupt.request_reset(),
+        }
+    }
 }
 
 /// Wakes the thread's loop.

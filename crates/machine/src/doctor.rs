@@ -1,8 +1,11 @@
 //! What this host offers, found out by trying it.
 
 mod kvm;
+mod security;
 mod system;
 mod verdict;
+
+use std::path::Path;
 
 use serde::Serialize;
 
@@ -81,6 +84,11 @@ pub fn doctor() -> Report {
         system::root(),
     ]);
     Report { place, checks }
+}
+
+/// Looks at what makes this host safer to run strangers' guests on.
+pub fn security() -> Vec<Check> {
+    security::security(Path::new("/"))
 }
 
 /// The fastest way to a machine on this host in which microVMs run.

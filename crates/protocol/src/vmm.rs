@@ -10,6 +10,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::jail::Confinement;
+
 /// The number of slots: virtio-mmio windows on the kernel's command line.
 pub const SLOTS: usize = 16;
 
@@ -67,6 +69,9 @@ pub struct Config {
     pub counters: Option<PathBuf>,
     /// The socket on which the VMM takes control connections.
     pub control: Control,
+    /// What it confines itself with.
+    #[serde(default)]
+    pub jail: Confinement,
 }
 
 /// What the file [`Config::counters`] holds: sums since the VMM began, which only grow. They survive the VMM as long as the file does.
@@ -204,9 +209,12 @@ pub enum Device {
     Vsock {
         /// The guest's context id, at least 3.
         guest_cid: u32,
-        /// The unix socket that leads to the guest: a host process connects and sends `CONNECT <port>\n`. A guest that connects
-        /// to the host's port N reaches the unix socket at this path with `_N` appended.
+        /// The unix socket that leads to the guest: a host process connects and sends `CONNECT <port>\n`.
         socket: PathBuf,
+        /// Ports of the host that the guest can connect to, each once: port N is a connection to the unix socket at the path above with `_N`
+        /// appended, which is made when the microVM gets its shape.
+        #[serde(default)]
+        host_ports: Vec<u32>,
     },
     /// virtio-blk, read-only: the parts one behind the other, each beginning at the next multiple of 4096 bytes.
     BlockConcatenation {

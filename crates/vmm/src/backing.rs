@@ -1,11 +1,13 @@
-//! Opens what stands behind the devices of a configuration.
+//! What stands behind the devices of a shape, of the descriptors that came with it.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::vec;
 
 use devices::block::Block;
 use devices::block::backend::{
@@ -18,26 +20,19 @@ use devices::own_thread::OwnThread;
 use devices::rng::Rng;
 use devices::serial::Serial;
 use devices::vsock::Vsock;
-use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat2};
 use nix::sys::memfd::{MFdFlags, memfd_create};
-use protocol::vmm::directory_tag;
+use protocol::attachments::Attachment;
+use protocol::vmm::{Shape, directory_tag};
 
-use crate::host_side::NeighbouringSockets;
+use crate::host_side::Streams;
 use crate::memory;
-use crate::socket::{self, BoundPath, SocketError};
-use crate::tap;
+use crate::tap::Tap;
 
 /// The most that a guest can write to its serial port, in bytes, so that it cannot fill the host's disk.
 pub const SERIAL_BYTES_MAX: u64 = 64 << 20;
 
 /// The length of a disk that stands for one to come, in bytes: the guest agent knows by it that nothing is there yet.
 const PLACEHOLDER_BYTES: u64 = 4096;
-
-/// Where the kernel shows this process's descriptors.
-const DESCRIPTORS: &str = "/proc/self/fd";
-
-/// The host's entropy.
-const ENTROPY: &str = "/dev/urandom";
 
 /// Why a device cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -76,9 +71,14 @@ pub enum BackingError {
         /// What is wrong with it.
         source: CopyOnWriteError,
     },
-    /// The device's socket cannot be had.
-    #[error("cannot serve the guest's sockets")]
-    Socket(#[from] SocketError),
+    /// Other descriptors came than the shape names.
+    #[error("{came} descriptors came with a shape that has {wanted}")]
+    Attachments {
+        /// How many were to come.
+        wanted: usize,
+        /// How many came.
+        came: usize,
+    },
     /// The interface is not there, or may not be used.
     #[error("cannot use the TAP interface {name}")]
     Tap {
@@ -97,15 +97,55 @@ pub enum BackingError {
     },
 }
 
-/// A vsock device of the guest `guest_cid`, and its socket.
+/// The descriptors that came with a shape, in the order of its attachments.
+pub struct Attached(vec::IntoIter<OwnedFd>);
+
+impl Attached {
+    /// What came with `shape`.
+    ///
+    /// # Errors
+    /// Where it is too little or too much.
+    pub fn to(shape: &Shape, descriptors: Vec<OwnedFd>) -> Result<Self, BackingError> {
+        let (wanted, came) = (shape.attachments().len(), descriptors.len());
+        if wanted == came {
+            Ok(Self(descriptors.into_iter()))
+        } else {
+            Err(BackingError::Attachments { wanted, came })
+        }
+    }
+
+    /// The directories among them.
+    #[must_use]
+    pub fn directories(&self, shape: &Shape) -> Vec<BorrowedFd<'_>> {
+        let wanted = shape.attachments();
+        let with = wanted.iter().zip(self.0.as_slice());
+        with.filter(|(attachment, _)| matches!(attachment, Attachment::Directory(_)))
+            .map(|(_, descriptor)| descriptor.as_fd())
+            .collect()
+    }
+
+    fn next(&mut self) -> Result<OwnedFd, BackingError> {
+        let missing = BackingError::Attachments { wanted: 1, came: 0 };
+        self.0.next().ok_or(missing)
+    }
+
+    fn file(&mut self) -> Result<File, BackingError> {
+        self.next().map(File::from)
+    }
+}
+
+/// A vsock device of the guest `guest_cid`, which can connect to these ports of the host.
 ///
 /// # Errors
-/// Where the socket cannot be had.
-pub fn vsock(guest_cid: u32, socket: &Path) -> Result<(Vsock, BoundPath), BackingError> {
-    let (listener, bound) = socket::bind(socket)?;
-    let vsock = Vsock::new(guest_cid, NeighbouringSockets::of(socket), listener)
-        .map_err(|source| BackingError::Device { what: "vsock", source })?;
-    Ok((vsock, bound))
+/// Where the socket cannot be used.
+pub fn vsock(guest_cid: u32, host_ports: &[u32], attached: &mut Attached) -> Result<Vsock, BackingError> {
+    let listener = UnixListener::from(attached.next()?);
+    let mut streams = Vec::with_capacity(host_ports.len());
+    for port in host_ports {
+        streams.push((*port, UnixStream::from(attached.next()?)));
+    }
+    Vsock::new(guest_cid, Streams::of(streams), listener)
+        .map_err(|source| BackingError::Device { what: "vsock", source })
 }
 
 /// A read-only disk of one block of zeros, for a driver that is told of the true one later. Linux tells nobody of a disk's growth from no length
@@ -136,9 +176,9 @@ pub fn placeholder() -> Result<Block, BackingError> {
 /// A read-only disk of these parts.
 ///
 /// # Errors
-/// Where a file cannot be read, or the parts make no disk.
-pub fn concatenation(parts: &[PathBuf]) -> Result<Block, BackingError> {
-    let disk = Concatenation::new(open_parts(parts)?).map_err(|source| BackingError::Concatenation {
+/// Where the parts make no disk.
+pub fn concatenation(parts: &[PathBuf], attached: &mut Attached) -> Result<Block, BackingError> {
+    let disk = Concatenation::new(take_parts(parts, attached)?).map_err(|source| BackingError::Concatenation {
         parts: parts.to_owned(),
         source,
     })?;
@@ -148,28 +188,21 @@ pub fn concatenation(parts: &[PathBuf]) -> Result<Block, BackingError> {
 /// A writable disk that is the file at `path`.
 ///
 /// # Errors
-/// Where the file cannot be written, or is no disk.
-pub fn raw_file(path: &Path) -> Result<Block, BackingError> {
-    let opened = OpenOptions::new().read(true).write(true).open(path);
-    let file = opened.map_err(|source| unopened("block file", path, source))?;
-    let disk = RawFile::new(file).map_err(|source| BackingError::RawFile {
+/// Where the file is no disk.
+pub fn raw_file(path: &Path, attached: &mut Attached) -> Result<Block, BackingError> {
+    let disk = RawFile::new(attached.file()?).map_err(|source| BackingError::RawFile {
         path: path.to_owned(),
         source,
     })?;
     Ok(Block::new(Backend::RawFile(disk), ""))
 }
 
-/// A writable disk that begins as the file at `base`; what is written goes into a nameless file in `directory`.
+/// A writable disk that begins as the file at `base`; what is written goes into a nameless file.
 ///
 /// # Errors
-/// Where a file cannot be had.
-pub fn copy_on_write(base: &Path, directory: &Path) -> Result<Block, BackingError> {
-    let unwritten = open_read("block file", base)?;
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).mode(0o600).custom_flags(libc::O_TMPFILE);
-    let written = options
-        .open(directory)
-        .map_err(|source| unopened("directory for a nameless file", directory, source))?;
+/// Where a file is none that a disk can be of.
+pub fn copy_on_write(base: &Path, attached: &mut Attached) -> Result<Block, BackingError> {
+    let (unwritten, written) = (attached.file()?, attached.file()?);
     let disk = CopyOnWrite::new(unwritten, written).map_err(|source| BackingError::CopyOnWrite {
         path: base.to_owned(),
         source,
@@ -180,9 +213,9 @@ pub fn copy_on_write(base: &Path, directory: &Path) -> Result<Block, BackingErro
 /// A network interface whose other end is the TAP interface `name`.
 ///
 /// # Errors
-/// Where that is not there, or may not be used.
-pub fn network(name: &str, mac: [u8; 6]) -> Result<Net, BackingError> {
-    let tap = tap::open(name).map_err(|source| BackingError::Tap {
+/// Where that cannot be used.
+pub fn network(name: &str, mac: [u8; 6], attached: &mut Attached) -> Result<Net, BackingError> {
+    let tap = Tap::new(attached.file()?).map_err(|source| BackingError::Tap {
         name: name.to_owned(),
         source,
     })?;
@@ -204,47 +237,50 @@ pub fn meter(path: Option<&Path>) -> Result<Meter, BackingError> {
 /// A source of the host's entropy.
 ///
 /// # Errors
-/// Where the host has none.
-pub fn rng() -> Result<Rng, BackingError> {
-    Ok(Rng::new(open_read("entropy source", Path::new(ENTROPY))?))
+/// Where none came.
+pub fn rng(attached: &mut Attached) -> Result<Rng, BackingError> {
+    Ok(Rng::new(attached.file()?))
 }
 
-/// The directory at `path`, which a guest finds by its `slot`. A file system can be slow, so a thread of its own serves it.
+/// A directory of the host, which a guest finds by its `slot`; `descriptors` is where this process's can be named. A file system can be slow, so a
+/// thread of its own serves it.
 ///
 /// # Errors
-/// Where there is no directory, or a symbolic link in its path.
-pub fn directory(slot: u8, path: &Path, is_read_only: bool) -> Result<OwnThread<Fs>, BackingError> {
+/// Where the process was not made to serve directories.
+pub fn directory(
+    slot: u8,
+    is_read_only: bool,
+    descriptors: Option<&OwnedFd>,
+    attached: &mut Attached,
+) -> Result<OwnThread<Fs>, BackingError> {
+    let failed = |source| BackingError::Device {
+        what: "directory of the host",
+        source,
+    };
+    let descriptors = descriptors.ok_or_else(|| failed(io::Error::other("this VMM was not started to serve any")))?;
     let shown = Shown {
-        // What was allowed is this path: whoever could put a link into it would show the guest something else.
-        root: Arc::new(open_directory(path, ResolveFlag::RESOLVE_NO_SYMLINKS)?),
-        descriptors: open_directory(Path::new(DESCRIPTORS), ResolveFlag::empty())?,
+        root: Arc::new(attached.next()?),
+        descriptors: descriptors.try_clone().map_err(failed)?,
         is_read_only,
     };
     Ok(OwnThread::of(Fs::new(&directory_tag(slot), shown)))
 }
 
-/// Opens a directory for looking up what is in it.
-fn open_directory(path: &Path, resolve: ResolveFlag) -> Result<OwnedFd, BackingError> {
-    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-    let how = OpenHow::new().flags(flags).resolve(resolve);
-    openat2(AT_FDCWD, path, how).map_err(|errno| unopened("directory", path, errno.into()))
-}
-
-/// Opens the parts of a rootfs snapshot.
+/// The parts of a rootfs snapshot.
 ///
 /// # Errors
-/// Where one cannot be read.
-pub fn open_parts(parts: &[PathBuf]) -> Result<Vec<Part>, BackingError> {
-    let mut opened = Vec::with_capacity(parts.len());
+/// Where one cannot be looked at.
+pub fn take_parts(parts: &[PathBuf], attached: &mut Attached) -> Result<Vec<Part>, BackingError> {
+    let mut taken = Vec::with_capacity(parts.len());
     for path in parts {
-        let file = open_read("block part", path)?;
+        let file = attached.file()?;
         let metadata = file.metadata().map_err(|source| unopened("block part", path, source))?;
-        opened.push(Part {
+        taken.push(Part {
             file,
             bytes: metadata.len(),
         });
     }
-    Ok(opened)
+    Ok(taken)
 }
 
 /// A serial port whose output goes to the file at `path`, which is made anew.
@@ -270,10 +306,6 @@ pub fn open_serial(path: &Path) -> Result<Serial, BackingError> {
         what: "serial port",
         source,
     })
-}
-
-fn open_read(what: &'static str, path: &Path) -> Result<File, BackingError> {
-    File::open(path).map_err(|source| unopened(what, path, source))
 }
 
 fn unopened(what: &'static str, path: &Path, source: io::Error) -> BackingError {
@@ -308,63 +340,42 @@ impl Write for Limited {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use protocol::attachments;
+    use protocol::vmm::{Device, Limits};
     use std::fs;
 
-    fn check<T>(opened: Result<T, BackingError>, expected: &str) {
-        let error = opened.err().expect("is refused");
-        let sentence = format!("{:#}", anyhow::Error::from(error));
-        assert!(sentence.contains(expected), "{sentence}");
+    fn shape(device: Device) -> Shape {
+        Shape {
+            vcpus: 1,
+            growth_mib: 0,
+            slots: [(7, device)].into(),
+            limits: Limits::default(),
+        }
     }
 
     #[test]
-    fn a_missing_part_is_named() {
-        let parts = ["/dev/null".into(), "/nonexistent/part".into()];
-        let expected = "cannot open the block part /nonexistent/part: No such file";
-        check(concatenation(&parts), expected);
+    fn too_little_and_too_much_is_refused() {
+        let parts: Vec<PathBuf> = vec!["/dev/null".into(); 2];
+        let shape = shape(Device::Pmem { parts: parts.clone() });
+        for count in [0, 1, 3] {
+            let came = (0..count).map(|_| File::open("/dev/null").unwrap().into()).collect();
+            let error = Attached::to(&shape, came).err().unwrap();
+            let expected = format!("{count} descriptors came with a shape that has 2");
+            assert_eq!(error.to_string(), expected);
+        }
+        let came = attachments::open(&shape).unwrap();
+        let mut attached = Attached::to(&shape, came).unwrap();
+        assert_eq!(take_parts(&parts, &mut attached).unwrap().len(), 2);
+        assert!(take_parts(&parts, &mut attached).is_err());
     }
 
     #[test]
-    fn a_missing_file_is_named_and_not_made() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("disk");
-        check(raw_file(&path), "disk: No such file");
-        check(copy_on_write(&path, folder.path()), "disk: No such file");
-        assert!(!path.exists());
-    }
-
-    #[test]
-    fn what_a_clone_writes_has_no_name() {
-        let folder = tempfile::tempdir().unwrap();
-        let base = folder.path().join("base");
-        File::create(&base).unwrap().set_len(1 << 20).unwrap();
-        copy_on_write(&base, folder.path()).unwrap();
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
-        check(copy_on_write(&base, &base), "directory for a nameless file");
-    }
-
-    #[test]
-    fn a_directory_is_none_behind_a_link() {
-        let folder = tempfile::tempdir().unwrap();
-        let folder = folder.path().canonicalize().unwrap();
-        directory(7, &folder, false).unwrap();
-        std::os::unix::fs::symlink(&folder, folder.join("link")).unwrap();
-        check(directory(7, &folder.join("link"), false), "cannot open the directory");
-        check(directory(7, &folder.join("none"), false), "none: No such file");
-    }
-
-    #[test]
-    fn a_missing_interface_is_named() {
-        check(network("mote-none", [2; 6]), "TAP interface mote-none: No such device");
-    }
-
-    #[test]
-    fn a_socket_that_is_taken_is_named() {
-        let folder = tempfile::tempdir().unwrap();
-        let socket = folder.path().join("v");
-        let opened = vsock(3, &socket).unwrap();
-        check(vsock(3, &socket), "v: Address already in use");
-        drop(opened);
-        assert!(!socket.exists());
+    fn what_is_no_interface_is_named() {
+        let network = Device::Rng;
+        let shape = shape(network);
+        let mut attached = Attached::to(&shape, attachments::open(&shape).unwrap()).unwrap();
+        let error = super::network("tap-x", [2; 6], &mut attached).err().unwrap();
+        assert_eq!(error.to_string(), "cannot use the TAP interface tap-x");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The main thread's event loop: serves devices, the control socket and signals until the microVM ends.
 
+use std::os::fd::OwnedFd;
 use std::sync::mpsc::Receiver;
 
 use event_manager::{EventManager, SubscriberId, SubscriberOps};
@@ -14,8 +15,8 @@ use crate::workers::Workers;
 
 /// What makes the loop return.
 pub enum Turn {
-    /// The microVM is told what to be.
-    Run(Box<Shape>),
+    /// The microVM is told what to be, and this came with it.
+    Run(Box<Shape>, Vec<OwnedFd>),
     /// A controller wants to know which pages the clone has written.
     Observe,
     /// The microVM has ended, or has to.
@@ -73,7 +74,7 @@ impl EventLoop {
                     }
                 }
                 // A microVM that runs has its shape: another one changes nothing.
-                Turn::Observe | Turn::Run(_) => {}
+                Turn::Observe | Turn::Run(..) => {}
             }
         }
     }
@@ -84,7 +85,7 @@ impl EventLoop {
             while let Ok(report) = self.reports.try_recv() {
                 match report {
                     Report::Ended(ending) => return Turn::Ended(ending),
-                    Report::Shape(shape) => return Turn::Run(shape),
+                    Report::Shape(shape, attached) => return Turn::Run(shape, attached),
                     Report::Observe => return Turn::Observe,
                     Report::Event(event) => {
                         if let Ok(Subscriber::Control(control)) = self.manager.subscriber_mut(self.control) {
@@ -141,14 +142,12 @@ mod tests {
         let control = Control::open(&vmm::Control::Path(path.clone()), awaits_shape).unwrap();
         let mut event_loop = EventLoop::new(control, Signals::catch().unwrap()).unwrap();
         let reporter = event_loop.reporter();
-        let ending = thread::scope(|scope| {
+        thread::scope(|scope| {
             scope.spawn(|| controllers(&path, reporter));
             let ending = event_loop.run_to_the_end(|| None);
             event_loop.end().close(&ended());
             ending
-        });
-        assert!(!path.exists());
-        ending
+        })
     }
 
     fn hear(stream: &mut UnixStream) -> Option<Event> {

@@ -1,7 +1,7 @@
-//! Gives a microVM its shape: opens what stands behind its devices and puts them into their slots.
+//! Gives a microVM its shape: makes its devices of what came with it and puts them into their slots.
 
 use std::num::NonZeroU64;
-use std::path::Path;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use devices::balloon::Balloon;
@@ -12,24 +12,21 @@ use devices::limit::{Limit, Rates};
 use devices::meter::Meter;
 use devices::net::Net;
 use devices::slots::{PlugError, SavedSlot, SlotIndex, Slots};
+use devices::vsock::Vsock;
 use kvm_ioctls::VmFd;
 use protocol::vmm::{Device, GUEST_CID, Limits, Shape, standing};
 use vm_memory::{GuestMemoryMmap, GuestRegionMmap};
 
-use crate::backing::{self, BackingError};
-use crate::socket::BoundPath;
+use crate::backing::{self, Attached, BackingError};
 use crate::space::{Space, SpaceError};
 use crate::workers::Workers;
 use crate::x86_64::layout::slot_line;
 
-/// The name of a template's vsock socket, which nobody connects to.
-const UNUSED_SOCKET: &str = "vsock";
-
 /// Whose drivers the standing devices meet.
 #[derive(Clone, Copy)]
 pub enum Drivers<'a> {
-    /// Those of a kernel that is about to boot; for a template to be saved in this directory, where there is one.
-    Unbound(Option<&'a Path>),
+    /// Those of a kernel that is about to boot.
+    Unbound,
     /// Those of a template's guest, which have set up what is saved here.
     Bound(&'a [(SlotIndex, SavedSlot)]),
 }
@@ -42,8 +39,6 @@ pub struct Furniture {
     pub memory: GuestMemoryMmap,
     /// The slots in which the guest has something.
     pub bitmap: u16,
-    /// Sockets that came into the file system; to be kept until the microVM has ended.
-    pub sockets: Vec<BoundPath>,
 }
 
 /// Why a microVM cannot have its shape.
@@ -82,21 +77,32 @@ impl Line for IoapicLine {
     }
 }
 
-/// Makes the devices of `shape` for the guest of `vm`, whose base memory is `base`; disks and interfaces count in `meter`.
+/// A shape, and what came with it.
+pub struct Order<'a> {
+    /// What the microVM is to be.
+    pub shape: &'a Shape,
+    /// The files behind its devices.
+    pub attached: Attached,
+    /// Where this process's descriptors can be named, if it can serve directories of the host.
+    pub descriptors: Option<&'a OwnedFd>,
+}
+
+/// Makes the devices that are in `order` for the guest of `vm`, whose base memory is `base`; disks and interfaces count in `meter`.
 ///
 /// # Errors
 /// Where something cannot be had.
 pub fn furnish(
     vm: &Arc<VmFd>,
     base: Arc<GuestRegionMmap>,
-    shape: &Shape,
+    order: Order<'_>,
     drivers: Drivers<'_>,
     workers: Workers,
     meter: Meter,
 ) -> Result<Furniture, FurnishError> {
+    let shape = order.shape;
     let mut space = Space::new(vm, base, shape)?;
-    let mut made = named(shape, drivers, &mut space, &Terms::of(shape.limits, meter))?;
-    if let Drivers::Unbound(_) = drivers {
+    let mut made = named(order, &mut space, &Terms::of(shape.limits, meter))?;
+    if let Drivers::Unbound = drivers {
         made.extend(unnamed(&made, &mut space)?);
     }
     made.push(Made::new(
@@ -117,7 +123,6 @@ pub fn furnish(
         slots: Slots::new(memory.clone(), Box::new(workers), Box::new(line)),
         memory,
         bitmap: 0,
-        sockets: Vec::new(),
     };
     for made in made {
         furniture.put(made, drivers)?;
@@ -156,7 +161,6 @@ impl Terms {
 struct Made {
     slot: SlotIndex,
     device: Box<dyn VirtioDevice>,
-    socket: Option<BoundPath>,
     /// Whether something is behind it.
     is_backed: bool,
 }
@@ -166,60 +170,62 @@ impl Made {
         Self {
             slot: slot(number),
             device,
-            socket: None,
             is_backed: false,
         }
     }
 }
 
-/// The devices that the shape names; a guest that will be a template gets a vsock device in any case.
-fn named(shape: &Shape, drivers: Drivers<'_>, space: &mut Space<'_>, terms: &Terms) -> Result<Vec<Made>, FurnishError> {
-    let unused = match drivers {
-        Drivers::Unbound(Some(directory)) if !shape.slots.contains_key(&standing::VSOCK) => Some(Device::Vsock {
-            guest_cid: GUEST_CID,
-            socket: directory.join(UNUSED_SOCKET),
-        }),
-        _ => None,
-    };
-    let unused = unused.iter().map(|device| (standing::VSOCK, device));
-    let mut made = Vec::with_capacity(shape.slots.len() + 4);
-    for (number, device) in shape.slots.iter().map(|(&slot, device)| (slot, device)).chain(unused) {
-        let mut one = open(number, device, space, terms)?;
+/// The devices that the shape names.
+fn named(mut order: Order<'_>, space: &mut Space<'_>, terms: &Terms) -> Result<Vec<Made>, FurnishError> {
+    let mut made = Vec::with_capacity(order.shape.slots.len() + 4);
+    for (number, device) in &order.shape.slots {
+        let mut one = Made::new(*number, make(*number, device, &mut order, space, terms)?);
         one.is_backed = true;
         made.push(one);
     }
     Ok(made)
 }
 
-/// Opens what stands behind `device`.
-fn open(number: u8, device: &Device, space: &mut Space<'_>, terms: &Terms) -> Result<Made, FurnishError> {
-    let device: Box<dyn VirtioDevice> = match device {
-        Device::Vsock { guest_cid, socket } => {
-            let (vsock, bound) = backing::vsock(*guest_cid, socket)?;
-            let mut made = Made::new(number, Box::new(vsock));
-            made.socket = Some(bound);
-            return Ok(made);
+/// Makes `device` of what came for it.
+fn make(
+    number: u8,
+    device: &Device,
+    order: &mut Order<'_>,
+    space: &mut Space<'_>,
+    terms: &Terms,
+) -> Result<Box<dyn VirtioDevice>, FurnishError> {
+    let attached = &mut order.attached;
+    Ok(match device {
+        Device::Vsock {
+            guest_cid, host_ports, ..
+        } => Box::new(backing::vsock(*guest_cid, host_ports, attached)?),
+        Device::BlockConcatenation { parts } => terms.disk(backing::concatenation(parts, attached)?),
+        Device::BlockFile { path } => terms.disk(backing::raw_file(path, attached)?),
+        Device::BlockCopyOnWrite { base, .. } => terms.disk(backing::copy_on_write(base, attached)?),
+        Device::Pmem { parts } => {
+            let parts = backing::take_parts(parts, attached)?;
+            Box::new(space.pmem_device(slot(number), &parts)?)
         }
-        Device::BlockConcatenation { parts } => terms.disk(backing::concatenation(parts)?),
-        Device::BlockFile { path } => terms.disk(backing::raw_file(path)?),
-        Device::BlockCopyOnWrite { base, directory } => terms.disk(backing::copy_on_write(base, directory)?),
-        Device::Pmem { parts } => Box::new(space.pmem_device(slot(number), &backing::open_parts(parts)?)?),
         Device::Memory { mib } => Box::new(space.memory_device(slot(number), *mib)?),
         Device::Balloon => Box::new(Balloon::new(space.pages())),
         Device::Network { tap, mac } => {
-            let interface = backing::network(tap, *mac)?.metered(terms.meter);
+            let interface = backing::network(tap, *mac, attached)?.metered(terms.meter);
             Box::new(interface.limited(terms.network))
         }
-        Device::Rng => Box::new(backing::rng()?),
-        Device::Directory { path, read_only } => Box::new(backing::directory(number, path, *read_only)?),
-    };
-    Ok(Made::new(number, device))
+        Device::Rng => Box::new(backing::rng(attached)?),
+        Device::Directory { read_only, .. } => {
+            Box::new(backing::directory(number, *read_only, order.descriptors, attached)?)
+        }
+    })
 }
 
 /// The standing devices that drivers are to find although nothing is behind them yet.
 fn unnamed(named: &[Made], space: &mut Space<'_>) -> Result<Vec<Made>, FurnishError> {
     let is_missing = |number: u8| !named.iter().any(|made| made.slot == slot(number));
     let mut made = Vec::new();
+    if is_missing(standing::VSOCK) {
+        made.push(Made::new(standing::VSOCK, Box::new(Vsock::unconnected(GUEST_CID))));
+    }
     if is_missing(standing::PMEM) {
         let window = space.pmem_device(slot(standing::PMEM), &[])?;
         made.push(Made::new(standing::PMEM, Box::new(window)));
@@ -238,13 +244,12 @@ impl Furniture {
         let Made {
             slot,
             device,
-            socket,
             is_backed,
         } = made;
         let failed = |source| FurnishError::Plug { slot, source };
         let saved = match drivers {
             Drivers::Bound(saved) => saved.iter().find(|(other, _)| *other == slot),
-            Drivers::Unbound(_) => None,
+            Drivers::Unbound => None,
         };
         match saved {
             Some((_, saved)) => {
@@ -256,7 +261,6 @@ impl Furniture {
             }
             None => self.slots.plug_at(slot, device).map_err(failed)?,
         }
-        self.sockets.extend(socket);
         self.bitmap |= u16::from(is_backed) << slot.get();
         Ok(())
     }

@@ -13,6 +13,7 @@ mod process;
 
 mod config;
 mod ending;
+mod opened;
 
 mod bytes;
 mod microvm;
@@ -34,6 +35,8 @@ mod slice;
 mod vcpu;
 mod vcpus;
 mod wiring;
+
+mod jail;
 
 mod clock;
 mod control;

@@ -1,17 +1,13 @@
 //! A microVM up to its first instruction: booted from a kernel, or cloned from a template.
 
-use std::fs::File;
-use std::path::Path;
 use std::sync::Arc;
 
 use devices::serial::Serial;
 use devices::slots::{SavedSlot, SlotIndex};
 use kvm_ioctls::{Kvm, VcpuFd, VmFd};
-use protocol::vmm::Boot;
 use vm_memory::GuestRegionMmap;
 use vmm_sys_util::errno;
 
-use crate::backing::{self, BackingError};
 use crate::furnish::Drivers;
 use crate::memory;
 use crate::space::BASE_MEMORY_SLOT;
@@ -33,8 +29,6 @@ pub struct Microvm {
     pub first: VcpuFd,
     /// Base memory.
     pub base: Arc<GuestRegionMmap>,
-    /// The template's memory, of a clone.
-    pub template: Option<File>,
     /// When a clone's guest rested; its time goes on from there as soon as it runs.
     pub time: Option<Time>,
     /// The first serial port.
@@ -72,9 +66,6 @@ pub enum MicrovmError {
     /// The kernel cannot be told what it must know.
     #[error(transparent)]
     CommandLine(#[from] CommandLineError),
-    /// The serial port has nowhere to write.
-    #[error(transparent)]
-    Serial(#[from] BackingError),
     /// The serial port's interrupt cannot be wired.
     #[error("cannot wire the serial port")]
     WireSerial(#[source] errno::Error),
@@ -91,8 +82,7 @@ impl Microvm {
     ///
     /// # Errors
     /// Where the host cannot give it, or the kernel cannot be loaded.
-    pub fn boot(boot: &Boot) -> Result<Self, MicrovmError> {
-        let kvm = open_kvm()?;
+    pub fn boot(kvm: Kvm, boot: Booted) -> Result<Self, MicrovmError> {
         let vm = Arc::new(kvm.create_vm().map_err(MicrovmError::Create)?);
         let base = memory::anonymous(BASE)?;
         memory::register(&vm, BASE_MEMORY_SLOT, &base)?;
@@ -100,41 +90,38 @@ impl Microvm {
         x86_64::prepare(&vm, &leaves)?;
         let command_line = command_line::build(boot.serial.is_some(), &boot.command_line)?;
         let loaded = boot::Boot {
-            kernel: &boot.kernel,
-            initramfs: &boot.initramfs,
+            kernel: boot.kernel,
+            initramfs: boot.initramfs,
             command_line: &command_line,
         };
-        let entry = boot::load(&memory::guest(vec![base.clone()])?, &loaded)?;
+        let entry = boot::load(&memory::guest(vec![base.clone()])?, loaded)?;
         let first = x86_64::make_vcpu(&vm, &leaves, 0)?;
         x86_64::enter_at(&first, entry)?;
-        let serial = boot
-            .serial
-            .as_deref()
-            .map(|path| attach_serial(&vm, path))
-            .transpose()?;
+        if let Some(serial) = &boot.serial {
+            vm.register_irqfd(serial.interrupt_event(), SERIAL_LINE)
+                .map_err(MicrovmError::WireSerial)?;
+        }
         Ok(Self {
             kvm,
             vm,
             leaves,
             first,
             base,
-            template: None,
             time: None,
-            serial,
+            serial: boot.serial,
             saved: None,
         })
     }
 
-    /// A guest that goes on where the one in the template at `directory` has rung its doorbell.
+    /// A guest that goes on where the one in `template` has rung its doorbell.
     ///
     /// # Errors
     /// Where the host cannot give it, or the template is unfit.
     // The order is KVM's: interrupt controllers before vCPUs, their state after (Linux, virt/kvm/api.rst).
-    pub fn clone_of(directory: &Path) -> Result<Self, MicrovmError> {
-        let Template { memory, state } = Template::open(directory)?;
-        let kvm = open_kvm()?;
+    pub fn clone_of(kvm: Kvm, template: &Template) -> Result<Self, MicrovmError> {
+        let state = template.state()?;
         let vm = Arc::new(kvm.create_vm().map_err(MicrovmError::Create)?);
-        let base = memory::copy_of(&memory, BASE)?;
+        let base = memory::copy_of(&template.memory, BASE)?;
         memory::register(&vm, BASE_MEMORY_SLOT, &base)?;
         let leaves = Leaves::of_template(state.vcpu.leaves.clone());
         x86_64::prepare(&vm, &leaves)?;
@@ -146,34 +133,42 @@ impl Microvm {
             leaves,
             first,
             base,
-            template: Some(memory),
             time: Some(Time::of(&state.vcpu, &state.chips)),
             serial: None,
             saved: Some(state.slots),
         })
     }
 
-    /// Whose drivers the standing devices meet; `save` says where a guest that boots is to be saved.
-    pub fn drivers<'a>(&'a self, save: Option<&'a Path>) -> Drivers<'a> {
+    /// Whose drivers the standing devices meet.
+    pub fn drivers(&self) -> Drivers<'_> {
         match &self.saved {
             Some(saved) => Drivers::Bound(saved),
-            None => Drivers::Unbound(save),
+            None => Drivers::Unbound,
         }
     }
 }
 
-fn open_kvm() -> Result<Kvm, MicrovmError> {
+/// What a guest boots from.
+pub struct Booted {
+    /// The guest kernel.
+    pub kernel: boot::Image,
+    /// The initramfs.
+    pub initramfs: boot::Image,
+    /// What is appended to the kernel's command line.
+    pub command_line: String,
+    /// The first serial port.
+    pub serial: Option<Serial>,
+}
+
+/// Opens KVM.
+///
+/// # Errors
+/// Where there is none for us here.
+pub fn open_kvm() -> Result<Kvm, MicrovmError> {
     Kvm::new().map_err(|source| MicrovmError::Kvm {
         advice: advice(source),
         source,
     })
-}
-
-fn attach_serial(vm: &VmFd, path: &Path) -> Result<Serial, MicrovmError> {
-    let serial = backing::open_serial(path)?;
-    vm.register_irqfd(serial.interrupt_event(), SERIAL_LINE)
-        .map_err(MicrovmError::WireSerial)?;
-    Ok(serial)
 }
 
 fn advice(error: errno::Error) -> &'static str {

@@ -1,26 +1,30 @@
 //! From a configuration to an exit code: the whole life of the process.
 
 use std::io::{self, Write};
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
 use devices::meter::Meter;
-use protocol::vmm::{Config, Event, ExitCode, Origin, Shape};
+use protocol::jail::Confinement;
+use protocol::vmm::{Event, ExitCode, Shape};
 
-use crate::backing;
+use crate::backing::Attached;
 use crate::bus::Bus;
 use crate::clock::monotonic_ns;
 use crate::config;
 use crate::control::Control;
 use crate::ending::Ending;
 use crate::event_loop::{EventLoop, Turn};
-use crate::furnish::{Furniture, furnish};
+use crate::furnish::{Furniture, Order, furnish};
+use crate::jail::{self, Jail};
 use crate::kick;
 use crate::microvm::Microvm;
+use crate::opened::{Cloned, Opened, Source};
 use crate::reports::Report;
 use crate::signals::Signals;
-use crate::socket::BoundPath;
+use crate::template::save::Files;
 use crate::touched::{self, Pages, Start};
 use crate::vcpu;
 use crate::vcpus::{Saving, Shared, Vcpus};
@@ -40,13 +44,12 @@ pub fn run(path: &Path) -> ExitCode {
 /// Fails only before there is a control socket; from then on, whoever is connected is told how it ended.
 fn live(path: &Path) -> anyhow::Result<Ending> {
     let config = config::read(path)?;
-    // The guest comes before all that it does not need for its first instruction; what it says of its failure comes after.
-    let begun = begin(&config.origin);
     let control = Control::open(&config.control, config.shape.is_none())?;
+    // The guest comes before all that it does not need for its first instruction; what it says of its failure comes after.
+    let begun = Opened::of(&config).and_then(|opened| confined(opened, &config.jail));
     let signals = Signals::catch().context("cannot wait for signals")?;
     let mut event_loop = EventLoop::new(control, signals).context("cannot make an event loop")?;
-    let mut sockets = Vec::new();
-    let run = begun.and_then(|begun| run_in(config, begun, &mut event_loop, &mut sockets));
+    let run = begun.and_then(|begun| run_in(config.shape, begun, &mut event_loop));
     let (ending, vcpus) = match run {
         Ok(Running::Stopped(ending)) => (ending, None),
         Ok(Running::Vcpus(vcpus, start)) => (event_loop.run_to_the_end(|| touched(&start)), Some(vcpus)),
@@ -55,7 +58,6 @@ fn live(path: &Path) -> anyhow::Result<Ending> {
     // First the loop, then the vCPUs: one of their threads may be waiting for it.
     let control = event_loop.end();
     let stopped = vcpus.map(Vcpus::stop);
-    drop(sockets);
     control.close(&Event::Ended {
         exit: ending.exit,
         message: ending.message.clone(),
@@ -63,6 +65,12 @@ fn live(path: &Path) -> anyhow::Result<Ending> {
     // Nothing of the guest runs any more, so nobody has to wait until it is taken down.
     drop(stopped);
     Ok(ending)
+}
+
+/// From here on the process can do no more than it must.
+fn confined(opened: Opened, confinement: &Confinement) -> anyhow::Result<Begun> {
+    let jail = jail::enter(confinement, opened.descriptors.is_some())?;
+    begin(opened, jail)
 }
 
 /// A microVM that only lacks its shape.
@@ -74,18 +82,29 @@ struct Begun {
     at_doorbell_ns: Option<u64>,
     /// What a clone has written to its devices before.
     writes: vcpu::Writes,
+    /// What a clone was made from.
+    cloned: Option<Cloned>,
+    /// Where a guest that boots is to be saved.
+    files: Option<Files>,
+    /// Where its devices count.
+    meter: Meter,
+    /// What came with the configuration's shape.
+    attached: Vec<OwnedFd>,
+    /// Where this process's descriptors can be named, if it serves directories.
+    descriptors: Option<OwnedFd>,
+    jail: Jail,
 }
 
 /// Boots or clones the guest; a clone runs up to its doorbell.
-fn begin(origin: &Origin) -> anyhow::Result<Begun> {
-    let mut microvm = match origin {
-        Origin::Boot(boot) => Microvm::boot(boot)?,
-        Origin::Template(directory) => Microvm::clone_of(directory)?,
+fn begin(opened: Opened, jail: Jail) -> anyhow::Result<Begun> {
+    let (mut microvm, cloned, files) = match opened.source {
+        Source::Boot(boot, files) => (Microvm::boot(opened.kvm, boot)?, None, files),
+        Source::Template(cloned) => (Microvm::clone_of(opened.kvm, &cloned.template)?, Some(cloned), None),
     };
     let runnable_ns = monotonic_ns();
-    let (at_doorbell_ns, writes) = match origin {
-        Origin::Boot(_) => (None, vcpu::Writes::new()),
-        Origin::Template(_) => {
+    let (at_doorbell_ns, writes) = match cloned {
+        None => (None, vcpu::Writes::new()),
+        Some(_) => {
             let writes = vcpu::run_to_doorbell(&mut microvm.first)?;
             (Some(monotonic_ns()), writes)
         }
@@ -95,6 +114,12 @@ fn begin(origin: &Origin) -> anyhow::Result<Begun> {
         runnable_ns,
         at_doorbell_ns,
         writes,
+        cloned,
+        files,
+        meter: opened.meter,
+        attached: opened.attached,
+        descriptors: opened.descriptors,
+        jail,
     })
 }
 
@@ -106,31 +131,24 @@ enum Running {
     Stopped(Ending),
 }
 
-/// Gives the microVM its shape and lets it run; sockets that came into being are put into `sockets`.
-fn run_in(
-    config: Config,
-    mut begun: Begun,
-    event_loop: &mut EventLoop,
-    sockets: &mut Vec<BoundPath>,
-) -> anyhow::Result<Running> {
-    let meter = backing::meter(config.counters.as_deref())?;
+/// Gives the microVM its shape and lets it run.
+fn run_in(shape: Option<Shape>, mut begun: Begun, event_loop: &mut EventLoop) -> anyhow::Result<Running> {
     kick::install().context("cannot handle the signal that stops vCPUs")?;
-    let is_observed = match (&config.origin, begun.microvm.template.take()) {
-        (Origin::Template(directory), Some(template)) => {
-            let is_observed = touched::copy_in_advance(directory, &template, &begun.microvm.base) == 0;
-            touched::map_in_advance(directory, &begun.microvm.first);
-            is_observed
-        }
-        _ => false,
-    };
-    let shape = match config.shape {
+    let list = begun.cloned.take().and_then(|cloned| {
+        touched::copy_in_advance(&cloned.known.written, &cloned.template.memory, &begun.microvm.base);
+        touched::map_in_advance(&cloned.known.mapped, &begun.microvm.first);
+        cloned.list
+    });
+    let is_observed = list.is_some();
+    let shape = match shape {
         Some(shape) => shape,
         None => match wait_for_shape(event_loop) {
-            Ok(shape) => {
+            Ok((shape, attached)) => {
                 // For this microVM, everything begins only now.
                 let now = monotonic_ns();
                 begun.runnable_ns = now;
                 begun.at_doorbell_ns = begun.at_doorbell_ns.map(|_| now);
+                begun.attached = attached;
                 shape
             }
             Err(ending) => return Ok(Running::Stopped(ending)),
@@ -142,32 +160,18 @@ fn run_in(
             monotonic_ns: begun.runnable_ns,
         },
     );
-    let save = match &config.origin {
-        Origin::Boot(boot) => boot.save.as_deref(),
-        Origin::Template(_) => None,
-    };
-    let observed = Arc::new(Start::of(begun.microvm.base.clone(), is_observed));
-    let purpose = Purpose {
-        save,
-        observed: observed.clone(),
-        is_observed,
-        meter,
-    };
-    Ok(Running::Vcpus(
-        start(begun, &shape, &purpose, event_loop, sockets)?,
-        observed,
-    ))
+    let observed = Arc::new(Start::of(begun.microvm.base.clone(), list));
+    let vcpus = start(begun, &shape, (observed.clone(), is_observed), event_loop)?;
+    Ok(Running::Vcpus(vcpus, observed))
 }
 
 /// Waits to be told what to be, or to end.
-fn wait_for_shape(event_loop: &mut EventLoop) -> Result<Shape, Ending> {
-    // The one that started it may be spared when the host has no memory left; a microVM is not. Where that cannot be said, nothing is lost.
-    let _ = std::fs::write("/proc/self/oom_score_adj", "0");
+fn wait_for_shape(event_loop: &mut EventLoop) -> Result<(Shape, Vec<OwnedFd>), Ending> {
     let monotonic_ns = monotonic_ns();
     tell(event_loop, Event::Waiting { monotonic_ns });
     loop {
         match event_loop.run() {
-            Turn::Run(shape) => return Ok(*shape),
+            Turn::Run(shape, attached) => return Ok((*shape, attached)),
             Turn::Ended(ending) => return Err(ending),
             // A guest that has not begun has written nothing of interest.
             Turn::Observe => {}
@@ -175,53 +179,33 @@ fn wait_for_shape(event_loop: &mut EventLoop) -> Result<Shape, Ending> {
     }
 }
 
-/// What is to be done with the guest beside running it.
-struct Purpose<'a> {
-    /// Where it is to be saved.
-    save: Option<&'a Path>,
-    /// What is learned of its start.
-    observed: Arc<Start>,
-    /// Whether it is to tell of its start.
-    is_observed: bool,
-    /// Where its devices count.
-    meter: Meter,
-}
-
-/// Gives the microVM its devices and lets it run.
+/// Gives the microVM its devices and lets it run; its start is told of where it `is_observed`.
 fn start(
     begun: Begun,
     shape: &Shape,
-    purpose: &Purpose<'_>,
+    (observed, is_observed): (Arc<Start>, bool),
     event_loop: &EventLoop,
-    sockets: &mut Vec<BoundPath>,
 ) -> anyhow::Result<Vcpus> {
     let microvm = begun.microvm;
-    let drivers = microvm.drivers(purpose.save);
+    let attached = Attached::to(shape, begun.attached)?;
+    begun.jail.confine_to(&attached.directories(shape))?;
+    let order = Order {
+        shape,
+        attached,
+        descriptors: begun.descriptors.as_ref(),
+    };
     let furniture = furnish(
         &microvm.vm,
         microvm.base.clone(),
-        shape,
-        drivers,
+        order,
+        microvm.drivers(),
         event_loop.workers(),
-        purpose.meter,
+        begun.meter,
     )?;
-    let Furniture {
-        slots,
-        memory,
-        bitmap,
-        sockets: bound,
-    } = furniture;
-    sockets.extend(bound);
+    let Furniture { slots, memory, bitmap } = furniture;
     let reporter = event_loop.reporter();
     let wiring = Wiring::of(microvm.vm.clone());
-    let bus = Bus::new(
-        slots,
-        bitmap,
-        purpose.is_observed,
-        wiring,
-        microvm.serial,
-        reporter.clone(),
-    );
+    let bus = Bus::new(slots, bitmap, is_observed, wiring, microvm.serial, reporter.clone());
     for (address, data) in &begun.writes {
         bus.write_memory(*address, data);
     }
@@ -229,9 +213,9 @@ fn start(
         bus.tell_booted(monotonic_ns);
         bus.answer()
     });
-    let saving = match purpose.save {
-        Some(directory) => Some(Saving {
-            directory: directory.to_owned(),
+    let saving = match begun.files {
+        Some(files) => Some(Saving {
+            files,
             reference: Reference::new(&microvm.kvm, microvm.leaves.of(0))?,
             memory,
         }),
@@ -247,7 +231,8 @@ fn start(
         bus,
         vcpus: shape.vcpus,
         saving,
-        start: purpose.observed.clone(),
+        start: observed,
+        jail: begun.jail,
         reporter,
     };
     Ok(Vcpus::start(shared, microvm.first, answer))

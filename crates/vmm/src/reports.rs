@@ -1,6 +1,7 @@
 //! What any thread tells the main one, which acts on it.
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
 
@@ -16,8 +17,8 @@ pub enum Report {
     Event(Event),
     /// A controller wants to know which pages the clone has written.
     Observe,
-    /// This is what the microVM is to be.
-    Shape(Box<Shape>),
+    /// This is what the microVM is to be, and what came with it.
+    Shape(Box<Shape>, Vec<OwnedFd>),
     /// The microVM has ended, or has to. The first one counts.
     Ended(Ending),
 }

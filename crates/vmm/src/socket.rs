@@ -1,6 +1,5 @@
-//! Listening unix sockets: bound here and removed again, or inherited.
+//! Listening unix sockets: bound here, or inherited.
 
-use std::fs;
 use std::io;
 use std::os::fd::{FromRawFd, IntoRawFd, RawFd};
 use std::os::unix::net::UnixListener;
@@ -30,29 +29,17 @@ pub enum SocketError {
     Prepare(#[source] io::Error),
 }
 
-/// A socket's place in the file system; it is removed with this value.
-#[derive(Debug)]
-pub struct BoundPath(PathBuf);
-
-impl Drop for BoundPath {
-    fn drop(&mut self) {
-        // Best effort: somebody else may have removed it.
-        let _ = fs::remove_file(&self.0);
-    }
-}
-
-/// Listens on `path`, without blocking.
+/// Listens on `path`, without blocking. Whoever named the path removes the socket.
 ///
 /// # Errors
 /// Where the path is taken, too long, or may not be written.
-pub fn bind(path: &Path) -> Result<(UnixListener, BoundPath), SocketError> {
+pub fn bind(path: &Path) -> Result<UnixListener, SocketError> {
     let listener = UnixListener::bind(path).map_err(|source| SocketError::Bind {
         path: path.to_owned(),
         source,
     })?;
-    let bound = BoundPath(path.to_owned());
     listener.set_nonblocking(true).map_err(SocketError::Prepare)?;
-    Ok((listener, bound))
+    Ok(listener)
 }
 
 /// Takes over the listening socket that this process inherited as `descriptor`. To be called once, before a socket is made here.
@@ -80,13 +67,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bound_path_is_removed_with_its_value() {
+    fn a_path_that_is_taken_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("s");
-        let (listener, bound) = bind(&path).unwrap();
+        let _listener = bind(&path).unwrap();
         assert!(matches!(bind(&path), Err(SocketError::Bind { .. })));
-        drop((listener, bound));
-        assert!(!path.exists());
     }
 
     #[test]

@@ -2,22 +2,15 @@
 //!
 //! The interface exists, persistently: whoever made it decides what is on the host's side of it, and removes it.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::fs::OpenOptionsExt;
 
 use devices::net::header::HEADER_BYTES;
 use devices::net::{Link, Offloads};
-use nix::net::if_::if_nametoindex;
 use vmm_sys_util::ioctl::{ioctl_with_ref, ioctl_with_val};
 
-/// Where descriptors of TAP interfaces come from.
-const TUN: &str = "/dev/net/tun";
-
-/// `_IOW('T', 202, int)` (linux/if_tun.h).
-const TUNSETIFF: u64 = 0x4004_54ca;
-/// `_IOW('T', 208, unsigned int)`
+/// `_IOW('T', 208, unsigned int)` (linux/if_tun.h).
 const TUNSETOFFLOAD: u64 = 0x4004_54d0;
 /// `_IOW('T', 216, int)`
 const TUNSETVNETHDRSZ: u64 = 0x4004_54d8;
@@ -25,36 +18,17 @@ const TUNSETVNETHDRSZ: u64 = 0x4004_54d8;
 /// A TAP interface.
 pub struct Tap(File);
 
-/// Opens the interface `name`.
-///
-/// # Errors
-/// Where it does not exist, is no TAP interface, is in use, or may not be used.
-pub fn open(name: &str) -> io::Result<Tap> {
-    // The request below would make an interface that is not there.
-    if_nametoindex(name)?;
-    let mut options = OpenOptions::new();
-    let file = options
-        .read(true)
-        .write(true)
-        .custom_flags(libc::O_NONBLOCK)
-        .open(TUN)?;
-    let flags = libc::IFF_TAP | libc::IFF_NO_PI | libc::IFF_VNET_HDR;
-    let mut request = libc::ifreq {
-        ifr_name: [0; libc::IFNAMSIZ],
-        ifr_ifru: libc::__c_anonymous_ifr_ifru {
-            ifru_flags: libc::c_short::try_from(flags).map_err(io::Error::other)?,
-        },
-    };
-    // An interface that exists has a name that fits, with the zero behind it.
-    for (to, from) in request.ifr_name.iter_mut().zip(name.bytes().take(libc::IFNAMSIZ - 1)) {
-        *to = from.cast_signed();
+impl Tap {
+    /// The interface to which `file` is attached.
+    ///
+    /// # Errors
+    /// Where it is no TAP interface.
+    pub fn new(file: File) -> io::Result<Self> {
+        let header_bytes = libc::c_int::try_from(HEADER_BYTES).map_err(io::Error::other)?;
+        // SAFETY: the kernel reads an integer that outlives the call.
+        done(unsafe { ioctl_with_ref(&file, TUNSETVNETHDRSZ, &header_bytes) })?;
+        Ok(Self(file))
     }
-    // SAFETY: the request is an `ifreq` that outlives the call; the kernel reads its name and flags, and writes the name.
-    done(unsafe { ioctl_with_ref(&file, TUNSETIFF, &request) })?;
-    let header_bytes = libc::c_int::try_from(HEADER_BYTES).map_err(io::Error::other)?;
-    // SAFETY: the kernel reads an integer that outlives the call.
-    done(unsafe { ioctl_with_ref(&file, TUNSETVNETHDRSZ, &header_bytes) })?;
-    Ok(Tap(file))
 }
 
 impl Link for Tap {
@@ -84,16 +58,5 @@ fn done(returned: libc::c_int) -> io::Result<()> {
         Err(io::Error::last_os_error())
     } else {
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_interface_that_is_not_there_is_not_made() {
-        let error = open("mote-none").map(drop).unwrap_err();
-        assert_eq!(error.raw_os_error(), Some(libc::ENODEV));
     }
 }

@@ -33,6 +33,8 @@ pub type Range = (u32, u32);
 /// The pages that a guest had written when its first program began.
 pub struct Start {
     base: Arc<GuestRegionMmap>,
+    /// Where the system tells of the process's pages; nothing where nobody will ask.
+    list: Option<File>,
     // Set by a vCPU, read by the main thread.
     pages: OnceLock<Pages>,
     // Taken by whoever sets these.
@@ -49,15 +51,16 @@ pub struct Pages {
 }
 
 impl Start {
-    /// The start of the guest with this base memory. Where it `is_observed`, what is mapped until its first program begins is what was touched.
-    pub fn of(base: Arc<GuestRegionMmap>, is_observed: bool) -> Self {
+    /// The start of the guest with this base memory. Where there is a [`list`], what is mapped until its first program begins is what was touched.
+    pub fn of(base: Arc<GuestRegionMmap>, list: Option<File>) -> Self {
         // A system that cannot do it teaches of pages beside those as well.
-        let watching = is_observed.then(|| SinglePages::of(&base).ok()).flatten();
-        if watching.is_some() {
-            forget_unwritten(&base);
+        let watching = list.as_ref().and_then(|_| SinglePages::of(&base).ok());
+        if let (Some(_), Some(list)) = (&watching, &list) {
+            forget_unwritten(&base, list);
         }
         Self {
             base,
+            list,
             pages: OnceLock::new(),
             watching: Mutex::new(watching),
         }
@@ -72,32 +75,45 @@ impl Start {
     pub fn pages(&self) -> &Pages {
         self.pages.get_or_init(|| {
             // A system that does not tell teaches nothing.
-            let pages = look_at(&self.base).unwrap_or_default();
+            let list = self.list.as_ref();
+            let pages = list.and_then(|list| look_at(&self.base, list).ok()).unwrap_or_default();
             self.watching.lock().unwrap_or_else(PoisonError::into_inner).take();
             pages
         })
     }
 }
 
-/// Copies the pages that clones of the template at `directory` write, whose memory is `template`; the number of ranges. Where nothing is known,
-/// nothing is copied.
-pub fn copy_in_advance(directory: &Path, template: &File, base: &GuestRegionMmap) -> usize {
-    let ranges = read(&directory.join(TOUCHED_FILE));
-    if ranges.is_empty() {
-        return 0;
+/// What is known of the pages that clones of the template at `directory` touch.
+pub fn known(directory: &Path) -> Pages {
+    Pages {
+        written: read(&directory.join(TOUCHED_FILE)),
+        mapped: read(&directory.join(MAPPED_FILE)),
     }
-    let copier = Copier::new(template, base);
-    for (first, count) in &ranges {
-        copier.copy(u64::from(*first) * PAGE_BYTES, u64::from(*count) * PAGE_BYTES);
-    }
-    ranges.len()
 }
 
-/// Shows the pages that clones of the template at `directory` read or write to the guest of `vcpu`, which does not run: for less than a VM exit
-/// takes that asks for one of them.
-pub fn map_in_advance(directory: &Path, vcpu: &VcpuFd) {
-    for (first, count) in read(&directory.join(MAPPED_FILE)) {
-        memory::map_pages(vcpu, u64::from(first) * PAGE_BYTES, u64::from(count) * PAGE_BYTES);
+/// Where the system tells of this process's pages.
+///
+/// # Errors
+/// Where it does not.
+pub fn list() -> io::Result<File> {
+    File::open("/proc/self/pagemap")
+}
+
+/// Copies these pages of a template, whose memory is `template`.
+pub fn copy_in_advance(written: &[Range], template: &File, base: &GuestRegionMmap) {
+    if written.is_empty() {
+        return;
+    }
+    let copier = Copier::new(template, base);
+    for (first, count) in written {
+        copier.copy(u64::from(*first) * PAGE_BYTES, u64::from(*count) * PAGE_BYTES);
+    }
+}
+
+/// Shows these pages to the guest of `vcpu`, which does not run: for less than a VM exit takes that asks for one of them.
+pub fn map_in_advance(mapped: &[Range], vcpu: &VcpuFd) {
+    for (first, count) in mapped {
+        memory::map_pages(vcpu, u64::from(*first) * PAGE_BYTES, u64::from(*count) * PAGE_BYTES);
     }
 }
 
@@ -121,8 +137,8 @@ fn parse(bytes: &[u8]) -> Vec<Range> {
 }
 
 /// Lets what is mapped of `base` without being its own be mapped anew when it is touched.
-fn forget_unwritten(base: &Arc<GuestRegionMmap>) {
-    let (Ok(Pages { written, mapped }), Ok(memory)) = (look_at(base), memory::guest(vec![base.clone()])) else {
+fn forget_unwritten(base: &Arc<GuestRegionMmap>, list: &File) {
+    let (Ok(Pages { written, mapped }), Ok(memory)) = (look_at(base, list), memory::guest(vec![base.clone()])) else {
         return;
     };
     let pages = memory::Pages(memory);
@@ -141,13 +157,13 @@ fn forget_unwritten(base: &Arc<GuestRegionMmap>) {
 ///
 /// # Errors
 /// Where the system does not tell.
-fn look_at(base: &GuestRegionMmap) -> io::Result<Pages> {
+fn look_at(base: &GuestRegionMmap, list: &File) -> io::Result<Pages> {
     let page = usize::try_from(PAGE_BYTES).unwrap_or(usize::MAX);
     let pages = usize::try_from(base.len()).unwrap_or_default() / page;
     let first = base.as_ptr() as usize / page;
     let mut entries = vec![0; pages * ENTRY_LEN];
     let offset = u64::try_from(first * ENTRY_LEN).map_err(io::Error::other)?;
-    File::open("/proc/self/pagemap")?.read_exact_at(&mut entries, offset)?;
+    list.read_exact_at(&mut entries, offset)?;
     let (entries, _) = entries.as_chunks::<ENTRY_LEN>();
     let entries = entries.iter().map(|entry| u64::from_ne_bytes(*entry));
     Ok(Pages {
@@ -192,6 +208,7 @@ mod tests {
 
     #[test]
     fn what_one_clone_wrote_is_copied_for_the_next() {
+        let list = super::list().unwrap();
         let folder = tempfile::tempdir().unwrap();
         let file = tempfile::tempfile_in(&folder).unwrap();
         file.set_len(BASE.bytes).unwrap();
@@ -199,12 +216,12 @@ mod tests {
         let first = memory::copy_of(&file, BASE).unwrap();
         let guest = memory::guest(vec![first.clone()]).unwrap();
         assert_eq!(guest.read_obj::<u8>(GuestAddress(8192)).unwrap(), 5);
-        assert_eq!(look_at(&first).unwrap().written, []);
+        assert_eq!(look_at(&first, &list).unwrap().written, []);
         guest.write_slice(&[1; 5000], GuestAddress(8192)).unwrap();
-        let Pages { written, mapped } = look_at(&first).unwrap();
+        let Pages { written, mapped } = look_at(&first, &list).unwrap();
         assert_eq!(written, [(2, 2)]);
         assert!(mapped.iter().any(|(page, count)| (*page..page + count).contains(&3)));
-        let start = Start::of(first, true);
+        let start = Start::of(first, super::list().ok());
         start.note();
         guest.write_obj(1_u8, GuestAddress(0)).unwrap();
         assert_eq!(start.pages().written, [(2, 2)]);
@@ -216,8 +233,10 @@ mod tests {
             .collect();
         std::fs::write(folder.path().join(TOUCHED_FILE), bytes).unwrap();
         let second = memory::copy_of(&file, BASE).unwrap();
-        assert_eq!(copy_in_advance(folder.path(), &file, &second), 2);
-        assert_eq!(look_at(&second).unwrap().written, [(2, 2)]);
+        let Pages { written, mapped } = known(folder.path());
+        assert_eq!((written.len(), mapped.len()), (2, 0));
+        copy_in_advance(&written, &file, &second);
+        assert_eq!(look_at(&second, &list).unwrap().written, [(2, 2)]);
         let guest = memory::guest(vec![second]).unwrap();
         assert_eq!(guest.read_obj::<u8>(GuestAddress(8192)).unwrap(), 5);
     }

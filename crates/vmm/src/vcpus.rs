@@ -1,6 +1,5 @@
 //! The vCPUs' threads: one from the beginning, the others when the guest wants them; stopped together.
 
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -12,10 +11,11 @@ use vm_memory::GuestMemoryMmap;
 
 use crate::bus::Bus;
 use crate::ending::Ending;
+use crate::jail::Jail;
 use crate::kick::{self, RunningVcpu};
 use crate::reports::{Report, Reporter};
 use crate::slice;
-use crate::template::save::save;
+use crate::template::save::Files;
 use crate::template::state::State;
 use crate::touched::Start;
 use crate::vcpu;
@@ -35,6 +35,8 @@ pub struct Shared {
     pub saving: Option<Saving>,
     /// What is learned of the guest's start.
     pub start: Arc<Start>,
+    /// What the threads are confined by.
+    pub jail: Jail,
     /// Where the end of the guest is told.
     pub reporter: Reporter,
 }
@@ -42,7 +44,7 @@ pub struct Shared {
 /// What it takes to save a guest.
 pub struct Saving {
     /// Where to.
-    pub directory: PathBuf,
+    pub files: Files,
     /// What to compare with.
     pub reference: Reference,
     /// All memory of the guest.
@@ -102,6 +104,13 @@ impl Inner {
         let inner = Arc::clone(self);
         let body = move || {
             let last_word = LastWord(&inner.shared.reporter);
+            // The others are started by the first one's thread, whose confinement they inherit.
+            if index == 0
+                && let Err(error) = inner.shared.jail.enter_vcpu()
+            {
+                last_word.0.report(Report::Ended(Ending::failure(error)));
+                return;
+            }
             let mut running = RunningVcpu::new(vcpu);
             if let Some(answer) = answer {
                 running.answer(answer);
@@ -156,7 +165,7 @@ impl vcpu::Surroundings for Control<'_> {
                 .context("cannot complete the guest's last instruction")?;
             let (vcpu, chips) = saving.reference.take(&shared.vm, vcpu.descriptor())?;
             let slots = shared.bus.rest();
-            save(&saving.directory, &State { vcpu, chips, slots }, &saving.memory)?;
+            saving.files.save(&State { vcpu, chips, slots }, &saving.memory)?;
             Ok(())
         };
         Some(saved())

@@ -39,7 +39,13 @@ impl TaskHost {
         if self.shared.config.consoles.is_some() {
             return self.provision_boot(record, kept).await;
         }
-        if let Some(Member { vmm, template }) = self.shared.pool.take() {
+        // A clone that waits has given up what it takes to serve directories.
+        let member = if self.serves_directories() {
+            None
+        } else {
+            self.shared.pool.take()
+        };
+        if let Some(Member { vmm, template }) = member {
             match vmm.held.cgroup.limit_memory(self.sizing.vmm_memory_bytes) {
                 Ok(()) => return self.provisioned(vmm, Some(template), Origin::Pool, (record, kept)),
                 Err(error) => {
@@ -76,6 +82,10 @@ impl TaskHost {
         }
     }
 
+    fn serves_directories(&self) -> bool {
+        self.made.as_ref().is_some_and(|made| !made.directories.is_empty())
+    }
+
     async fn provision_boot(&mut self, record: &mut TaskRecord, kept: &mut Kept) -> Event {
         match self.boot(record).await {
             Ok(vmm) => self.provisioned(vmm, None, Origin::Boot, (record, kept)),
@@ -98,11 +108,11 @@ impl TaskHost {
     }
 
     fn launch(&self, origin: vmm::Origin) -> Result<Vmm, LaunchError> {
-        let memory_bytes_max = self.sizing.vmm_memory_bytes;
         self.shared.launcher.launch(Launch {
             origin,
             shape: None,
-            memory_bytes_max,
+            memory_bytes_max: self.sizing.vmm_memory_bytes,
+            serves_directories: self.serves_directories(),
         })
     }
 
@@ -170,8 +180,8 @@ impl TaskHost {
         };
         let shape = shape(&self.sizing, record.plan.limits, made, record.network.as_ref(), files);
         if let Err(error) = vmm.run(shape).await {
-            // It has ended, and that is told by its end.
-            tracing::debug!(microvm = vmm.id, "the VMM takes no request: {error}");
+            self.held = Held::Vmm(Box::new(vmm), template);
+            return Some(Event::MicrovmNotStarted(sentence(&error)));
         }
         let whereabouts = vmm.whereabouts();
         let watch = self.watch(outputs);

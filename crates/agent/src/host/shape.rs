@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use protocol::guest::CONTROL_PORT;
 use protocol::vmm::{Device, GUEST_CID, Limits, Shape, standing};
 
 use super::images::{Made, Rootfs};
@@ -26,6 +27,7 @@ pub fn shape(sizing: &Sizing, limits: Limits, made: &Made, network: Option<&Netw
     let vsock = Device::Vsock {
         guest_cid: GUEST_CID,
         socket: files.vsock,
+        host_ports: vec![CONTROL_PORT],
     };
     let directory = files.scratch_directory;
     let scratch = |base| Device::BlockCopyOnWrite {

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::confine::User;
 use super::directory::RuntimeDirectory;
 use super::{COUNTERS, Cgroup, LaunchError, STDERR, VSOCK, door};
 
@@ -10,6 +11,8 @@ pub struct Held {
     /// What meters it.
     pub cgroup: Box<dyn Cgroup>,
     pub(super) directory: RuntimeDirectory,
+    /// Who it is, until it is gone.
+    pub(super) user: Option<User>,
 }
 
 /// Where the host sees a microVM, for who measures it.
@@ -24,6 +27,15 @@ pub struct Whereabouts {
 }
 
 impl Held {
+    /// What is left of a microVM that ends.
+    pub(super) fn found(cgroup: Box<dyn Cgroup>, directory: RuntimeDirectory) -> Self {
+        Self {
+            cgroup,
+            directory,
+            user: None,
+        }
+    }
+
     /// Where its sockets are.
     #[must_use]
     pub fn path(&self) -> &Path {
@@ -64,14 +76,20 @@ impl Held {
 
     /// Keeps all of it: a later host agent takes it over.
     pub fn leave(self) {
-        let Self { mut cgroup, directory } = self;
+        let Self {
+            mut cgroup, directory, ..
+        } = self;
         cgroup.leave();
         directory.leave();
     }
 
     /// Removes all of it, whatever fails, and tells what did.
     pub async fn release(self, id: &str) {
-        let Self { mut cgroup, directory } = self;
+        let Self {
+            mut cgroup,
+            directory,
+            user,
+        } = self;
         let released = tokio::task::spawn_blocking(move || {
             let cgroup = cgroup.remove().map_err(LaunchError::from);
             cgroup.and(directory.remove().map_err(LaunchError::from))
@@ -85,5 +103,6 @@ impl Held {
             ),
             Err(error) => tracing::error!(microvm = id, "something may be left over: {error}"),
         }
+        drop(user);
     }
 }

@@ -4,38 +4,47 @@
 //! that a task waits for and those of the pool are made alike, and all that one holds is named after itself, not after a task.
 
 pub mod cgroup;
+mod confine;
 mod directory;
 mod door;
 mod ending;
 mod frames;
 mod held;
 mod process;
+#[expect(unsafe_code, reason = "no safe call gives birth into a control group")]
+mod spawn;
 #[cfg(test)]
 mod tests;
 mod used;
 
+use std::ffi::CString;
 use std::fs::File;
 use std::io::{self, Write};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::net::{UnixListener, UnixStream as StdStream};
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use protocol::frame::FrameError;
+use protocol::attachments::{self, OpenError};
+use protocol::jail::Confinement;
 use protocol::vmm::{Config, Control, Event, ExitCode, Origin, Request, Shape};
 use tokio::io::{AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 
 pub use cgroup::{Cgroup, CgroupError, CgroupV2, Cgroups, OccupiedCgroup, OwnCgroup};
+pub use confine::Cells;
 pub use ending::{ending, last_lines};
 pub use frames::{is_disconnect, read as read_frame, write as write_frame};
 pub use held::{Held, Whereabouts};
 pub use process::{End, VmmProcess};
 pub use used::read as read_used;
 
+use confine::User;
 use directory::{DirectoryError, RuntimeDirectory};
+use spawn::Birth;
 
 use crate::clock;
 use crate::record::Used;
@@ -59,6 +68,8 @@ pub struct Launch {
     pub shape: Option<Shape>,
     /// What it may use of the host's memory.
     pub memory_bytes_max: u64,
+    /// Whether directories of the host may be among what it is told to be.
+    pub serves_directories: bool,
 }
 
 /// Why a VMM could not be started.
@@ -86,6 +97,9 @@ pub enum LaunchError {
         /// Why.
         source: io::Error,
     },
+    /// What stands behind a device.
+    #[error(transparent)]
+    Open(#[from] OpenError),
     /// It ended before it was of use.
     #[error("the VMM ended early: {0}")]
     Ended(String),
@@ -96,6 +110,7 @@ pub struct Launcher {
     program: PathBuf,
     directory: PathBuf,
     cgroups: Arc<dyn Cgroups>,
+    cells: Cells,
     /// Tells the microVMs of this host agent from those of earlier ones.
     era: u64,
     next: AtomicU64,
@@ -124,13 +139,14 @@ pub type Events = BufReader<OwnedReadHalf>;
 const EVENTS_LEN: usize = 512;
 
 impl Launcher {
-    /// Starts `program`s, whose directories are in `directory`.
+    /// Starts `program`s, whose directories are in `directory`, and confines them with what `cells` has.
     #[must_use]
-    pub fn new(program: PathBuf, directory: PathBuf, cgroups: Arc<dyn Cgroups>) -> Self {
+    pub fn new(program: PathBuf, directory: PathBuf, cgroups: Arc<dyn Cgroups>, cells: Cells) -> Self {
         Self {
             program,
             directory,
             cgroups,
+            cells,
             era: clock::wall_ms(),
             next: AtomicU64::new(1),
         }
@@ -145,11 +161,17 @@ impl Launcher {
             origin,
             shape,
             memory_bytes_max,
+            serves_directories,
         } = launch;
         let id = format!("{:x}.{}", self.era, self.next.fetch_add(1, Ordering::Relaxed));
         let directory = RuntimeDirectory::create(&self.directory.join(&id))?;
         let cgroup = self.cgroups.create(&id, memory_bytes_max)?;
-        let held = Held { cgroup, directory };
+        let user = self.cells.take_user();
+        let held = Held {
+            cgroup,
+            directory,
+            user,
+        };
 
         let path = held.path().join(CONTROL);
         let (listener, connection) =
@@ -159,19 +181,19 @@ impl Launcher {
             source,
         };
         let stderr = File::create(held.stderr()).map_err(failed)?;
-        let (process, mut stdin) = VmmProcess::spawn(&self.program, listener.into(), stderr.into()).map_err(failed)?;
-        // It does nothing before it has its configuration, so nothing that it does escapes the cgroup; and nothing of it stays where
-        // this process is killed in between: it then reads an empty one.
-        held.cgroup.enter(process.id())?;
+        let (stdin, mut document) = io::pipe().map_err(failed)?;
+        let standard = [stdin.as_fd(), listener.as_fd(), stderr.as_fd()];
+        let process = self.bear(&held, standard)?;
         let config = Config {
             origin,
             shape,
             counters: Some(held.counters()),
             control: Control::Descriptor(CONTROL_DESCRIPTOR),
+            jail: self.confinement(&held, serves_directories),
         };
-        let document = serde_json::to_vec(&config).map_err(|error| failed(error.into()))?;
+        let bytes = serde_json::to_vec(&config).map_err(|error| failed(error.into()))?;
         // Far less than a pipe holds, so this does not wait. A VMM that ends without reading it tells why by its end.
-        let _ = stdin.write_all(&document);
+        let _ = document.write_all(&bytes);
         let (events, requests) = connection.into_split();
         Ok(Vmm {
             id,
@@ -182,6 +204,50 @@ impl Launcher {
             requests,
             held,
         })
+    }
+
+    /// The process of a VMM, in its cgroup. Nothing of it stays where this process is killed before it has written the configuration: it then
+    /// reads an empty one.
+    fn bear(&self, held: &Held, standard: [BorrowedFd<'_>; 3]) -> Result<VmmProcess, LaunchError> {
+        let failed = |source| LaunchError::Spawn {
+            path: self.program.clone(),
+            source,
+        };
+        let program = CString::new(self.program.as_os_str().as_encoded_bytes());
+        let program = program.map_err(|error| failed(error.into()))?;
+        let namespaces = self.cells.namespaces();
+        let cgroup = held.cgroup.directory();
+        let mut birth = Birth {
+            program: &program,
+            arguments: &[&program, c"-"],
+            standard,
+            inherited: &namespaces,
+            cgroup: cgroup.as_ref().map(AsFd::as_fd),
+            is_alone: !namespaces.is_empty(),
+        };
+        match VmmProcess::spawn(&birth) {
+            Ok(process) if birth.cgroup.is_some() => return Ok(process),
+            Ok(process) => {
+                // It does nothing before it has its configuration, so nothing that it does escapes the cgroup.
+                held.cgroup.enter(process.id())?;
+                return Ok(process);
+            }
+            // A kernel that knows no such birth (before Linux 5.7).
+            Err(error) if birth.cgroup.is_some() && error.raw_os_error() == Some(libc::EINVAL) => birth.cgroup = None,
+            Err(error) => return Err(failed(error)),
+        }
+        let process = VmmProcess::spawn(&birth).map_err(failed)?;
+        held.cgroup.enter(process.id())?;
+        Ok(process)
+    }
+
+    fn confinement(&self, held: &Held, serves_directories: bool) -> Confinement {
+        let namespaces = self.cells.namespaces();
+        Confinement {
+            namespaces: namespaces.iter().map(AsRawFd::as_raw_fd).collect(),
+            user: held.user.as_ref().map(User::number),
+            serves_directories,
+        }
     }
 
     /// Whether the guest of the microVM `id` still has its door: then no host agent has told it what to be.
@@ -203,7 +269,7 @@ impl Launcher {
     pub async fn discard(&self, id: &str) -> Result<(), LaunchError> {
         let directory = RuntimeDirectory::find(&self.directory.join(id));
         match self.cgroups.find(id)? {
-            Some((cgroup, _)) => Held { cgroup, directory }.release(id).await,
+            Some((cgroup, _)) => Held::found(cgroup, directory).release(id).await,
             None => directory.remove()?,
         }
         Ok(())
@@ -228,17 +294,22 @@ impl Launcher {
         match connected.await {
             Ok((process, connection)) => {
                 let (events, requests) = connection.into_split();
+                let user = self.cells.find_user(process.id());
                 Ok(Some(Found {
                     process,
                     events: BufReader::with_capacity(EVENTS_LEN, events),
                     requests,
-                    held: Held { cgroup, directory },
+                    held: Held {
+                        cgroup,
+                        directory,
+                        user,
+                    },
                 }))
             }
             // It ends, or nobody can speak with it: nobody will look after it again.
             Err(error) => {
                 tracing::warn!(microvm = id, "a VMM of an earlier host agent does not answer: {error}");
-                Held { cgroup, directory }.release(id).await;
+                Held::found(cgroup, directory).release(id).await;
                 Ok(None)
             }
         }
@@ -285,19 +356,26 @@ impl Vmm {
         }
     }
 
-    /// Tells a waiting VMM what to be.
+    /// Tells a waiting VMM what to be, and gives it the files behind its devices. One that has ended tells why by its end.
     ///
     /// # Errors
-    /// Where the VMM has ended.
-    pub async fn run(&mut self, shape: Shape) -> Result<(), FrameError> {
-        let frame = protocol::frame::encode(&Request::Run(Box::new(shape)))?;
+    /// Where a file cannot be had.
+    pub async fn run(&mut self, shape: Shape) -> Result<(), LaunchError> {
+        let opened = attachments::open(&shape)?;
+        let attached: Vec<_> = opened.iter().map(AsFd::as_fd).collect();
+        let Ok(frame) = protocol::frame::encode(&Request::Run(Box::new(shape))) else {
+            return Err(LaunchError::Ended("a shape is too long to be told".to_owned()));
+        };
         // Straight into the socket, where nothing was written before: the runtime would first wait to hear that there is room.
-        let written = rustix::io::write(self.requests.as_ref(), &frame).unwrap_or(0);
-        let rest = self.requests.write_all(&frame[written..]).await;
-        rest.map_err(|source| FrameError::Io {
-            attempted: "write",
-            source,
-        })
+        match attachments::send(self.requests.as_ref(), &frame, &attached) {
+            Ok(sent) => {
+                if let Err(error) = self.requests.write_all(&frame[sent..]).await {
+                    tracing::debug!(microvm = self.id, "the VMM takes no request: {error}");
+                }
+            }
+            Err(error) => tracing::debug!(microvm = self.id, "the VMM takes no request: {error}"),
+        }
+        Ok(())
     }
 
     /// Waits for its end: the exit status, and why it ended, for a person.

@@ -1,25 +1,24 @@
 //! The process of a VMM: started without a copy of this one, or found again, and watched by a descriptor.
 
 use std::io;
-use std::os::fd::OwnedFd;
-use std::path::Path;
-use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
 use std::sync::Arc;
 
-use std::os::unix::process::CommandExt;
-
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, pidfd_open, pidfd_send_signal, waitid};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
+use super::spawn::{self, Birth, Born};
 use crate::readiness::watch;
 
 /// A process that may be waited for by several tasks. Dropping it kills the process, unless it was left.
 #[derive(Debug)]
 pub struct VmmProcess {
     id: u32,
-    /// None where an earlier host agent started it: who waits for it then is the system.
-    child: Option<Child>,
+    /// Not where an earlier host agent started it: who waits for it then is the system.
+    is_ours: bool,
     end: End,
     is_over: bool,
 }
@@ -29,47 +28,23 @@ pub struct VmmProcess {
 pub struct End(Arc<AsyncFd<OwnedFd>>);
 
 impl VmmProcess {
-    /// Starts `program` with the argument `-`, and with `stdout` and `stderr` as its standard output and error; what leads to its standard input.
-    ///
-    /// Descriptors are passed as standard ones and nothing has to run between fork and exec: so the child shares our memory until it
-    /// executes (`posix_spawn`), where it would otherwise begin with a copy of our page tables.
-    pub fn spawn(program: &Path, stdout: OwnedFd, stderr: OwnedFd) -> io::Result<(Self, ChildStdin)> {
-        let mut child = Command::new(program)
-            .arg("-")
-            .env_clear()
-            .stdin(Stdio::piped())
-            .stdout(stdout)
-            .stderr(stderr)
-            // In a process group of its own: Ctrl-C on the host agent is not for it.
-            .process_group(0)
-            .spawn()?;
-        // Not reaped yet, so the number still is this process's.
-        let watched = End::of(child.id());
-        match (watched, child.stdin.take()) {
-            (Ok(end), Some(stdin)) => {
-                let process = Self {
-                    id: child.id(),
-                    child: Some(child),
-                    end,
-                    is_over: false,
-                };
-                Ok((process, stdin))
-            }
-            (watched, _) => {
-                child.kill()?;
-                child.wait()?;
-                Err(watched
-                    .err()
-                    .unwrap_or_else(|| io::Error::other("its standard input is missing")))
-            }
-        }
+    /// Starts it, without a copy of this process's memory.
+    pub fn spawn(birth: &Birth<'_>) -> io::Result<Self> {
+        let Born { id, descriptor } = spawn::bear(birth)?;
+        let process = Self {
+            id,
+            is_ours: true,
+            end: End::behind(descriptor)?,
+            is_over: false,
+        };
+        Ok(process)
     }
 
     /// The process with this number, which an earlier host agent started. The caller makes sure that it is the one: by its cgroup, after this.
     pub fn find(id: u32) -> io::Result<Self> {
         Ok(Self {
             id,
-            child: None,
+            is_ours: false,
             end: End::of(id)?,
             is_over: false,
         })
@@ -88,10 +63,23 @@ impl VmmProcess {
     /// Waits for its end; how it ended, where this process started it. Dropping the future loses nothing.
     pub async fn wait(&mut self) -> io::Result<Option<ExitStatus>> {
         self.end.reached().await?;
-        // Does not block: there is something to reap.
-        let status = self.child.as_mut().map(Child::wait).transpose()?;
+        let status = self.reap()?;
         self.is_over = true;
         Ok(status)
+    }
+
+    /// How it ended, once it has. Waits for that.
+    fn reap(&self) -> io::Result<Option<ExitStatus>> {
+        if !self.is_ours {
+            return Ok(None);
+        }
+        let status = waitid(WaitId::PidFd(self.end.0.get_ref().as_fd()), WaitIdOptions::EXITED)?;
+        // As wait(2) has it.
+        let raw = status.map_or(0, |status| match status.exit_status() {
+            Some(code) => code << 8,
+            None => status.terminating_signal().unwrap_or(0),
+        });
+        Ok(Some(ExitStatus::from_raw(raw)))
     }
 
     /// Ends it at once; its end is then reached as any other.
@@ -110,7 +98,10 @@ impl End {
     fn of(id: u32) -> io::Result<Self> {
         let number = i32::try_from(id).ok().and_then(Pid::from_raw);
         let number = number.ok_or_else(|| io::Error::other("it has no process number"))?;
-        let pidfd = pidfd_open(number, PidfdFlags::empty())?;
+        Self::behind(pidfd_open(number, PidfdFlags::empty())?)
+    }
+
+    fn behind(pidfd: OwnedFd) -> io::Result<Self> {
         Ok(Self(Arc::new(watch(pidfd, Interest::READABLE)?)))
     }
 
@@ -128,7 +119,7 @@ impl Drop for VmmProcess {
         }
         self.kill();
         // A process that was killed ends by itself, whoever waits; but it is ours to be reaped.
-        if let Some(Err(error)) = self.child.as_mut().map(Child::wait) {
+        if let Err(error) = self.reap() {
             tracing::error!(process = self.id, "a VMM cannot be waited for: {error}");
         }
     }
@@ -137,12 +128,45 @@ impl Drop for VmmProcess {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::net::UnixStream;
-    use std::os::unix::process::ExitStatusExt;
+    use std::io::{Read, Write};
+    use std::path::Path;
 
-    fn cat() -> (VmmProcess, ChildStdin) {
-        let (ours, theirs) = UnixStream::pair().unwrap();
-        VmmProcess::spawn(Path::new("/bin/cat"), ours.into(), theirs.into()).unwrap()
+    fn start(program: &std::ffi::CStr, output: &OwnedFd) -> io::Result<(VmmProcess, io::PipeWriter)> {
+        let (stdin, ours) = io::pipe()?;
+        let birth = Birth {
+            program,
+            arguments: &[program, c"-"],
+            standard: [stdin.as_fd(), output.as_fd(), output.as_fd()],
+            inherited: &[],
+            cgroup: None,
+            is_alone: false,
+        };
+        Ok((VmmProcess::spawn(&birth)?, ours))
+    }
+
+    fn cat() -> (VmmProcess, io::PipeWriter) {
+        start(c"/bin/cat", &io::pipe().unwrap().1.into()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn it_has_the_standard_descriptors_that_it_was_given() {
+        let (mut output, theirs) = io::pipe().unwrap();
+        let theirs = OwnedFd::from(theirs);
+        let (mut process, mut stdin) = start(c"/bin/cat", &theirs).unwrap();
+        drop(theirs);
+        stdin.write_all(b"hello").unwrap();
+        drop(stdin);
+        let mut heard = String::new();
+        output.read_to_string(&mut heard).unwrap();
+        assert_eq!(heard, "hello");
+        assert_eq!(process.wait().await.unwrap().unwrap().code(), Some(0));
+    }
+
+    #[tokio::test]
+    async fn a_program_that_is_not_there_is_told() {
+        let output = io::pipe().unwrap().1.into();
+        let error = start(c"/nonexistent/program", &output).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::NotFound);
     }
 
     #[tokio::test]

@@ -13,7 +13,12 @@ async fn of_a_microvm_that_ended_while_nobody_looked_nothing_is_left() {
         fs::create_dir_all(directory).unwrap();
     }
     let cgroups = CgroupV2::new(root.path().join("cgroup"), Path::new("/run/mote"));
-    let launcher = Launcher::new(PathBuf::from("mote-vmm"), microvms.clone(), Arc::new(cgroups));
+    let launcher = Launcher::new(
+        PathBuf::from("mote-vmm"),
+        microvms.clone(),
+        Arc::new(cgroups),
+        Cells::none(),
+    );
     // Once more, too: nothing is there.
     for _ in 0..2 {
         assert!(launcher.find("1.1").await.unwrap().is_none());

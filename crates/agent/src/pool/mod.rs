@@ -208,6 +208,7 @@ impl Pool {
                 origin,
                 shape: None,
                 memory_bytes_max: sizing::vmm_memory_bytes(0),
+                serves_directories: false,
             })?;
             vmm.waiting().await?;
             Ok::<_, LaunchError>(vmm)

@@ -27,7 +27,7 @@ use crate::core::{self, Core};
 use crate::events::images::ToldImages;
 use crate::host::{self, Rooms, SCRATCH_MIB, Shared, remove_leftovers};
 use crate::images::{Images, StoredImages};
-use crate::launch::{CgroupV2, Cgroups, Launcher, OwnCgroup};
+use crate::launch::{Cells, CgroupV2, Cgroups, Launcher, OwnCgroup};
 use crate::logs::{self, Logs};
 use crate::metrics::host::Host;
 use crate::network::TaskNetworks;
@@ -207,8 +207,9 @@ impl Server {
             std::fs::create_dir_all(&directory).with_context(|| format!("cannot make {}", directory.display()))?;
         }
         let listener = claim.listen(&config.socket)?;
-        let launcher = Launcher::new(config.vmm.clone(), config.microvms_directory(), cgroups.clone());
-        let launcher = Arc::new(launcher);
+        let directory = config.microvms_directory();
+        let cells = Cells::prepare(&directory, config.users);
+        let launcher = Arc::new(Launcher::new(config.vmm.clone(), directory, cgroups.clone(), cells));
         let scratch = Arc::new(ScratchDisk::new(config.scratch_directory(), SCRATCH_MIB, None));
         let templates = Templates::new(config.clone(), launcher.clone(), scratch.clone());
         // Where guests' kernels are to be heard, nothing is cloned.

@@ -224,6 +224,7 @@ impl Workshop {
             origin: Origin::Boot(boot),
             shape: Some(shape),
             memory_bytes_max,
+            serves_directories: false,
         })?;
         let mut closing = self.closing.clone();
         let result = tokio::select! {

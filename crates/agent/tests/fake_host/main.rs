@@ -11,6 +11,7 @@ mod history;
 use std::collections::HashSet;
 use std::fs;
 use std::io::Write;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -101,6 +102,7 @@ fn config(directory: &Path, on_exit: OnExit, room_mib: Option<u64>) -> anyhow::R
         memory_reserve_mib: reserve_mib,
         memory_overcommit: overcommit,
         cpu_overcommit: 1000,
+        users: agent::config::Users::DEFAULT,
     })
 }
 
@@ -190,6 +192,10 @@ impl Cgroups for FileCgroups {
 impl Cgroup for FileCgroup {
     fn path(&self) -> &Path {
         &self.path
+    }
+
+    fn directory(&self) -> Option<OwnedFd> {
+        None
     }
 
     fn enter(&self, process: u32) -> Result<(), CgroupError> {

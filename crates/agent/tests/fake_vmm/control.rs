@@ -1,19 +1,23 @@
 //! The control socket of the fake: every connection hears everything from the beginning.
 
-use std::io::Write;
+use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 
-use protocol::frame;
 use protocol::vmm::{Event, ExitCode, Request, Shape};
+use protocol::{attachments, frame};
 
 use super::Result;
+
+/// What to be, and what came with it.
+pub type Told = (Shape, Vec<OwnedFd>);
 
 /// The control socket, served by threads.
 pub struct Control {
     shared: Arc<Mutex<Shared>>,
-    shapes: mpsc::Receiver<Shape>,
+    shapes: mpsc::Receiver<Told>,
 }
 
 struct Shared {
@@ -58,17 +62,27 @@ impl Control {
     }
 
     /// Waits until somebody says what to be.
-    pub fn shape(&self) -> Result<Shape> {
+    pub fn shape(&self) -> Result<Told> {
         Ok(self.shapes.recv()?)
     }
 }
 
-fn hear(connection: &mut UnixStream, shared: &Mutex<Shared>, shapes: &mpsc::Sender<Shape>) {
-    while let Ok(Some(request)) = frame::read(connection) {
+/// A connection over which descriptors come as well.
+struct Attached<'a>(&'a UnixStream, Vec<OwnedFd>);
+
+impl Read for Attached<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        attachments::receive(self.0, buffer, &mut self.1)
+    }
+}
+
+fn hear(connection: &mut UnixStream, shared: &Mutex<Shared>, shapes: &mpsc::Sender<Told>) {
+    let mut connection = Attached(connection, vec![]);
+    while let Ok(Some(request)) = frame::read(&mut connection) {
         match request {
             Request::Run(shape) => {
                 shared.lock().unwrap().awaits_shape = false;
-                shapes.send(*shape).unwrap();
+                shapes.send((*shape, std::mem::take(&mut connection.1))).unwrap();
             }
             Request::Stop => std::process::exit(ExitCode::Stopped.into()),
             Request::Observe => {}

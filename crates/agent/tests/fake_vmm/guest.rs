@@ -1,10 +1,9 @@
 //! The guest agent of the fake: what a script has it say and do.
 
-use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::mpsc;
 
-use protocol::guest::{CONTROL_PORT, Container, ExitStatus, StartFailure, Stream, ToGuest, ToHost};
+use protocol::guest::{Container, ExitStatus, StartFailure, Stream, ToGuest, ToHost};
 
 use super::Result;
 use super::session::Session;
@@ -14,16 +13,25 @@ const PATTERN_LEN: usize = 65_521;
 
 /// What a guest agent knows.
 pub struct Guest {
-    socket: PathBuf,
+    /// Where hosts come in, and the way to the first one, until they are used.
+    ways: Option<(UnixListener, UnixStream)>,
     session: Option<(Session, mpsc::Receiver<ToGuest>)>,
     containers: Vec<Container>,
 }
 
 impl Guest {
-    /// A guest whose vsock leads to sockets named after `socket`.
-    pub fn new(socket: PathBuf) -> Self {
+    /// A guest whose vsock leads there.
+    pub fn new(listener: UnixListener, door: UnixStream) -> Self {
         Self {
-            socket,
+            ways: Some((listener, door)),
+            ..Self::nowhere()
+        }
+    }
+
+    /// A guest that has no vsock yet.
+    pub fn nowhere() -> Self {
+        Self {
+            ways: None,
             session: None,
             containers: vec![],
         }
@@ -46,10 +54,11 @@ impl Guest {
     }
 
     pub fn hello(&mut self, version: u32) -> Result<()> {
-        let mut path = self.socket.clone().into_os_string();
-        path.push(format!("_{CONTROL_PORT}"));
-        let connection = UnixStream::connect(path)?;
-        self.session = Some(Session::begin(connection, &self.socket, version)?);
+        let (listener, door) = self.ways.take().ok_or("the guest has no vsock")?;
+        // They came as a VMM wants them.
+        listener.set_nonblocking(false)?;
+        door.set_nonblocking(false)?;
+        self.session = Some(Session::begin(door, listener, version)?);
         Ok(())
     }
 

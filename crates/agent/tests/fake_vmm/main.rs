@@ -18,7 +18,7 @@ use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
 use protocol::guest::{ExitStatus, StartFailure, Stream};
-use protocol::vmm::{self, Boot, Config, Device, Event, ExitCode, Origin, standing};
+use protocol::vmm::{self, Boot, Config, Event, ExitCode, Origin};
 
 use control::Control;
 use guest::Guest;
@@ -121,24 +121,23 @@ fn main() -> Result<()> {
     let control = Control::serve(listener, config.shape.is_none());
     let mut fake = Fake {
         control,
-        guest: Guest::new(PathBuf::new()),
+        guest: Guest::nowhere(),
         directory: script.parent().unwrap_or(Path::new("/")).to_owned(),
     };
     if is_clone {
         fake.follow(&with_ending(&script, "waiting"))?;
     }
     fake.control.report(&Event::Waiting { monotonic_ns: 1 })?;
-    let shape = match config.shape {
-        Some(shape) => shape,
-        None => fake.control.shape()?,
-    };
-    let Some(Device::Vsock { socket, .. }) = shape.slots.get(&standing::VSOCK) else {
+    let (shape, attached) = fake.control.shape()?;
+    if attached.len() != shape.attachments().len() {
+        return Err("something else came than the shape names".into());
+    }
+    // The vsock device is in the first slot.
+    let mut attached = attached.into_iter();
+    let (Some(listener), Some(door)) = (attached.next(), attached.next()) else {
         return Err("the first slot has no vsock".into());
     };
-    for path in shape.slots.values().flat_map(files) {
-        std::fs::metadata(path)?;
-    }
-    fake.guest = Guest::new(socket.clone());
+    fake.guest = Guest::new(listener.into(), door.into());
     let own = with_ending(&script, "clone");
     fake.follow(if is_clone && own.exists() { &own } else { &script })
 }
@@ -179,20 +178,6 @@ fn with_ending(path: &Path, ending: &str) -> PathBuf {
 fn hang() -> ! {
     loop {
         std::thread::park();
-    }
-}
-
-fn files(device: &Device) -> Vec<&Path> {
-    match device {
-        Device::BlockConcatenation { parts } | Device::Pmem { parts } => parts.iter().map(PathBuf::as_path).collect(),
-        Device::BlockFile { path } => vec![path],
-        Device::BlockCopyOnWrite { base, directory } => vec![base, directory],
-        Device::Vsock { .. }
-        | Device::Memory { .. }
-        | Device::Balloon
-        | Device::Network { .. }
-        | Device::Rng
-        | Device::Directory { .. } => vec![],
     }
 }
 

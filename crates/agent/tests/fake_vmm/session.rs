@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, mpsc};
 use std::thread;
 
@@ -42,9 +41,12 @@ struct Input {
 }
 
 impl Session {
-    /// The first session, over `connection`; further ones over connections to `socket`. What the host says and is not answered here is heard.
-    pub fn begin(connection: UnixStream, socket: &Path, version: u32) -> Result<(Self, mpsc::Receiver<ToGuest>)> {
-        let listener = UnixListener::bind(socket)?;
+    /// The first session, over `connection`; further ones over connections to `listener`. What the host says and is not answered here is heard.
+    pub fn begin(
+        connection: UnixStream,
+        listener: UnixListener,
+        version: u32,
+    ) -> Result<(Self, mpsc::Receiver<ToGuest>)> {
         let shared = Arc::new(Shared {
             state: Mutex::default(),
             changed: Condvar::new(),

@@ -51,6 +51,7 @@ pub fn config(directory: &Path) -> Config {
         memory_reserve_mib: 0,
         memory_overcommit: 1000,
         cpu_overcommit: 1000,
+        users: agent::config::Users::DEFAULT,
         metrics: agent::config::MetricsAddress::None,
     }
 }

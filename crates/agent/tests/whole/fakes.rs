@@ -1,6 +1,7 @@
 //! What stands around a host agent in place of the host: cgroups and images.
 
 use std::collections::HashSet;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -92,6 +93,10 @@ impl Cgroup for FakeCgroup {
         let id = self.path.file_name().unwrap().display().to_string();
         self.memory.lock().unwrap().push((id, bytes_max));
         Ok(())
+    }
+
+    fn directory(&self) -> Option<OwnedFd> {
+        None
     }
 
     fn enter(&self, process: u32) -> Result<(), CgroupError> {

@@ -36,7 +36,7 @@ pub use run::{HealthOptions, PullPolicy, Registry, Restart, Run, SecurityOption}
 pub use service::{
     Service, ServiceCreate, ServiceDescribe, ServiceLs, ServiceOptions, ServiceRm, ServiceScale, ServiceUpdate,
 };
-pub use system::{Prune, System};
+pub use system::{Doctor, Prune, System};
 pub use task::{Attach, Cp, Events, Exec, Inspect, InspectKind, Kill, Logs, Port, Ps, Rm, Stats, Stop, Top, Wait};
 pub use template::{Template, TemplateBuild, TemplateLs, TemplateRm};
 pub use usage::{Usage, UsageFormat};

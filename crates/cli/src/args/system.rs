@@ -19,6 +19,17 @@ pub enum System {
     Prune(Prune),
 }
 
+/// `mote doctor`.
+#[derive(Debug, Args)]
+pub struct Doctor {
+    /// Tell what makes this host safer to run strangers' programs on, instead
+    #[arg(long)]
+    pub security: bool,
+    /// How to print
+    #[command(flatten)]
+    pub listing: Listing,
+}
+
 /// `mote system prune`.
 #[derive(Debug, Args)]
 pub struct Prune {

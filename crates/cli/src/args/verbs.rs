@@ -3,9 +3,9 @@
 use clap::Subcommand;
 
 use super::{
-    Agent, Attach, Cluster, Completions, Cp, Credentials, Definition, Events, Exec, ImageNames, ImageVerb, Images,
-    Inspect, Kill, Listing, Load, Login, Logout, Logs, Machine, Man, NetworkVerb, Port, Ps, Pull, Rm, Run, Save,
-    Secret, Service, Stats, Stop, System, TaskVerb, Template, Top, Usage, Wait,
+    Agent, Attach, Cluster, Completions, Cp, Credentials, Definition, Doctor, Events, Exec, ImageNames, ImageVerb,
+    Images, Inspect, Kill, Listing, Load, Login, Logout, Logs, Machine, Man, NetworkVerb, Port, Ps, Pull, Rm, Run,
+    Save, Secret, Service, Stats, Stop, System, TaskVerb, Template, Top, Usage, Wait,
 };
 
 /// The verbs.
@@ -143,8 +143,8 @@ Examples:
     #[command(after_help = "Example:\n  mote info --format json")]
     Info(Listing),
     /// Tell what this host offers, by trying it
-    #[command(after_help = "Example:\n  mote doctor")]
-    Doctor(Listing),
+    #[command(after_help = "Examples:\n  mote doctor\n  mote doctor --security --format json")]
+    Doctor(Doctor),
     /// The QEMU VM that plays the host where hardware virtualization is missing
     #[command(subcommand, after_help = "Example:\n  mote machine start --memory 8g")]
     Machine(Machine),

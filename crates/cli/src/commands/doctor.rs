@@ -1,17 +1,23 @@
 //! `mote doctor`.
 
 use anyhow::Result;
-use machine::doctor::Check;
+use machine::doctor::{Check, CheckStatus};
 
-use crate::args::Listing;
+use crate::args::Doctor;
 use crate::output;
 use crate::value::Format;
 
 /// Tries what this host offers. Exits with 1 where something that mote cannot do without is missing.
-pub fn doctor(listing: &Listing) -> Result<u8> {
-    let report = machine::doctor::doctor();
+pub fn doctor(arguments: &Doctor) -> Result<u8> {
     let header = ["CHECK", "STATUS", "FINDING", "WHAT TO DO"];
-    match &listing.format {
+    let format = &arguments.listing.format;
+    if arguments.security {
+        let checks = machine::doctor::security();
+        output::list(format, &checks, &header, row)?;
+        return Ok(u8::from(checks.iter().any(|check| check.status == CheckStatus::Fail)));
+    }
+    let report = machine::doctor::doctor();
+    match format {
         Format::Json => output::json(&report)?,
         other => output::list(other, &report.checks, &header, row)?,
     }

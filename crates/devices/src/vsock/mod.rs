@@ -17,7 +17,7 @@ mod to_guest;
 mod worker;
 
 use std::io;
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixListener, UnixStream};
 
 use virtio_bindings::virtio_ids::VIRTIO_ID_VSOCK;
 
@@ -36,7 +36,7 @@ const QUEUE_SIZES: [u16; 3] = [64, 128, 8];
 pub struct Vsock {
     guest_cid: u64,
     host: Host,
-    listener: UnixListener,
+    listener: Option<UnixListener>,
 }
 
 impl Vsock {
@@ -50,8 +50,27 @@ impl Vsock {
         Ok(Self {
             guest_cid: guest_cid.into(),
             host: Host::new(host),
-            listener,
+            listener: Some(listener),
         })
+    }
+
+    /// A device that gives the guest the address `guest_cid`, and leads nowhere.
+    #[must_use]
+    pub fn unconnected(guest_cid: u32) -> Self {
+        Self {
+            guest_cid: guest_cid.into(),
+            host: Host::new(Nobody),
+            listener: None,
+        }
+    }
+}
+
+/// A host on which nobody listens.
+struct Nobody;
+
+impl HostSide for Nobody {
+    fn connect(&mut self, _port: u32) -> io::Result<UnixStream> {
+        Err(io::ErrorKind::ConnectionRefused.into())
     }
 }
 
@@ -77,10 +96,8 @@ impl VirtioDevice for Vsock {
 
     fn activate(&mut self, mut activation: Activation) -> Result<Box<dyn Worker>, ActivateError> {
         let [receive, transmit, _events] = activation.take_rings()?;
-        let listener = self
-            .listener
-            .try_clone()
-            .map_err(|source| ActivateError::Duplicate { source })?;
+        let listener = self.listener.as_ref().map(UnixListener::try_clone).transpose();
+        let listener = listener.map_err(|source| ActivateError::Duplicate { source })?;
         Ok(Box::new(worker::Sockets::new(worker::Parts {
             memory: activation.memory.into(),
             receive,

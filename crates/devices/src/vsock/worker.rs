@@ -31,7 +31,8 @@ pub(super) struct Parts {
     pub(super) interrupt: Interrupt,
     pub(super) guest_cid: u64,
     pub(super) host: Host,
-    pub(super) listener: UnixListener,
+    /// Where host programs come in, if they can.
+    pub(super) listener: Option<UnixListener>,
 }
 
 /// A reset of a connection that is in no table.
@@ -127,7 +128,7 @@ impl Sockets {
 
     fn accept(&mut self, ops: &mut EventOps<'_>) {
         // An error ends the round: no more clients, or no more descriptors, and then the next client is the next chance.
-        while let Ok((stream, _)) = self.parts.listener.accept() {
+        while let Some(Ok((stream, _))) = self.parts.listener.as_ref().map(UnixListener::accept) {
             if let Some(stream) = non_blocking(stream) {
                 // A client for whom there is no place sees its connection closed.
                 let _ = self.add(Connection::incoming(stream), ops);
@@ -160,11 +161,16 @@ impl MutEventSubscriber for Sockets {
     fn init(&mut self, ops: &mut EventOps<'_>) {
         // Packets may be waiting already.
         self.parts.transmit.kick_again();
-        let listener = Events::with_data(&self.parts.listener, LISTENER, EventSet::IN | EventSet::EDGE_TRIGGERED);
         let watched = self.parts.receive.watch(RECEIVE, ops);
         let watched = watched
             .and_then(|()| self.parts.transmit.watch(TRANSMIT, ops))
-            .and_then(|()| ops.add(listener));
+            .and_then(|()| match &self.parts.listener {
+                Some(listener) => {
+                    let listened = EventSet::IN | EventSet::EDGE_TRIGGERED;
+                    ops.add(Events::with_data(listener, LISTENER, listened))
+                }
+                None => Ok(()),
+            });
         if watched.is_err() {
             self.broken = true;
             self.parts.interrupt.request_reset();

@@ -1,8 +1,10 @@
 //! One controller: what it says, cut into requests; what it is told.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 
+use protocol::attachments;
 use protocol::frame::{self, FrameError, HEADER_LEN};
 use protocol::vmm::Request;
 
@@ -36,6 +38,8 @@ pub enum ConnectionError {
 pub struct Connection {
     stream: UnixStream,
     incoming: Vec<u8>,
+    /// Descriptors that came with what is incoming.
+    attached: Vec<OwnedFd>,
 }
 
 impl Connection {
@@ -44,6 +48,7 @@ impl Connection {
         Self {
             stream,
             incoming: Vec::new(),
+            attached: Vec::new(),
         }
     }
 
@@ -60,13 +65,13 @@ impl Connection {
         self.stream.write_all(frames)
     }
 
-    /// Reads what has come; gives the requests that are complete.
+    /// Reads what has come; gives the requests that are complete, and the descriptors that came with them.
     ///
     /// # Errors
     /// Where the connection is over, or should be.
-    pub fn receive(&mut self) -> Result<Vec<Request>, ConnectionError> {
+    pub fn receive(&mut self) -> Result<(Vec<Request>, Vec<OwnedFd>), ConnectionError> {
         let mut buffer = [0; READ_LEN_MAX];
-        match self.stream.read(&mut buffer) {
+        match attachments::receive(&self.stream, &mut buffer, &mut self.attached) {
             Ok(0) => return Err(ConnectionError::Closed),
             Ok(count) => self.incoming.extend(&buffer[..count]),
             Err(error) if [io::ErrorKind::WouldBlock, io::ErrorKind::Interrupted].contains(&error.kind()) => {}
@@ -76,7 +81,13 @@ impl Connection {
         while let Some(request) = take_request(&mut self.incoming)? {
             requests.push(request);
         }
-        Ok(requests)
+        // What belongs to a request that is not complete waits for the rest.
+        let attached = if requests.is_empty() {
+            Vec::new()
+        } else {
+            std::mem::take(&mut self.attached)
+        };
+        Ok((requests, attached))
     }
 }
 
@@ -115,10 +126,10 @@ mod tests {
         let (last, first) = bytes.split_last().unwrap();
         for byte in first {
             controller.write_all(&[*byte]).unwrap();
-            assert_eq!(connection.receive().unwrap(), []);
+            assert_eq!(connection.receive().unwrap().0, []);
         }
         controller.write_all(&[*last]).unwrap();
-        assert_eq!(connection.receive().unwrap(), [Request::Stop]);
+        assert_eq!(connection.receive().unwrap().0, [Request::Stop]);
     }
 
     #[test]
@@ -140,7 +151,7 @@ mod tests {
     #[test]
     fn a_closed_connection_is_told_apart_from_silence() {
         let (controller, mut connection) = pair();
-        assert_eq!(connection.receive().unwrap(), []);
+        assert_eq!(connection.receive().unwrap().0, []);
         drop(controller);
         assert!(matches!(connection.receive(), Err(ConnectionError::Closed)));
     }

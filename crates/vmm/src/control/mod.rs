@@ -7,7 +7,7 @@ mod connection;
 
 use std::collections::BTreeMap;
 use std::net::Shutdown;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 
 use event_manager::{EventOps, Events, MutEventSubscriber};
@@ -19,7 +19,7 @@ use crate::config;
 use crate::control::connection::Connection;
 use crate::ending::Ending;
 use crate::reports::{Report, Reporter};
-use crate::socket::{self, BoundPath, SocketError};
+use crate::socket::{self, SocketError};
 
 /// The most controllers at a time.
 pub const CONNECTIONS_MAX: usize = 16;
@@ -33,7 +33,6 @@ pub struct Control {
     reporter: Option<Reporter>,
     /// Whether the microVM still is to be told what to be: then it is nobody's without a controller.
     awaits_shape: bool,
-    _path: Option<BoundPath>,
 }
 
 impl Control {
@@ -42,17 +41,13 @@ impl Control {
     /// # Errors
     /// Where it cannot be had.
     pub fn open(control: &vmm::Control, awaits_shape: bool) -> Result<Self, SocketError> {
-        let (listener, path) = match control {
-            vmm::Control::Descriptor(descriptor) => (socket::inherit(*descriptor)?, None),
-            vmm::Control::Path(path) => {
-                let (listener, bound) = socket::bind(path)?;
-                (listener, Some(bound))
-            }
+        let listener = match control {
+            vmm::Control::Descriptor(descriptor) => socket::inherit(*descriptor)?,
+            vmm::Control::Path(path) => socket::bind(path)?,
         };
         Ok(Self {
             listener: Some(listener),
             awaits_shape,
-            _path: path,
             ..Self::closed()
         })
     }
@@ -65,7 +60,6 @@ impl Control {
             history: Vec::new(),
             reporter: None,
             awaits_shape: false,
-            _path: None,
         }
     }
 
@@ -120,7 +114,7 @@ impl Control {
             return;
         };
         match connection.receive() {
-            Ok(requests) => requests.into_iter().for_each(|request| self.obey(request)),
+            Ok((requests, attached)) => self.obey_all(requests, attached),
             Err(_) => {
                 let _ = ops.remove(readable(connection.stream()));
                 self.connections.remove(&descriptor);
@@ -143,7 +137,18 @@ impl Control {
         }
     }
 
-    fn obey(&mut self, request: Request) {
+    /// What came with several requests belongs to the first shape: there is one at most.
+    fn obey_all(&mut self, requests: Vec<Request>, mut attached: Vec<OwnedFd>) {
+        for request in requests {
+            let attached = match request {
+                Request::Run(_) => std::mem::take(&mut attached),
+                _ => Vec::new(),
+            };
+            self.obey(request, attached);
+        }
+    }
+
+    fn obey(&mut self, request: Request, attached: Vec<OwnedFd>) {
         let Some(reporter) = &self.reporter else { return };
         match request {
             Request::Stop => {
@@ -157,7 +162,7 @@ impl Control {
             Request::Run(shape) => {
                 self.awaits_shape = false;
                 reporter.report(match config::check(&shape) {
-                    Ok(()) => Report::Shape(shape),
+                    Ok(()) => Report::Shape(shape, attached),
                     Err(error) => Report::Ended(Ending::failure(error)),
                 });
             }

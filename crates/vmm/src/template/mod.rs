@@ -18,12 +18,13 @@ const MEMORY: &str = "memory";
 /// The name of the file with everything else.
 const STATE: &str = "state";
 
-/// A template, ready to be cloned.
+/// A template's files.
 pub struct Template {
     /// The guest's memory.
     pub memory: File,
-    /// Everything else.
-    pub state: State,
+    /// Everything else, unread.
+    state: Vec<u8>,
+    directory: PathBuf,
 }
 
 /// Why a template cannot be used or made.
@@ -53,7 +54,7 @@ impl Template {
     /// Opens the template in `directory`.
     ///
     /// # Errors
-    /// Where a file is missing or damaged.
+    /// Where a file is missing.
     pub fn open(directory: &Path) -> Result<Self, TemplateError> {
         let failed = |attempted, path: &Path| {
             let path = path.to_owned();
@@ -64,10 +65,24 @@ impl Template {
             }
         };
         let path = directory.join(STATE);
-        let bytes = std::fs::read(&path).map_err(failed("read", &path))?;
-        let state = State::parse(&bytes).map_err(|source| TemplateError::State { path, source })?;
+        let state = std::fs::read(&path).map_err(failed("read", &path))?;
         let path = directory.join(MEMORY);
         let memory = File::open(&path).map_err(failed("open", &path))?;
-        Ok(Self { memory, state })
+        Ok(Self {
+            memory,
+            state,
+            directory: directory.to_owned(),
+        })
+    }
+
+    /// Everything but the memory.
+    ///
+    /// # Errors
+    /// Where the file is damaged, or another version's.
+    pub fn state(&self) -> Result<State, TemplateError> {
+        State::parse(&self.state).map_err(|source| TemplateError::State {
+            path: self.directory.join(STATE),
+            source,
+        })
     }
 }

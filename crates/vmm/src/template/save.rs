@@ -1,8 +1,9 @@
 //! Writes a guest that rests at its doorbell as a template.
 
 use std::fs::File;
+use std::io;
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 
@@ -16,35 +17,63 @@ const PAGE_BYTES: usize = 4096;
 /// How much is looked at at once.
 const CHUNK_BYTES: usize = 2 << 20;
 
-/// Writes `state` and base memory into `directory`. Nothing of the guest may run meanwhile.
-///
-/// # Errors
-/// Where a file cannot be written.
-pub fn save(directory: &Path, state: &State, memory: &GuestMemoryMmap) -> Result<(), TemplateError> {
-    let path = directory.join(STATE);
-    let failed = |source| TemplateError::File {
+/// The files of a template that is to be saved, which are empty.
+#[derive(Debug)]
+pub struct Files {
+    state: (PathBuf, File),
+    memory: (PathBuf, File),
+}
+
+impl Files {
+    /// Makes them in `directory`, in which there are none yet.
+    ///
+    /// # Errors
+    /// Where they cannot be made.
+    pub fn create(directory: &Path) -> Result<Self, TemplateError> {
+        let create = |name| {
+            let path = directory.join(name);
+            match File::create_new(&path) {
+                Ok(file) => Ok((path, file)),
+                Err(source) => Err(failed(&path, source)),
+            }
+        };
+        Ok(Self {
+            memory: create(MEMORY)?,
+            state: create(STATE)?,
+        })
+    }
+
+    /// Writes `state` and base memory into them. Nothing of the guest may run meanwhile.
+    ///
+    /// # Errors
+    /// Where a file cannot be written.
+    pub fn save(&self, state: &State, memory: &GuestMemoryMmap) -> Result<(), TemplateError> {
+        let (path, file) = &self.state;
+        file.write_all_at(&state.encode(), 0)
+            .map_err(|source| failed(path, source))?;
+        let (path, file) = &self.memory;
+        write_memory(file, memory).map_err(|source| failed(path, source))
+    }
+}
+
+fn failed(path: &Path, source: io::Error) -> TemplateError {
+    TemplateError::File {
         attempted: "write",
-        path: path.clone(),
+        path: path.to_owned(),
         source,
-    };
-    std::fs::write(&path, state.encode()).map_err(failed)?;
-    let path = directory.join(MEMORY);
-    let failed = |source| TemplateError::File {
-        attempted: "write",
-        path: path.clone(),
-        source,
-    };
-    let file = File::create_new(&path).map_err(failed)?;
-    file.set_len(BASE.bytes).map_err(failed)?;
+    }
+}
+
+fn write_memory(file: &File, memory: &GuestMemoryMmap) -> io::Result<()> {
+    file.set_len(BASE.bytes)?;
     let mut chunk = vec![0; CHUNK_BYTES];
     for start in (0..BASE.bytes).step_by(CHUNK_BYTES) {
-        memory
-            .read_slice(&mut chunk, GuestAddress(start))
-            .map_err(|error| failed(std::io::Error::other(error)))?;
+        let read = memory.read_slice(&mut chunk, GuestAddress(start));
+        read.map_err(io::Error::other)?;
         let mut offset = start;
         for page in chunk.chunks(PAGE_BYTES) {
             if !is_zero(page) {
-                file.write_all_at(page, offset).map_err(failed)?;
+                file.write_all_at(page, offset)?;
             }
             offset += PAGE_BYTES as u64;
         }
@@ -77,7 +106,7 @@ mod tests {
             chips: ChipState::default(),
             slots: Vec::new(),
         };
-        save(folder.path(), &state, &original).unwrap();
+        Files::create(folder.path()).unwrap().save(&state, &original).unwrap();
         let template = Template::open(folder.path()).unwrap();
         assert!(template.memory.metadata().unwrap().blocks() * 512 <= 1 << 20);
         let copy = memory::guest(vec![memory::copy_of(&template.memory, BASE).unwrap()]).unwrap();
@@ -90,13 +119,7 @@ mod tests {
     fn a_template_is_never_written_over() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join(MEMORY), "precious").unwrap();
-        let memory = memory::guest(vec![memory::anonymous(BASE).unwrap()]).unwrap();
-        let state = State {
-            vcpu: VcpuState::default(),
-            chips: ChipState::default(),
-            slots: Vec::new(),
-        };
-        assert!(save(folder.path(), &state, &memory).is_err());
+        assert!(Files::create(folder.path()).is_err());
         assert_eq!(std::fs::read(folder.path().join(MEMORY)).unwrap(), b"precious");
     }
 }

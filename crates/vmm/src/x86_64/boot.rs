@@ -31,12 +31,33 @@ const START_INFO_VERSION: u32 = 1;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entry(pub u64);
 
+/// A file that is booted from.
+#[derive(Debug)]
+pub struct Image {
+    path: PathBuf,
+    file: File,
+}
+
+impl Image {
+    /// The file at `path`, which is to be the `kernel` or the `initramfs`.
+    ///
+    /// # Errors
+    /// Where it is not there, or may not be read.
+    pub fn open(what: &'static str, path: &Path) -> Result<Self, BootError> {
+        let path = path.to_owned();
+        match File::open(&path) {
+            Ok(file) => Ok(Self { path, file }),
+            Err(source) => Err(BootError::Open { what, path, source }),
+        }
+    }
+}
+
 /// What to boot, and on what.
 pub struct Boot<'a> {
     /// An uncompressed ELF image with a PVH entry.
-    pub kernel: &'a Path,
+    pub kernel: Image,
     /// The initramfs, compressed or not.
-    pub initramfs: &'a Path,
+    pub initramfs: Image,
     /// The kernel's command line.
     pub command_line: &'a Cmdline,
 }
@@ -111,7 +132,7 @@ pub enum BootError {
 ///
 /// # Errors
 /// Where a file is missing or unfit, or the memory too small.
-pub fn load(memory: &GuestMemoryMmap, boot: &Boot<'_>) -> Result<Entry, BootError> {
+pub fn load(memory: &GuestMemoryMmap, boot: Boot<'_>) -> Result<Entry, BootError> {
     let (entry, kernel_end) = load_kernel(memory, boot.kernel)?;
     let initramfs = load_initramfs(memory, boot.initramfs, kernel_end)?;
     let table = mp_table::bytes(VCPUS_MAX);
@@ -126,40 +147,29 @@ pub fn load(memory: &GuestMemoryMmap, boot: &Boot<'_>) -> Result<Entry, BootErro
     Ok(entry)
 }
 
-fn open(what: &'static str, path: &Path) -> Result<File, BootError> {
-    File::open(path).map_err(|source| BootError::Open {
-        what,
-        path: path.to_owned(),
-        source,
-    })
-}
-
 /// Loads the kernel; gives its entry and its end.
-fn load_kernel(memory: &GuestMemoryMmap, path: &Path) -> Result<(Entry, u64), BootError> {
-    let mut file = open("kernel", path)?;
+fn load_kernel(memory: &GuestMemoryMmap, kernel: Image) -> Result<(Entry, u64), BootError> {
+    let Image { path, mut file } = kernel;
     let loaded = match Elf::load(memory, None, &mut file, Some(GuestAddress(HIGH_MEMORY))) {
         Ok(loaded) => loaded,
         Err(loader::Error::Elf(elf::Error::InvalidElfMagicNumber | elf::Error::ReadElfHeader)) => {
-            return Err(BootError::NotElf { path: path.to_owned() });
+            return Err(BootError::NotElf { path });
         }
         Err(loader::Error::Elf(elf::Error::ReadKernelImage)) => return Err(too_large_or_damaged(path, file)),
         Err(loader::Error::Elf(source)) => {
-            return Err(BootError::Load {
-                path: path.to_owned(),
-                source,
-            });
+            return Err(BootError::Load { path, source });
         }
         // What is left is an image that reaches beyond all addresses.
         Err(_) => return Err(too_large(u64::MAX)),
     };
     match loaded.pvh_boot_cap {
         PvhBootCapability::PvhEntryPresent(entry) => Ok((Entry(entry.0), loaded.kernel_end)),
-        _ => Err(BootError::NoEntry { path: path.to_owned() }),
+        _ => Err(BootError::NoEntry { path }),
     }
 }
 
 /// The loader does not tell a kernel that is too large from a file cut short; much more memory does.
-fn too_large_or_damaged(path: &Path, mut file: File) -> BootError {
+fn too_large_or_damaged(path: PathBuf, mut file: File) -> BootError {
     let bytes = usize::try_from(PROBE_BYTES).unwrap_or(usize::MAX);
     let largest = match GuestMemoryMmap::<()>::from_ranges(&[(GuestAddress(0), bytes)]) {
         Ok(largest) => largest,
@@ -168,7 +178,7 @@ fn too_large_or_damaged(path: &Path, mut file: File) -> BootError {
     match Elf::load(&largest, None, &mut file, None) {
         Ok(loaded) => too_large(loaded.kernel_end),
         Err(_) => BootError::Load {
-            path: path.to_owned(),
+            path,
             source: elf::Error::ReadKernelImage,
         },
     }
@@ -181,23 +191,22 @@ fn too_large(needed: u64) -> BootError {
 }
 
 /// Loads the initramfs to the end of base memory, behind the kernel.
-fn load_initramfs(memory: &GuestMemoryMmap, path: &Path, kernel_end: u64) -> Result<Range, BootError> {
-    let mut file = open("initramfs", path)?;
-    let metadata = file.metadata().map_err(|source| BootError::Open {
-        what: "initramfs",
-        path: path.to_owned(),
-        source,
-    })?;
+fn load_initramfs(memory: &GuestMemoryMmap, initramfs: Image, kernel_end: u64) -> Result<Range, BootError> {
+    let Image { path, mut file } = initramfs;
+    let metadata = match file.metadata() {
+        Ok(metadata) => metadata,
+        Err(source) => {
+            let what = "initramfs";
+            return Err(BootError::Open { what, path, source });
+        }
+    };
     let bytes = metadata.len();
     let range = place_initramfs(bytes, kernel_end)?;
     // It fits below 3 GiB: no overflow.
     let count = usize::try_from(bytes).unwrap_or(usize::MAX);
     memory
         .read_exact_volatile_from(GuestAddress(range.start), &mut file, count)
-        .map_err(|source| BootError::ReadInitramfs {
-            path: path.to_owned(),
-            source,
-        })?;
+        .map_err(|source| BootError::ReadInitramfs { path, source })?;
     Ok(range)
 }
 
@@ -294,11 +303,11 @@ mod tests {
         fs::write(&initramfs_path, initramfs).unwrap();
         let memory = memory::guest(vec![memory::anonymous(BASE).unwrap()]).unwrap();
         let boot = Boot {
-            kernel: &kernel_path,
-            initramfs: &initramfs_path,
+            kernel: Image::open("kernel", &kernel_path).unwrap(),
+            initramfs: Image::open("initramfs", &initramfs_path).unwrap(),
             command_line: &crate::x86_64::command_line::build(false, "").unwrap(),
         };
-        let loaded = load(&memory, &boot).map_err(|error| format!("{:#}", anyhow::Error::from(error)));
+        let loaded = load(&memory, boot).map_err(|error| format!("{:#}", anyhow::Error::from(error)));
         (memory, loaded)
     }
 

@@ -10,6 +10,7 @@ const EMPTY_NAMES: [&str; 3] = ["utils", "common", "helpers"];
 
 /// The files that may hold `unsafe` because they talk to the kernel.
 const UNSAFE_FILES: &[&str] = &[
+    "crates/agent/src/launch/spawn.rs",
     "crates/devices/src/block/backend/vectored.rs",
     "crates/devices/src/net/vectored.rs",
     "crates/init/src/sys/bpf.rs",
@@ -20,7 +21,10 @@ const UNSAFE_FILES: &[&str] = &[
     "crates/init/src/sys/vsock.rs",
     "crates/machine/src/bin/machine_init/kernel.rs",
     "crates/machine/src/doctor/kvm.rs",
+    "crates/protocol/src/attachments.rs",
     "crates/vmm/src/copying.rs",
+    "crates/vmm/src/jail/landlock.rs",
+    "crates/vmm/src/jail/system.rs",
     "crates/vmm/src/kick.rs",
     "crates/vmm/src/main.rs",
     "crates/vmm/src/memory.rs",
@@ -29,6 +33,7 @@ const UNSAFE_FILES: &[&str] = &[
     "crates/vmm/src/tap.rs",
     "crates/vmm/src/x86_64/state.rs",
     "tests/src/bin/kernel_check/system.rs",
+    "tests/src/injection.rs",
 ];
 
 /// The rules that the files break.

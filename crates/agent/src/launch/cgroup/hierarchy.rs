@@ -226,6 +226,11 @@ impl Cgroup for MicrovmCgroup {
         &self.path
     }
 
+    fn directory(&self) -> Option<OwnedFd> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        rustix::fs::openat(&*self.parent, &*self.id, flags, Mode::empty()).ok()
+    }
+
     fn enter(&self, process: u32) -> Result<(), CgroupError> {
         self.write("cgroup.procs", &process.to_string())
     }

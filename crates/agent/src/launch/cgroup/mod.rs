@@ -7,6 +7,7 @@ mod own;
 
 use std::collections::HashSet;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use crate::sizing::CpuLimit;
@@ -87,6 +88,9 @@ pub trait Cgroups: Send + Sync + 'static {
 pub trait Cgroup: Send + Sync {
     /// Where it is.
     fn path(&self) -> &Path;
+
+    /// Its directory, where a process can be born into it.
+    fn directory(&self) -> Option<OwnedFd>;
 
     /// Moves a process into it.
     fn enter(&self, process: u32) -> Result<(), CgroupError>;
