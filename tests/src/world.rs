@@ -26,8 +26,10 @@ pub const UP: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 /// The world's address.
 pub const AWAY: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 2);
 
-/// Their IPv6 addresses.
+/// The host's IPv6 address in the world.
 pub const UP_IPV6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
+
+/// The world's IPv6 address.
 pub const AWAY_IPV6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 2);
 
 /// The name that the world's name server knows, and the domain that it is in, which the host searches.

@@ -127,6 +127,10 @@ pub struct Guest<'a> {
 pub fn tables(place: &Place<'_>, others: &[Segment<'_>], guests: &[Guest<'_>]) -> String {
     let mut text = removal() + &who_is_who(place) + &who_talks_to_whom(place) + &opening(&place.usual);
     text.extend(others.iter().map(opening));
+    // Also of a network that could not be made again.
+    if guests.iter().any(|guest| guest.address_ipv6.is_some()) {
+        text.push_str(WHO_HAS_IPV6);
+    }
     text + &addition(guests)
 }
 
@@ -295,6 +299,13 @@ mod tests {
             usual,
             metadata: Ipv4Addr::new(169, 254, 170, 2),
         };
+        let guest = Guest {
+            address: Ipv4Addr::new(10, 9, 7, 2),
+            address_ipv6: Some("fd00::2".parse().unwrap()),
+            has_peers: true,
+            ports: &[],
+        };
+        assert!(tables(&place, &[shared], &[guest]).contains("@th,"));
         assert!(!tables(&place, &[shared], &[]).contains("@th,"));
         assert!(tables(&place, &[sixth], &[]).contains("@th,"));
         let elements = closing(&sixth);

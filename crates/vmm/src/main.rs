@@ -14,6 +14,7 @@ mod process;
 mod config;
 mod ending;
 
+mod bytes;
 mod microvm;
 mod template;
 mod x86_64;

@@ -20,7 +20,7 @@ fn address(host: &Host, task: &str) -> Ipv6Addr {
 
 #[test]
 fn tasks_reach_each_other_and_the_outside_by_ipv6_and_nobody_else_does() {
-    let (_, host) = (&SITE.0, &SITE.1);
+    let host = &SITE.1;
     create(host, &["--ipv6", "six-front"]);
     create(host, &["--ipv6", "--subnet", "fd00:6:7::/64", "six-back"]);
     let web = start_web(host, "six-web", "six-front", &[]);
@@ -70,14 +70,8 @@ fn a_task_is_not_heard_under_an_ipv6_address_of_another() {
 fn a_published_port_is_reached_by_ipv6() {
     let (world, host) = (&SITE.0, &SITE.1);
     create(host, &["--ipv6", "six-ports"]);
-    let options = [
-        "-p",
-        "8090:80",
-        "-p",
-        "[::]:8091:80",
-        "-p",
-        &format!("[{UP_IPV6}]:8092:80"),
-    ];
+    let at = format!("[{UP_IPV6}]:8092:80");
+    let options = ["-p", "8090:80", "-p", "[::]:8091:80", "-p", &at];
     let web = start_web(host, "six-port", "six-ports", &options);
     for port in [8090, 8091, 8092] {
         for place in [&world.here, &world.outside] {
@@ -141,7 +135,8 @@ fn a_network_with_ipv6_outlives_its_host_agent_and_leaves_nothing() {
     let _ = host.ran(&["rm", "-f", "web"]).ended_with(0);
     get(&world.outside, UP_IPV6, 8080, "/").unwrap_err();
     let after = Wires::now(&world).unwrap();
-    assert_eq!((after.published(), after.addresses), (vec![], before.addresses));
+    assert_eq!(after.published(), [""; 0]);
+    assert_eq!(after.addresses, before.addresses);
     let _ = host.ran(&["network", "rm", "kept"]).ended_with(0);
     let after = Wires::now(&world).unwrap();
     assert!(

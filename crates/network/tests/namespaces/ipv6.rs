@@ -278,6 +278,27 @@ fn networks_come_and_go_and_nothing_is_left() {
 }
 
 #[test]
+fn a_guest_outlives_the_ipv6_of_its_host() {
+    World::run("ipv6::a_guest_outlives_the_ipv6_of_its_host", async |world| {
+        let network = world.open(&[]).await;
+        let front = added(&network, "front", false).await;
+        let web = world.guest_in(&network, member("front", "web"), &[tcp(8080, 80)]).await;
+        while network::taps::list().await.unwrap().len() < 4 {}
+        drop(network);
+        command("sysctl -qw net.ipv6.conf.all.disable_ipv6=1");
+        let network = world.open_with(&[front], std::slice::from_ref(&web.lease)).await;
+        let problem = network.problem("front").unwrap();
+        assert!(
+            problem.contains("this host's kernel has IPv6 switched off"),
+            "{problem}"
+        );
+        let _usual = world.guest(&network, &[]).await;
+        network.detach(&web.lease).await.unwrap();
+        assert!(!command("nft list ruleset").contains(&ipv6(&web).to_string()));
+    });
+}
+
+#[test]
 fn a_host_that_takes_its_addresses_from_announcements_goes_on_to_do_so() {
     World::run(
         "ipv6::a_host_that_takes_its_addresses_from_announcements_goes_on_to_do_so",

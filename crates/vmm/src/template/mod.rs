@@ -3,7 +3,6 @@
 //! A directory with two files: `memory`, sparse, as long as base memory; and `state`, everything else. [`state`] is the format, [`save`]
 //! writes, [`Template::open`] reads. A clone maps the memory privately: no clone ever writes to a template.
 
-pub mod bytes;
 pub mod save;
 pub mod state;
 

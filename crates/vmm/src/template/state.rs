@@ -2,7 +2,7 @@
 
 use devices::slots::{SLOT_COUNT, SavedQueue, SavedSlot, SlotIndex};
 
-use super::bytes::{Damaged, Reader, Writer};
+use crate::bytes::{Damaged, Reader, Writer};
 use crate::x86_64::{ChipState, VcpuState};
 
 /// The first bytes of the file. Changes with the format.

@@ -9,7 +9,7 @@ use kvm_ioctls::{Kvm, VcpuFd, VmFd};
 use vmm_sys_util::errno;
 use zerocopy::FromZeros;
 
-use crate::template::bytes::{Damaged, Reader, Writer};
+use crate::bytes::{Damaged, Reader, Writer};
 use crate::x86_64::registers;
 
 /// The interrupt controllers of a PC: two old ones and the IOAPIC.

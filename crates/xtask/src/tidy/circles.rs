@@ -38,7 +38,7 @@ fn imported(line: &str) -> Option<String> {
     let (_, path) = code.split_once("crate::")?;
     let name: String = path
         .chars()
-        .take_while(|letter| letter.is_ascii_lowercase() || *letter == '_')
+        .take_while(|letter| letter.is_ascii_lowercase() || letter.is_ascii_digit() || *letter == '_')
         .collect();
     (!name.is_empty()).then_some(name)
 }
@@ -89,6 +89,15 @@ mod tests {
             ("crates/x/src/c.rs", "fn f(a: crate::a::A) {}"),
         ];
         assert_eq!(check_files(&files), ["x: a -> b -> c -> a"]);
+    }
+
+    #[test]
+    fn a_module_may_have_a_digit_in_its_name() {
+        let files = [
+            ("crates/x/src/ipv6.rs", "use crate::template::T;"),
+            ("crates/x/src/template.rs", "use crate::ipv6::{A, B};"),
+        ];
+        assert_eq!(check_files(&files), ["x: ipv6 -> template -> ipv6"]);
     }
 
     #[test]

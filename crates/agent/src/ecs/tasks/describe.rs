@@ -182,21 +182,7 @@ fn attachment(record: &TaskRecord) -> Option<Attachment> {
     if let Some(subnet) = vpc.as_ref().and_then(|vpc| vpc.subnets.first()) {
         details.push(NameValue::new("subnetId", subnet));
     }
-    if let Some(network) = &record.network {
-        let digits: String = network
-            .attachment
-            .chars()
-            .filter(char::is_ascii_hexdigit)
-            .take(17)
-            .collect();
-        let mac: Vec<String> = network.mac.iter().map(|byte| format!("{byte:02x}")).collect();
-        details.push(NameValue::new("networkInterfaceId", format!("eni-{digits}")));
-        details.push(NameValue::new("macAddress", mac.join(":")));
-        details.push(NameValue::new("privateIPv4Address", network.address.to_string()));
-        if let Some(address) = network.address_ipv6 {
-            details.push(NameValue::new("ipv6Address", address.to_string()));
-        }
-    }
+    details.extend(record.network.iter().flat_map(addresses));
     Some(Attachment {
         // One for the task from its first moment on, also before there is a network.
         id: record
@@ -207,6 +193,21 @@ fn attachment(record: &TaskRecord) -> Option<Attachment> {
         status: status.to_owned(),
         details,
     })
+}
+
+/// What an attachment tells of a task's interface.
+fn addresses(network: &NetworkRecord) -> Vec<NameValue> {
+    let digits = network.attachment.chars().filter(char::is_ascii_hexdigit);
+    let digits: String = digits.take(17).collect();
+    let mac = network.mac.map(|byte| format!("{byte:02x}")).join(":");
+    let mut details = vec![
+        NameValue::new("networkInterfaceId", format!("eni-{digits}")),
+        NameValue::new("macAddress", mac),
+        NameValue::new("privateIPv4Address", network.address.to_string()),
+    ];
+    let ipv6 = network.address_ipv6;
+    details.extend(ipv6.map(|address| NameValue::new("ipv6Address", address.to_string())));
+    details
 }
 
 /// 32 hexadecimal digits as a UUID.
@@ -264,4 +265,29 @@ fn health_of_task(record: &TaskRecord) -> &'static str {
     }
     let is_healthy = !all.is_empty() && all.iter().all(|one| *one == Health::Healthy);
     health(if is_healthy { Health::Healthy } else { Health::Unknown })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_task_with_ipv6_has_two_addresses_and_a_port_at_each() {
+        let text = r#"{"attachment": "0a", "tap": "t", "mac": [2, 0, 0, 0, 0, 1], "address": "10.0.0.2", "address_ipv6": "fd00::2",
+            "ports": [{"container": "web", "host_address": null, "host_port": 8080, "port": 80, "is_udp": false}]}"#;
+        let mut network: NetworkRecord = serde_json::from_str(text).unwrap();
+        let places = |network: &NetworkRecord| {
+            let bindings = bindings(network, "web").into_iter();
+            bindings.map(|binding| binding.bind_ip).collect::<Vec<_>>()
+        };
+        let has_detail =
+            |network: &NetworkRecord| addresses(network).contains(&NameValue::new("ipv6Address", "fd00::2"));
+        assert_eq!(interface(&network).ipv6_address.as_deref(), Some("fd00::2"));
+        assert_eq!(places(&network), ["0.0.0.0", "::"]);
+        assert!(has_detail(&network));
+        network.address_ipv6 = None;
+        assert_eq!(interface(&network).ipv6_address, None);
+        assert_eq!(places(&network), ["0.0.0.0"]);
+        assert!(!has_detail(&network));
+    }
 }
