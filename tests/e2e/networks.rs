@@ -4,6 +4,7 @@
 
 mod ipv6;
 
+use std::net::Ipv4Addr;
 use std::process::Command;
 use std::sync::LazyLock;
 
@@ -168,7 +169,7 @@ fn networks_outlive_their_host_agent_and_go_when_nobody_needs_them() {
     let script = "echo hello > /var/www/index.html; exec httpd -f -p 80 -h /var/www";
     let _ = host.ran(&[&detached[..], &[script]].concat()).ended_with(0);
     let at = until("it has an address", || {
-        let address = host.task("web")["network"]["address"].as_str()?.parse().ok()?;
+        let address: Ipv4Addr = host.task("web")["network"]["address"].as_str()?.parse().ok()?;
         get(&world.here, address, 80, "/").ok().map(|_| address)
     });
     let host = Host::start_in(host.kill().unwrap(), world.agent(), &options).unwrap();

@@ -26,7 +26,8 @@ pub use encode::Writer;
 pub use read::{Entries, Index, Place, Records, entries_len};
 pub use window::ReadAt;
 
-/// "moteidx" and the version. A change of the form takes a new version, and old files are converted again.
+/// "moteidx" and the version. A change of the form takes a new version: what is stored in an old one is refused, and has to be removed
+/// and pulled again.
 const MAGIC: [u8; 8] = *b"moteidx\x03";
 
 /// Bytes of the closing digest.
