@@ -152,6 +152,9 @@ struct Attempt {
 /// Stands for the address of an attempt's text.
 const TEXT: u64 = u64::MAX - 1;
 
+/// Stands for the number of a process that is none of the VMM's: the test's own.
+const OTHER: u64 = u64::MAX - 2;
+
 /// The current directory, of calls that take a directory's descriptor.
 const HERE: u64 = -100_i64 as u64;
 
@@ -194,21 +197,21 @@ const ATTEMPTS: &[Attempt] = &[
     attempt(
         "trace another process",
         libc::SYS_ptrace,
-        [16, 2, 0, 0, 0, 0],
+        [16, OTHER, 0, 0, 0, 0],
         c"",
         &[ESRCH, EPERM],
     ),
     attempt(
         "end another process",
         libc::SYS_kill,
-        [2, 9, 0, 0, 0, 0],
+        [OTHER, 9, 0, 0, 0, 0],
         c"",
         &[ESRCH, EPERM],
     ),
     attempt(
         "read another process's memory",
         libc::SYS_process_vm_readv,
-        [2, TEXT, 1, TEXT, 1, 0],
+        [OTHER, TEXT, 1, TEXT, 1, 0],
         c"",
         &[ESRCH, EPERM],
     ),
@@ -266,9 +269,11 @@ impl Attempt {
         let text = self.text.to_bytes();
         bytes[..text.len()].copy_from_slice(text);
         let place = thread.put(&bytes).unwrap();
-        let arguments = self
-            .arguments
-            .map(|argument| if argument == TEXT { place } else { argument });
+        let arguments = self.arguments.map(|argument| match argument {
+            TEXT => place,
+            OTHER => std::process::id().into(),
+            other => other,
+        });
         thread.call(self.number, arguments).unwrap()
     }
 }

@@ -33,8 +33,8 @@ pub type Range = (u32, u32);
 /// The pages that a guest had written when its first program began.
 pub struct Start {
     base: Arc<GuestRegionMmap>,
-    /// Where the system tells of the process's pages; nothing where nobody will ask.
-    list: Option<File>,
+    /// Where the system tells of the process's pages; nothing where nobody will ask. It goes once it was asked: it tells of the host's, too.
+    list: Mutex<Option<File>>,
     // Set by a vCPU, read by the main thread.
     pages: OnceLock<Pages>,
     // Taken by whoever sets these.
@@ -60,7 +60,7 @@ impl Start {
         }
         Self {
             base,
-            list,
+            list: Mutex::new(list),
             pages: OnceLock::new(),
             watching: Mutex::new(watching),
         }
@@ -75,8 +75,10 @@ impl Start {
     pub fn pages(&self) -> &Pages {
         self.pages.get_or_init(|| {
             // A system that does not tell teaches nothing.
-            let list = self.list.as_ref();
-            let pages = list.and_then(|list| look_at(&self.base, list).ok()).unwrap_or_default();
+            let list = self.list.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let pages = list
+                .and_then(|list| look_at(&self.base, &list).ok())
+                .unwrap_or_default();
             self.watching.lock().unwrap_or_else(PoisonError::into_inner).take();
             pages
         })
