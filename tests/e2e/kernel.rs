@@ -47,7 +47,6 @@ fn a_guest_whose_first_process_ends_has_panicked() {
     let directory = tempfile::tempdir().unwrap();
     let ran = run_vmm(&config(&directory, &installed("bin/mote-vmm"))).ended_with(3);
     assert_eq!(ran.stderr.lines().count(), 1, "{ran}");
-    assert!(!directory.path().join("control.sock").exists());
 }
 
 #[test]

@@ -21,6 +21,8 @@ pub struct VmmProcess {
     is_ours: bool,
     end: End,
     is_over: bool,
+    /// How it ended, once that was asked: the system tells it once.
+    status: Option<ExitStatus>,
 }
 
 /// The end of a process, for who only wants to know of it.
@@ -36,6 +38,7 @@ impl VmmProcess {
             is_ours: true,
             end: End::behind(descriptor)?,
             is_over: false,
+            status: None,
         };
         Ok(process)
     }
@@ -47,6 +50,7 @@ impl VmmProcess {
             is_ours: false,
             end: End::of(id)?,
             is_over: false,
+            status: None,
         })
     }
 
@@ -63,9 +67,11 @@ impl VmmProcess {
     /// Waits for its end; how it ended, where this process started it. Dropping the future loses nothing.
     pub async fn wait(&mut self) -> io::Result<Option<ExitStatus>> {
         self.end.reached().await?;
-        let status = self.reap()?;
-        self.is_over = true;
-        Ok(status)
+        if !self.is_over {
+            self.status = self.reap()?;
+            self.is_over = true;
+        }
+        Ok(self.status)
     }
 
     /// How it ended, once it has. Waits for that.
@@ -181,10 +187,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_kill_ends_it() {
+    async fn a_kill_ends_it_and_that_is_told_each_time() {
         let (mut process, _stdin) = cat();
         process.kill();
-        assert_eq!(process.wait().await.unwrap().unwrap().signal(), Some(9));
+        for _ in 0..2 {
+            assert_eq!(process.wait().await.unwrap().unwrap().signal(), Some(9));
+        }
     }
 
     #[tokio::test]

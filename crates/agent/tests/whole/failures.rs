@@ -39,7 +39,12 @@ async fn a_vmm_that_dies_is_reported_from_every_step_on() {
 
 #[tokio::test]
 async fn a_vmm_that_crashes_is_told_by_its_signal() {
-    check(Script::running().first(2).then(json!("abort")), "ended by signal 6").await;
+    // The first process of a namespace is not ended by a signal that it sends itself, so what follows `abort` ends it.
+    check(
+        Script::running().first(2).then(json!("abort")),
+        "the VMM was ended by signal",
+    )
+    .await;
 }
 
 #[tokio::test]

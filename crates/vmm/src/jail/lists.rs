@@ -94,7 +94,7 @@ const CALLS: &[Row] = &[
     (SYS_write, PV, Any),
     (SYS_readv, P, Any),
     (SYS_writev, PV, Any),
-    (SYS_pread64, P, Any),
+    (SYS_pread64, PV, Any),  // a vCPU looks which pages its guest has touched
     (SYS_pwrite64, PV, Any), // a vCPU saves its guest as a template
     (SYS_preadv, P, Any),
     (SYS_pwritev, P, Any),
