@@ -58,7 +58,8 @@ fn a_task_is_not_heard_under_an_ipv6_address_of_another() {
     let script = format!(
         "wget -q -O - http://[{address}]/; ip -6 address add fd00:6:8::99/128 dev eth0 && \
          ip -6 route add {address}/128 dev eth0 src fd00:6:8::99; \
-         timeout 5 wget -q -O - http://[{address}]/ || echo unheard; ip -6 route del {address}/128 dev eth0; wget -q -O - http://[{address}]/"
+         timeout 5 wget -q -O - http://[{address}]/ || echo unheard; \
+         ip -6 route del {address}/128 dev eth0; ip -6 address del fd00:6:8::99/128 dev eth0; wget -q -O - http://[{address}]/"
     );
     let options = ["--network", "six-spoof", "--cap-add", "NET_ADMIN"];
     assert_eq!(crate::network::sh(host, &options, &script), "hello\nunheard\nhello\n");
