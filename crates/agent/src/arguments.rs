@@ -204,7 +204,8 @@ fn limits(image_bytes: u64, image_files: u64, image_expansion: u64) -> Limits {
         image_expansion,
         stream_bytes: image_bytes,
         data_bytes: image_bytes,
-        entries: usize::try_from(image_files).unwrap_or(usize::MAX),
+        // The image's own bound comes first: its refusal names the option.
+        entries: usize::try_from(image_files.saturating_add(1)).unwrap_or(usize::MAX),
         ..usual
     }
 }

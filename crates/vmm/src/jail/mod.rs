@@ -47,6 +47,7 @@ pub fn enter(confinement: &Confinement, serves_directories: bool) -> Result<Jail
     let jail = Jail {
         serves_directories: serves_directories || confinement.serves_directories,
     };
+    system::bound_allocator();
     for namespace in &confinement.namespaces {
         system::enter_namespace(*namespace).map_err(failed("enter an empty namespace"))?;
     }

@@ -14,6 +14,10 @@ pub const FOR_ANY_OWNER: u64 = 1 << 0 | 1 << 1 | 1 << 3 | 1 << 4 | 1 << 31;
 /// `_LINUX_CAPABILITY_VERSION_3`: two words for each set.
 const CAPABILITY_VERSION: u32 = 0x2008_0522;
 
+/// Threads of vCPUs allocate little.
+#[cfg(target_env = "gnu")]
+const ARENAS_MAX: c_int = 4;
+
 #[repr(C)]
 struct CapabilityHeader {
     version: u32,
@@ -91,6 +95,13 @@ pub fn keep_capabilities(kept: u64) -> io::Result<()> {
     }
     // SAFETY: as before.
     succeeded(unsafe { libc::syscall(libc::SYS_capset, &raw mut header, words.as_ptr()) })
+}
+
+/// The C library's allocator is content with so many arenas. Left alone, it opens a file to count the host's CPUs once there are many threads.
+pub fn bound_allocator() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: the option touches no memory of ours. Where it is refused, nothing is lost before there are many threads.
+    let _ = unsafe { libc::mallopt(libc::M_ARENA_MAX, ARENAS_MAX) };
 }
 
 /// No program that this process executes gets more rights, and no other process of the same user looks into this one.
