@@ -166,7 +166,8 @@ impl Suite<'_> {
             .arg(format!("-timeout={HANG_SECONDS}"))
             .arg(format!("-artifact_prefix={}/", failures.display()))
             // New inputs go to the first folder; the seeds are only read.
-            .args([inputs, self.root.join("fuzz/corpus").join(&target)])
+            .arg(inputs)
+            .args(Some(self.root.join("fuzz/corpus").join(&target)).filter(|seeds| seeds.is_dir()))
             .stderr(stderr)
             .status()
             .with_context(|| format!("cannot run the fuzz target {target}"))?;
