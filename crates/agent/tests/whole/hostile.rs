@@ -58,22 +58,31 @@ async fn the_nonsense_of_a_guest_agent_is_quoted_in_part() {
     check(4, &[json!({"say": ["resumed", 1]})], "when it was not expected").await;
 }
 
+/// Stops a task whose guest agent does not do its part.
+async fn stop(bench: &Bench, task: &str) {
+    let request = StopRequest {
+        timeout_seconds: Some(0),
+    };
+    bench.client.stop_task(task, request).await.unwrap();
+    bench.reach(task, Status::Stopped).await;
+}
+
+async fn check_half(until: usize, status: Status) {
+    let bench = Bench::start(&script(until, &[json!("half")])).await;
+    let task = bench.client.create_task(&request(|_| ())).await.unwrap();
+    bench.client.start_task(&task.id).await.unwrap();
+    bench.reach(&task.id, status).await;
+    stop(&bench, &task.id).await;
+    bench.finish().await;
+}
+
 #[tokio::test]
 async fn a_guest_agent_that_sends_half_a_message_and_no_more_can_be_stopped() {
-    for until in [3, 4, 7] {
-        let bench = Bench::start(&script(until, &[json!("half")])).await;
-        let task = bench.client.create_task(&request(|_| ())).await.unwrap();
-        bench.client.start_task(&task.id).await.unwrap();
-        bench.reach(&task.id, Status::Activating).await;
-        let timeout_seconds = Some(0);
-        let stop = StopRequest {
-            timeout_seconds,
-            ..StopRequest::default()
-        };
-        bench.client.stop_task(&task.id, stop).await.unwrap();
-        bench.reach(&task.id, Status::Stopped).await;
-        bench.finish().await;
-    }
+    tokio::join!(
+        check_half(3, Status::Activating),
+        check_half(4, Status::Activating),
+        check_half(7, Status::Running)
+    );
 }
 
 /// The messages that a guest may say at any time.
@@ -105,30 +114,32 @@ async fn a_guest_agent_that_floods_takes_no_memory_and_ends_in_order() {
 
 #[tokio::test]
 async fn other_tasks_run_while_guest_agents_flood() {
-    let endless = json!({"say": [floods()[0], u64::MAX]});
-    let flood = json!({"flood": u64::MAX});
-    for step in [endless, flood] {
-        // The first one is no clone: it floods. The clones that follow end in order.
-        let bench = Bench::start_with(&[("script", &Script::running().then(step))], 0).await;
-        let flooding = bench.client.create_task(&request(|_| ())).await.unwrap();
-        bench.client.start_task(&flooding.id).await.unwrap();
-        bench.reach(&flooding.id, Status::Running).await;
-        std::fs::write(
-            bench.directory.path().join("script.clone"),
-            Script::running().exits(3).text(),
-        )
-        .unwrap();
-        std::fs::write(bench.directory.path().join("script"), Script::running().exits(3).text()).unwrap();
-        for _ in 0..5 {
-            assert_eq!(bench.run(|_| ()).await.exit, Some(Exit::Code(3)));
-        }
-        let timeout_seconds = Some(0);
-        let stop = StopRequest {
-            timeout_seconds,
-            ..StopRequest::default()
-        };
-        bench.client.stop_task(&flooding.id, stop).await.unwrap();
-        bench.reach(&flooding.id, Status::Stopped).await;
-        bench.finish().await;
+    let bench = Bench::start(&Script::empty()).await;
+    let write = |script: Script| std::fs::write(bench.directory.path().join("script"), script.text()).unwrap();
+    let mut flooding = Vec::new();
+    for step in [json!({"say": [floods()[0], u64::MAX]}), json!({"flood": u64::MAX})] {
+        write(Script::running().then(step));
+        let task = bench.client.create_task(&request(|_| ())).await.unwrap();
+        bench.client.start_task(&task.id).await.unwrap();
+        bench.reach(&task.id, Status::Running).await;
+        flooding.push(task.id);
     }
+    write(Script::running().exits(3));
+    for _ in 0..5 {
+        assert_eq!(bench.run(|_| ()).await.exit, Some(Exit::Code(3)));
+    }
+    tokio::join!(stop(&bench, &flooding[0]), stop(&bench, &flooding[1]));
+    bench.finish().await;
+}
+
+#[tokio::test]
+async fn output_that_has_to_wait_is_not_lost() {
+    // More than is taken at once.
+    let len = 70 << 20;
+    let bench = Bench::start(&Script::running().then(json!({"flood": len})).exits(0)).await;
+    let task = bench.client.create_task(&request(|_| ())).await.unwrap();
+    let (received, ended) = super::attach::receive(&bench, &task.id).await;
+    assert_eq!(received.stdout.len(), len);
+    assert_eq!(ended.exit, Some(Exit::Code(0)));
+    bench.finish().await;
 }
