@@ -48,8 +48,8 @@ impl Fuzz {
     }
 }
 
-/// Builds and runs the targets, each on its seeds and on what it found before, as many at a time as the computer has cores for.
-/// What is found stays in cargo's target directory, in `fuzz/found`.
+/// Builds and runs the targets, each on its seeds and on what it found before, as many at a time as the computer has cores for. Inputs that reach something
+/// new stay in the cache, whatever is built anew; those that fail, and the logs, in cargo's target directory.
 pub fn fuzz(root: &Path, fuzz: &Fuzz) -> Result<()> {
     let mut targets = targets(root)?;
     if let Some(wanted) = &fuzz.target {
@@ -62,7 +62,8 @@ pub fn fuzz(root: &Path, fuzz: &Fuzz) -> Result<()> {
     let suite = Suite {
         root,
         binaries: build(root, &folder, fuzz.target.as_deref())?,
-        found: folder.join("found"),
+        failed: folder.join("failed"),
+        found: cache().join("fuzz"),
         seconds: fuzz.seconds,
     };
     let ran = suite.run_all(targets)?;
@@ -84,6 +85,12 @@ pub fn fuzz(root: &Path, fuzz: &Fuzz) -> Result<()> {
 fn folder(root: &Path) -> PathBuf {
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target".into(), PathBuf::from);
     root.join(target).join("fuzz")
+}
+
+/// What outlives builds, as the scripts have it.
+fn cache() -> PathBuf {
+    let home = || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cache/mote");
+    std::env::var_os("MOTE_CACHE").map_or_else(home, PathBuf::from)
 }
 
 /// The names of all targets, sorted.
@@ -122,8 +129,10 @@ fn build(root: &Path, folder: &Path, target: Option<&str>) -> Result<PathBuf> {
 struct Suite<'a> {
     root: &'a Path,
     binaries: PathBuf,
-    /// Has a folder for each target: `inputs` are those that reach something new, `failures` those that fail.
+    /// Has a folder for each target, of inputs that reach something new.
     found: PathBuf,
+    /// Has a folder for each target, of inputs that fail, and its log.
+    failed: PathBuf,
     seconds: u32,
 }
 
@@ -154,8 +163,8 @@ impl Suite<'_> {
     }
 
     fn run_target(&self, target: String) -> Result<Ran> {
-        let made = self.found.join(&target);
-        let (inputs, failures, log) = (made.join("inputs"), made.join("failures"), made.join("log"));
+        let (inputs, failures) = (self.found.join(&target), self.failed.join(&target));
+        let log = failures.join("log");
         for folder in [&inputs, &failures] {
             fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
         }
