@@ -149,6 +149,23 @@ fn extended_headers_override_the_header_and_the_global_one() {
     assert_eq!(second.xattrs[&b"user.k"[..]], b"v\0");
 }
 
+/// An archive in a file of an archive, whose header says that there is nothing: what is inside is data and no member.
+#[test]
+fn the_size_of_an_extended_header_says_where_the_next_member_begins() {
+    let inner = Archive::new().file("smuggled", b"x").unfinished();
+    let bytes = Archive::new()
+        .pax(b'x', &[("size", inner.len().to_string().as_bytes())])
+        .raw(HeaderBlock::new(b'0', "outer", 0), &inner)
+        .file("next", b"y")
+        .finish();
+    let members = read(&bytes).unwrap();
+    let seen: Vec<_> = members
+        .iter()
+        .map(|(member, data)| (member.path.as_slice(), data))
+        .collect();
+    assert_eq!(seen, [(&b"outer"[..], &inner), (b"next", &b"y".to_vec())]);
+}
+
 #[test]
 fn only_regular_files_have_data() {
     let bytes = Archive::new()

@@ -75,11 +75,6 @@ impl Device {
         }
     }
 
-    /// The most entries of all its queues.
-    pub(super) const fn entries(self) -> u16 {
-        8
-    }
-
     pub(super) fn make(self, host: &mut Host) -> Box<dyn VirtioDevice> {
         match self {
             Self::Balloon => Box::new(Balloon::new(Box::new(Nothing))),

@@ -26,8 +26,8 @@ const END: u64 = 0x30000;
 /// The rings: each queue has so many bytes of its own from here on.
 const RINGS: u64 = 0x1000;
 const RING_BYTES: u32 = 0x1000;
-/// The entries of a queue.
-const ENTRIES: u16 = 16;
+/// The entries of a queue: as many as every queue of every device may have.
+const ENTRIES: u16 = 8;
 /// Where a driver puts its requests, and where it wants the answers.
 const REQUESTS: u64 = 0x6000;
 const ANSWERS: u64 = 0x8000;
@@ -50,9 +50,12 @@ const STATUS: u64 = 0x70;
 const QUEUE_PLACES: [u64; 3] = [0x80, 0x90, 0xa0];
 const CONFIG: u64 = 0x100;
 
-const SET_UP: [u32; 3] = [1, 3, 11];
+/// The status of a driver that knows the device, that agrees on features, and that has set up the queues (virtio 1.2, 2.1).
+const DRIVER: u32 = 3;
+const FEATURES_OK: u32 = 11;
 const DRIVER_OK: u32 = 15;
 const NEEDS_RESET: u32 = 64;
+const FAILED: u32 = 128;
 
 type Loop = Arc<Mutex<EventManager<Box<dyn Worker>>>>;
 
@@ -200,7 +203,6 @@ impl Driver {
             let bytes = u32::try_from(used.len() * 16).expect("two");
             self.put_descriptor(self.ring(queue), 0, (table, bytes), 4, 0);
         }
-        // A balloon's request lies in more than one queue's memory, so whoever gets none asks for nothing.
         self.offer(queue, 0);
         self.write(QUEUE_NOTIFY, queue.into());
     }
@@ -252,9 +254,7 @@ impl Driver {
     /// Resets the device and sets it up, one of its rings at another place where one is `moved`.
     fn bring_up(&mut self, features: u64, moved: Option<(u8, u64)>) {
         self.write(STATUS, 0);
-        for status in &SET_UP[..2] {
-            self.write(STATUS, *status);
-        }
+        self.write(STATUS, DRIVER);
         for half in [0, 1] {
             self.write(DEVICE_FEATURES + 4, half);
             let offered = self.read(DEVICE_FEATURES);
@@ -262,13 +262,13 @@ impl Driver {
             let wanted = u32::try_from(features >> (32 * half) & u64::from(u32::MAX)).unwrap_or(0);
             self.write(DRIVER_FEATURES, offered & wanted);
         }
-        self.write(STATUS, SET_UP[2]);
+        self.write(STATUS, FEATURES_OK);
         self.added = [0; QUEUES_MAX as usize];
         for queue in 0..self.device.queues() {
             let ring = self.ring(queue);
             self.put(ring, &[0; RING_BYTES as usize]);
             self.write(QUEUE_SEL, queue.into());
-            self.write(QUEUE_SIZE, self.device.entries().min(ENTRIES).into());
+            self.write(QUEUE_SIZE, ENTRIES.into());
             for (index, register) in (0..).zip(QUEUE_PLACES) {
                 let place = match moved {
                     Some((which, place)) if which % (3 * QUEUES_MAX) == queue * 3 + index => place,
@@ -290,9 +290,8 @@ impl Driver {
     /// Makes whatever begins at entry `head` available.
     fn offer(&mut self, queue: u8, head: u16) {
         let available = self.ring(queue) + u64::from(RING_BYTES) / 4;
-        let entries = self.device.entries().min(ENTRIES);
         let added = self.added[usize::from(queue)];
-        self.put(available + 4 + u64::from(added % entries) * 2, &head.to_le_bytes());
+        self.put(available + 4 + u64::from(added % ENTRIES) * 2, &head.to_le_bytes());
         let added = added.wrapping_add(1);
         self.added[usize::from(queue)] = added;
         self.put(available + 2, &added.to_le_bytes());
@@ -332,7 +331,7 @@ impl Driver {
         }
         drop(events);
         assert!(
-            self.read(STATUS) & !(DRIVER_OK | NEEDS_RESET | 128) == 0,
+            self.read(STATUS) & !(DRIVER_OK | NEEDS_RESET | FAILED) == 0,
             "a status that nobody wrote"
         );
     }
