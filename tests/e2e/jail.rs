@@ -286,20 +286,31 @@ fn a_call_that_no_vmm_makes_ends_it() {
         attempt("make a process", libc::SYS_clone, [17, 0, 0, 0, 0, 0], b"", &[]),
         attempt("make memory code", libc::SYS_mprotect, [0, 4096, 5, 0, 0, 0], b"", &[]),
     ];
-    let of_main = ATTEMPTS.iter().chain(&sockets).map(|attempt| (attempt, "mote-vmm"));
     // What the thread that serves the devices may do, a vCPU's may not.
     let taken = attempt("take a connection", libc::SYS_accept4, [1, 0, 0, 0, 0, 0], b"", &[]);
-    let of_vcpu = [&ATTEMPTS[0], &taken].into_iter().map(|attempt| (attempt, "vcpu0"));
-    for (attempt, thread) in of_main.chain(of_vcpu) {
+    let of_process: Vec<_> = ATTEMPTS.iter().chain(&sockets).collect();
+    for (thread, attempts) in [("mote-vmm", of_process), ("vcpu0", vec![&ATTEMPTS[0], &taken])] {
         let task = Task::start("jail-attempt", &[]);
+        let mut stopped = Thread::stop(task.thread(thread), true).unwrap();
+        // A copy has the jail of the thread that it was made of, and no microVM has to be made for it.
+        for attempt in &attempts {
+            let mut copy = stopped.copy().unwrap();
+            let allowed = copy.call(libc::SYS_futex, [0; 6]).unwrap();
+            assert!(matches!(allowed, Outcome::Answered(_)), "{allowed:?}");
+            let outcome = attempt.make(&mut copy);
+            assert_eq!(outcome, Outcome::Ended(SIGSYS), "{thread} could {}", attempt.what);
+        }
+        drop(stopped);
+        // So is the original ended, and its task says by what.
+        let _ = HOST.ran(&["exec", task.name, "true"]).ended_with(0);
         let mut stopped = Thread::stop(task.thread(thread), false).unwrap();
-        let outcome = attempt.make(&mut stopped);
+        let outcome = attempts[0].make(&mut stopped);
         drop(stopped);
         // A thread that is not the first one may be gone before it tells of its end.
         let is_over = matches!(outcome, Outcome::Ended(signal) if signal == SIGSYS || thread != "mote-vmm");
-        assert!(is_over, "{thread} could {}: {outcome:?}", attempt.what);
+        assert!(is_over, "{outcome:?}");
         let inspected = until("the task has ended", || {
-            let text = HOST.ran(&["inspect", "jail-attempt"]).ended_with(0).text();
+            let text = HOST.ran(&["inspect", task.name]).ended_with(0).text();
             text.contains("STOPPED").then_some(text)
         });
         assert!(inspected.contains("signal 31"), "{inspected}");

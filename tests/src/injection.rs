@@ -18,18 +18,22 @@ pub enum Outcome {
 /// The option that lets a tracer's calls pass without a look at them (linux/ptrace.h); for root, with `CONFIG_CHECKPOINT_RESTORE`.
 const SUSPEND_SECCOMP: usize = 1 << 21;
 
+/// The option that stops what a thread makes with `clone`, from its first instruction on.
+const TRACE_CLONE: usize = 1 << 3;
+
 /// The instruction by which programs call the system.
 const SYSCALL: [u8; 2] = [0x0f, 0x05];
 
 /// Below what a thread's stack holds, and beyond what functions use without saying so.
 const BELOW_STACK: u64 = 4096;
 
-/// A thread that is stopped. It runs on when this value goes, if it still lives.
+/// A thread that is stopped. It runs on when this value goes, if it still lives; a copy ends.
 pub struct Thread {
     number: pid_t,
     memory: File,
     registers: user_regs_struct,
     is_alive: bool,
+    is_copy: bool,
 }
 
 impl Thread {
@@ -38,9 +42,14 @@ impl Thread {
     /// # Errors
     /// Where it is none that can be stopped.
     pub fn stop(number: i32, unchecked: bool) -> Result<Self> {
-        let options = if unchecked { SUSPEND_SECCOMP } else { 0 };
+        let options = if unchecked { SUSPEND_SECCOMP | TRACE_CLONE } else { 0 };
         trace(libc::PTRACE_SEIZE, number, 0, options)?;
         trace(libc::PTRACE_INTERRUPT, number, 0, 0)?;
+        Self::stopped(number)
+    }
+
+    /// The thread `number`, which this process traces, once it has stopped.
+    fn stopped(number: pid_t) -> Result<Self> {
         let mut this = Self {
             number,
             memory: File::options()
@@ -49,10 +58,35 @@ impl Thread {
                 .open(format!("/proc/{number}/mem"))?,
             registers: no_registers(),
             is_alive: true,
+            is_copy: false,
         };
         this.wait()?;
         this.registers = this.read_registers()?;
         Ok(this)
+    }
+
+    /// Copies the process as `fork` does, with this thread alone, and so with all that its jail is made of. The copy's calls are looked at.
+    ///
+    /// # Errors
+    /// Where it cannot be copied, as one whose own calls are looked at cannot.
+    pub fn copy(&mut self) -> Result<Self> {
+        // Nobody is told of the copy's end.
+        self.step(libc::SYS_clone, [0; 6])?;
+        let mut number: libc::c_ulong = 0;
+        trace(libc::PTRACE_GETEVENTMSG, self.number, 0, (&raw mut number) as usize)?;
+        trace(libc::PTRACE_SINGLESTEP, self.number, 0, 0)?;
+        self.wait()?;
+        let number = pid_t::try_from(number).map_err(Error::other)?;
+        if number == 0 {
+            return Err(Error::other("the thread has made no copy"));
+        }
+        let mut copy = Self::stopped(number)?;
+        copy.is_copy = true;
+        // It has the original's options.
+        trace(libc::PTRACE_SETOPTIONS, number, 0, 0)?;
+        // Not in the midst of the original's call.
+        copy.registers = self.registers;
+        Ok(copy)
     }
 
     /// Puts `bytes` where the thread can read and write them; their address.
@@ -70,6 +104,15 @@ impl Thread {
     /// # Errors
     /// Where it cannot be made to.
     pub fn call(&mut self, number: c_long, arguments: [u64; 6]) -> Result<Outcome> {
+        if let Some(signal) = self.step(number, arguments)? {
+            self.is_alive = false;
+            return Ok(Outcome::Ended(signal));
+        }
+        Ok(Outcome::Answered(self.read_registers()?.rax.cast_signed()))
+    }
+
+    /// Has the thread run the one instruction that makes a call; the signal that has ended it, where one has.
+    fn step(&mut self, number: c_long, arguments: [u64; 6]) -> Result<Option<i32>> {
         let mut registers = self.registers;
         registers.rip = self.instruction()?;
         registers.rax = number.cast_unsigned();
@@ -85,11 +128,7 @@ impl Thread {
         ] = arguments;
         self.write_registers(&registers)?;
         trace(libc::PTRACE_SINGLESTEP, self.number, 0, 0)?;
-        if let Some(signal) = self.wait()? {
-            self.is_alive = false;
-            return Ok(Outcome::Ended(signal));
-        }
-        Ok(Outcome::Answered(self.read_registers()?.rax.cast_signed()))
+        self.wait()
     }
 
     /// Where in the program's code the instruction is that calls the system.
@@ -150,7 +189,11 @@ impl Thread {
 
 impl Drop for Thread {
     fn drop(&mut self) {
-        if self.is_alive {
+        if self.is_alive && self.is_copy {
+            // SAFETY: the call takes two numbers.
+            let _ = unsafe { libc::kill(self.number, libc::SIGKILL) };
+            let _ = self.wait();
+        } else if self.is_alive {
             let registers = self.registers;
             // A thread that is gone by now needs neither.
             let _ = self.write_registers(&registers);

@@ -156,7 +156,7 @@ impl Suite<'_> {
 }
 
 /// The cores of this computer.
-fn cores() -> usize {
+pub fn cores() -> usize {
     thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 

@@ -1,10 +1,16 @@
 //! `cargo xtask fuzz`: feeds each parser of hostile bytes with what libFuzzer finds, on the stable toolchain.
 
+use std::fmt;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::Instant;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
+use serde::Serialize;
 
+use crate::e2e::cores;
 use crate::process::{cargo, command, output, run};
 
 /// Coverage counters and traced comparisons, as libFuzzer reads them.
@@ -21,11 +27,29 @@ pub struct Fuzz {
     /// The target, as in fuzz/fuzz_targets; all of them where absent
     target: Option<String>,
     /// Seconds for each target
-    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, default_value_t = SECONDS, value_parser = clap::value_parser!(u32).range(1..))]
     seconds: u32,
+    /// Print the table as JSON
+    #[arg(long)]
+    json: bool,
 }
 
-/// Builds and runs the targets, each on its seeds and on what it found before. What is found stays in `fuzz/target`.
+/// How long a target runs in CI, and where nothing else is said.
+pub const SECONDS: u32 = 60;
+
+impl Fuzz {
+    /// All targets, for so many seconds each.
+    pub fn all(seconds: u32) -> Self {
+        Self {
+            target: None,
+            seconds,
+            json: false,
+        }
+    }
+}
+
+/// Builds and runs the targets, each on its seeds and on what it found before, as many at a time as the computer has cores for.
+/// What is found stays in cargo's target directory, in `fuzz/found`.
 pub fn fuzz(root: &Path, fuzz: &Fuzz) -> Result<()> {
     let mut targets = targets(root)?;
     if let Some(wanted) = &fuzz.target {
@@ -34,17 +58,32 @@ pub fn fuzz(root: &Path, fuzz: &Fuzz) -> Result<()> {
             bail!("there is no fuzz/fuzz_targets/{wanted}.rs");
         }
     }
-    let binaries = build(root, fuzz.target.as_deref())?;
-    let mut failed = Vec::new();
-    for target in targets {
-        if !run_target(root, &binaries, &target, fuzz.seconds)? {
-            failed.push(target);
-        }
+    let folder = folder(root);
+    let suite = Suite {
+        root,
+        binaries: build(root, &folder, fuzz.target.as_deref())?,
+        found: folder.join("found"),
+        seconds: fuzz.seconds,
+    };
+    let ran = suite.run_all(targets)?;
+    if fuzz.json {
+        println!("{}", serde_json::to_string_pretty(&ran)?);
+    } else {
+        ran.iter().for_each(|ran| println!("{ran}"));
+        println!("{}", total(&ran));
     }
+    let failed: Vec<_> = ran.iter().filter(|ran| ran.failure.is_some()).collect();
     if failed.is_empty() {
         return Ok(());
     }
-    bail!("fuzz targets failed: {}", failed.join(", "))
+    let names: Vec<_> = failed.iter().map(|ran| ran.target.as_str()).collect();
+    bail!("fuzz targets failed: {}", names.join(", "))
+}
+
+/// Where all that belongs to fuzzing is built and found: beside what cargo builds of the workspace.
+fn folder(root: &Path) -> PathBuf {
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target".into(), PathBuf::from);
+    root.join(target).join("fuzz")
 }
 
 /// The names of all targets, sorted.
@@ -63,14 +102,14 @@ fn targets(root: &Path) -> Result<Vec<String>> {
     Ok(targets)
 }
 
-/// Builds the targets, or one of them; answers the folder that they are in.
-fn build(root: &Path, target: Option<&str>) -> Result<PathBuf> {
+/// Builds the targets, or one of them, in `folder`; answers the folder that they are in.
+fn build(root: &Path, folder: &Path, target: Option<&str>) -> Result<PathBuf> {
     let host = output(command(root, "rustc").args(["--print", "host-tuple"]))?;
-    let (host, folder) = (host.trim(), root.join("fuzz/target"));
+    let host = host.trim();
     let mut build = cargo(root);
     build.args(["build", "--locked", "--release", "--manifest-path", "fuzz/Cargo.toml"]);
     // With a target of its own named, the flags are not for build scripts and macros, which libFuzzer is not linked to.
-    build.args(["--target", host, "--target-dir"]).arg(&folder);
+    build.args(["--target", host, "--target-dir"]).arg(folder);
     match target {
         Some(target) => build.args(["--bin", target]),
         None => build.arg("--bins"),
@@ -79,38 +118,108 @@ fn build(root: &Path, target: Option<&str>) -> Result<PathBuf> {
     Ok(folder.join(host).join("release"))
 }
 
-/// Runs one target and prints a line; answers whether nothing bad was found.
-fn run_target(root: &Path, binaries: &Path, target: &str, seconds: u32) -> Result<bool> {
-    let made = root.join("fuzz/target/found").join(target);
-    let (inputs, failures, log) = (made.join("inputs"), made.join("failures"), made.join("log"));
-    for folder in [&inputs, &failures] {
-        fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
+/// What all targets have in common.
+struct Suite<'a> {
+    root: &'a Path,
+    binaries: PathBuf,
+    /// Has a folder for each target: `inputs` are those that reach something new, `failures` those that fail.
+    found: PathBuf,
+    seconds: u32,
+}
+
+impl Suite<'_> {
+    /// Runs the targets; what came of each, in their order.
+    fn run_all(&self, targets: Vec<String>) -> Result<Vec<Ran>> {
+        let count = cores().min(targets.len());
+        // Shared by the threads that run one target after the other each.
+        let left = Mutex::new(targets.into_iter());
+        let next = || left.lock().unwrap_or_else(PoisonError::into_inner).next();
+        let work = || {
+            std::iter::from_fn(next)
+                .map(|target| self.run_target(target))
+                .collect::<Vec<_>>()
+        };
+        let ran: Vec<_> = thread::scope(|scope| {
+            let threads: Vec<_> = (0..count).map(|_| scope.spawn(work)).collect();
+            let end = |thread: thread::ScopedJoinHandle<'_, Vec<Result<Ran>>>| {
+                thread
+                    .join()
+                    .unwrap_or_else(|_| vec![Err(anyhow!("a thread of xtask panicked"))])
+            };
+            threads.into_iter().flat_map(end).collect()
+        });
+        let mut ran = ran.into_iter().collect::<Result<Vec<_>>>()?;
+        ran.sort_by(|one, other| one.target.cmp(&other.target));
+        Ok(ran)
     }
-    let stderr = File::create(&log).with_context(|| format!("cannot create {}", log.display()))?;
-    let status = command(root, binaries.join(target))
-        .arg(format!("-max_total_time={seconds}"))
-        .arg(format!("-timeout={HANG_SECONDS}"))
-        .arg(format!("-artifact_prefix={}/", failures.display()))
-        // New inputs go to the first folder; the seeds are only read.
-        .args([inputs, root.join("fuzz/corpus").join(target)])
-        .stderr(stderr)
-        .status()
-        .with_context(|| format!("cannot run the fuzz target {target}"))?;
-    let text = fs::read(&log).with_context(|| format!("cannot read {}", log.display()))?;
-    let text = String::from_utf8_lossy(&text);
-    match text.lines().rev().find_map(summary).filter(|_| status.success()) {
-        Some(Summary { runs, edges }) => println!("{target}: {runs} runs, {edges} edges, no failure"),
-        None => {
-            let input = text.lines().find_map(failing_input).unwrap_or("none");
-            println!("{target}: FAILED, input {input}, log {}", log.display());
-            return Ok(false);
+
+    fn run_target(&self, target: String) -> Result<Ran> {
+        let made = self.found.join(&target);
+        let (inputs, failures, log) = (made.join("inputs"), made.join("failures"), made.join("log"));
+        for folder in [&inputs, &failures] {
+            fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
         }
+        let stderr = File::create(&log).with_context(|| format!("cannot create {}", log.display()))?;
+        let begin = Instant::now();
+        let status = command(self.root, self.binaries.join(&target))
+            .arg(format!("-max_total_time={}", self.seconds))
+            .arg(format!("-timeout={HANG_SECONDS}"))
+            .arg(format!("-artifact_prefix={}/", failures.display()))
+            // New inputs go to the first folder; the seeds are only read.
+            .arg(inputs)
+            .args(Some(self.root.join("fuzz/corpus").join(&target)).filter(|seeds| seeds.is_dir()))
+            .stderr(stderr)
+            .status()
+            .with_context(|| format!("cannot run the fuzz target {target}"))?;
+        let text = fs::read(&log).with_context(|| format!("cannot read {}", log.display()))?;
+        let text = String::from_utf8_lossy(&text);
+        let done = text.lines().rev().find_map(summary).filter(|_| status.success());
+        let input = text.lines().find_map(failing_input).unwrap_or("none");
+        Ok(Ran {
+            failure: done.is_none().then(|| format!("input {input}, log {}", log.display())),
+            summary: done.unwrap_or_default(),
+            seconds: begin.elapsed().as_secs(),
+            target,
+        })
     }
-    Ok(true)
+}
+
+/// What came of a target.
+#[derive(Serialize)]
+struct Ran {
+    target: String,
+    #[serde(flatten)]
+    summary: Summary,
+    seconds: u64,
+    /// Where to look for what was found; absent where nothing was.
+    failure: Option<String>,
+}
+
+impl fmt::Display for Ran {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Summary { runs, edges } = self.summary;
+        let result = self
+            .failure
+            .as_ref()
+            .map_or("ok".to_owned(), |at| format!("FAILED: {at}"));
+        let (target, seconds) = (&self.target, self.seconds);
+        write!(
+            formatter,
+            "{target:<20} {runs:>12} runs {edges:>6} edges {seconds:>5} s  {result}"
+        )
+    }
+}
+
+/// The last line of the table.
+fn total(ran: &[Ran]) -> String {
+    let runs: u64 = ran.iter().map(|ran| ran.summary.runs).sum();
+    let seconds: u64 = ran.iter().map(|ran| ran.seconds).sum();
+    let failed = ran.iter().filter(|ran| ran.failure.is_some()).count();
+    format!("{} targets, {runs} runs in {seconds} s, {failed} failed", ran.len())
 }
 
 /// What a run came to.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 struct Summary {
     /// How many inputs were tried.
     runs: u64,

@@ -6,6 +6,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::build::build;
 use crate::e2e::{E2e, Tally, e2e};
+use crate::fuzz::{Fuzz, SECONDS, fuzz};
 use crate::process::{cargo, run};
 
 /// Runs everything; the last line counts all tests in the way of `N passed, N failed`.
@@ -24,12 +25,19 @@ pub fn test(root: &Path) -> Result<()> {
     build(root)?;
     let unit = unit_tests(root)?;
     let end_to_end = e2e(root, &E2e::all())?;
+    // Last, since it finds what nobody looked for: what the others find comes first.
+    fuzz(root, &Fuzz::all(fuzz_seconds()))?;
     println!(
         "{} passed, {} failed",
         unit.passed + end_to_end.passed,
         unit.failed + end_to_end.failed
     );
     Ok(())
+}
+
+/// How long each fuzz target runs: long enough to find something new in CI, elsewhere to try what was found before.
+fn fuzz_seconds() -> u32 {
+    if std::env::var_os("CI").is_some() { SECONDS } else { 2 }
 }
 
 /// The tests that need no machine.

@@ -13,7 +13,7 @@ use super::output::{Arrival, Outputs};
 use crate::clock::{self, Point};
 use crate::lifecycle::Event;
 use crate::pool::Start;
-use crate::sentence::sentence;
+use crate::sentence::{sentence, told};
 use crate::session::{self, Known, Session, SessionError, SessionEvent};
 
 /// How long a guest may take to answer a host agent that was restarted. At a thousandth of a vCPU it gets 60 ms of CPU in this time.
@@ -106,8 +106,9 @@ impl Guest<'_> {
                     break;
                 }
                 Err(error) => {
+                    // What was wrong may be quoted.
                     let message = format!("the guest agent sent nonsense: {}", sentence(&error));
-                    self.tell(Event::GuestFailed(message)).await;
+                    self.tell(Event::GuestFailed(told(&message))).await;
                     break;
                 }
             }
@@ -135,7 +136,7 @@ impl Guest<'_> {
                 self.tell(Event::NotStarted {
                     process,
                     failure: reason,
-                    message,
+                    message: told(&message),
                 })
                 .await;
             }
@@ -179,7 +180,7 @@ impl Guest<'_> {
                 };
                 self.outputs.take(arrival).await;
             }
-            SessionEvent::Failed { message } => self.tell(Event::GuestFailed(message)).await,
+            SessionEvent::Failed { message } => self.tell(Event::GuestFailed(told(&message))).await,
             // Heard before.
             SessionEvent::Hello { .. } | SessionEvent::Measured { .. } | SessionEvent::Listed { .. } => {}
         }

@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::clock;
 use crate::output::Chunk;
+use crate::sentence::told;
 use crate::session::{Commands, SessionError, SessionEvent};
 
 /// Numbers that executed processes of one host agent can have: those of its predecessors are others.
@@ -215,7 +216,7 @@ impl GuestLink {
                     StartFailure::NotExecutable => Exit::NotExecutable,
                     StartFailure::Other => Exit::Failed,
                 };
-                let reason = Some(message);
+                let reason = Some(told(&message));
                 self.ended(process, ExecEnd { exit, reason }, true);
             }
             SessionEvent::Started { process } | SessionEvent::Prepared { process } if process >= EXECUTED_FIRST => {}

@@ -19,6 +19,7 @@ use crate::clock::Point;
 use crate::launch::{Events, Found, Held, Vmm, VmmProcess, ending, last_lines, read_frame, write_frame};
 use crate::lifecycle::Event;
 use crate::pool::Start;
+use crate::sentence::told;
 use crate::session::Known;
 use crate::template::Template;
 
@@ -313,7 +314,7 @@ async fn follow(
                 continue;
             }
             vmm::Event::Ended { exit, message } => {
-                ended = Some((exit, message));
+                ended = Some((exit, told(&message)));
                 continue;
             }
         };

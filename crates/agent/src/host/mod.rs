@@ -13,6 +13,7 @@ mod link;
 mod microvm;
 mod notice;
 mod output;
+mod pace;
 mod perform;
 mod provision;
 mod rooms;

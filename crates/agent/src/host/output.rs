@@ -1,6 +1,7 @@
 //! The output of a task's containers: each piece is stored, given to the attached clients, and then acknowledged.
 //!
-//! What can be stored and given away at once is; what cannot waits in a queue for its stream, which a guest's window bounds.
+//! What can be stored and given away at once is; what cannot, or comes faster than it may ([`Pace`]), waits in a queue for its stream, which a guest's
+//! window bounds.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,8 +12,10 @@ use protocol::frame::Piece;
 use protocol::guest::{Received, Stream};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use super::Notice;
+use super::pace::Pace;
 use crate::clock::{self, Point};
 use crate::lifecycle::Event;
 use crate::output::{Chunk, Outlets};
@@ -59,12 +62,16 @@ pub struct Outputs {
     named: Named,
     /// Which container each process belongs to, and which of its streams have not ended.
     processes: HashMap<u32, (usize, Vec<Stream>)>,
-    queues: HashMap<(u32, Stream), mpsc::UnboundedSender<Arrival>>,
+    queues: HashMap<(u32, Stream), mpsc::UnboundedSender<Waiting>>,
     pumps: JoinSet<(u32, Stream)>,
     commands: Option<Commands>,
     notices: mpsc::Sender<Notice>,
     has_any: bool,
+    pace: Pace,
 }
+
+/// A piece, and when it may be stored.
+type Waiting = (Instant, Arrival);
 
 impl Outputs {
     /// Output that goes to `destinations`, one for each container.
@@ -78,6 +85,7 @@ impl Outputs {
             commands: None,
             notices,
             has_any: false,
+            pace: Pace::default(),
         }
     }
 
@@ -150,15 +158,17 @@ impl Outputs {
             return;
         };
         let key = (process, stream);
+        let wait = self.pace.take(arrival.bytes.len(), clock::monotonic_ns());
+        let due = Instant::now() + wait;
         // Behind what waits.
         let arrival = match self.queues.get(&key) {
-            Some(queue) => match queue.send(arrival) {
+            Some(queue) => match queue.send((due, arrival)) {
                 Ok(()) => return,
-                Err(unsent) => unsent.0,
+                Err(unsent) => unsent.0.1,
             },
             None => arrival,
         };
-        if deliver(&arrival, destination) {
+        if wait.is_zero() && deliver(&arrival, destination) {
             acknowledge(self.commands.as_ref(), &arrival);
             if arrival.bytes.is_empty() && self.ends(process, stream) {
                 self.tell_end(process).await;
@@ -167,7 +177,7 @@ impl Outputs {
         }
         let (queue, waiting) = mpsc::unbounded_channel();
         // We hold the other end.
-        let _ = queue.send(arrival);
+        let _ = queue.send((due, arrival));
         self.queues.insert(key, queue);
         self.pumps
             .spawn(pump(key, waiting, destination.clone(), self.commands.clone()));
@@ -238,11 +248,12 @@ fn acknowledge(commands: Option<&Commands>, arrival: &Arrival) {
 /// Delivers what comes, piece by piece, until the stream's end or nothing more comes.
 async fn pump(
     key: (u32, Stream),
-    mut waiting: mpsc::UnboundedReceiver<Arrival>,
+    mut waiting: mpsc::UnboundedReceiver<Waiting>,
     destination: Destination,
     commands: Option<Commands>,
 ) -> (u32, Stream) {
-    while let Some(arrival) = waiting.recv().await {
+    while let Some((due, arrival)) = waiting.recv().await {
+        tokio::time::sleep_until(due).await;
         let mut tries = 0;
         while let Err(error) = store(&arrival, &destination) {
             tries += 1;

@@ -72,7 +72,11 @@ impl Guest {
     }
 
     pub fn stray_piece(&self, process: u32) -> Result<()> {
-        self.session()?.stray_piece(process)
+        self.session()?.stray_piece(process, 0)
+    }
+
+    pub fn piece_at(&self, offset: u64) -> Result<()> {
+        self.session()?.stray_piece(0, offset)
     }
 
     pub fn prepared(&self, process: u32) -> Result<()> {
@@ -168,6 +172,14 @@ impl Guest {
             status,
             out_of_memory: false,
         })
+    }
+
+    pub fn repeat(&self, message: &ToHost, times: u64) -> Result<()> {
+        self.session()?.repeat(message, times)
+    }
+
+    pub fn half(&self) -> Result<()> {
+        self.session()?.half()
     }
 
     pub fn nonsense(&self) -> Result<()> {

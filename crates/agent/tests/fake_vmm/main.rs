@@ -17,7 +17,7 @@ use std::os::fd::AsFd;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
-use protocol::guest::{ExitStatus, StartFailure, Stream};
+use protocol::guest::{ExitStatus, StartFailure, Stream, ToHost};
 use protocol::vmm::{self, Boot, Config, Event, ExitCode, Origin};
 
 use control::Control;
@@ -79,6 +79,12 @@ enum Step {
     ExitedOf(u32, ExitStatus),
     /// Send something else than a message.
     Nonsense,
+    /// Send half of a message.
+    Half,
+    /// Send output of a process that lies so far in its stream.
+    PieceAt(u64),
+    /// Say this so many times.
+    Say(ToHost, u64),
     /// Wait for the request to shut down.
     ExpectShutdown,
     /// Wait until the host agent is gone.
@@ -234,6 +240,9 @@ impl Fake {
             Step::Exited(status) => guest.exited(0, status),
             Step::ExitedOf(process, status) => guest.exited(process, status),
             Step::Nonsense => guest.nonsense(),
+            Step::Half => guest.half(),
+            Step::PieceAt(offset) => guest.piece_at(offset),
+            Step::Say(message, times) => guest.repeat(&message, times),
             Step::ExpectShutdown => guest.expect_shutdown(),
             Step::ExpectGone => guest.expect_gone(),
         }

@@ -129,11 +129,11 @@ impl Session {
         }
     }
 
-    pub fn stray_piece(&self, process: u32) -> Result<()> {
+    pub fn stray_piece(&self, process: u32, offset: u64) -> Result<()> {
         let piece = Piece {
             process,
             stream: Stream::Stdout,
-            offset: 0,
+            offset,
             content: b"stray",
         };
         self.lock().send_piece(&piece)
@@ -141,6 +141,26 @@ impl Session {
 
     pub fn nonsense(&self) -> Result<()> {
         self.lock().send(b"\x02\0\0\0{}");
+        Ok(())
+    }
+
+    /// Says something so many times, to this host agent only.
+    pub fn repeat(&self, message: &ToHost, times: u64) -> Result<()> {
+        let bytes = frame::encode(message)?;
+        for _ in 0..times {
+            let mut state = self.lock();
+            if state.connection.is_none() {
+                break;
+            }
+            state.send(&bytes);
+        }
+        Ok(())
+    }
+
+    /// The largest message's header, and its begin.
+    pub fn half(&self) -> Result<()> {
+        self.lock()
+            .send(&[&frame::FRAME_LEN_MAX.to_le_bytes()[..], b"{\"failed\":"].concat());
         Ok(())
     }
 

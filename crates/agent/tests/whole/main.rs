@@ -12,6 +12,7 @@ mod attach;
 mod bench;
 mod failures;
 mod fakes;
+mod hostile;
 mod http;
 mod pool;
 mod process;

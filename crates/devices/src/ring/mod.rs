@@ -208,6 +208,27 @@ mod tests {
         }
     }
 
+    /// The indexes have 16 bits, whatever the ring's size.
+    #[test]
+    fn indexes_pass_their_last_number_in_rings_of_every_size() {
+        let memory = GuestMemoryMmap::from_ranges(&[(GuestAddress(0), MEMORY_BYTES)]).unwrap();
+        for (entries, event_idx) in [1, 2, 4, 8, 16]
+            .into_iter()
+            .flat_map(|size| [(size, true), (size, false)])
+        {
+            let mut driver = DriverQueue::new(&memory, 0, entries, event_idx);
+            let mut ring = ring(&driver, event_idx);
+            for number in 0..=u32::from(u16::MAX) + 20 {
+                let head = driver.add(&[into(BUFFERS, 8)]);
+                assert_eq!(ring.next(&memory).unwrap().unwrap().head_index(), head);
+                ring.complete(&memory, head, number).unwrap();
+                assert!(ring.wants_interrupt(&memory).unwrap(), "{number} of {entries}");
+                assert_eq!(driver.take_used(), Some((head, number)));
+                assert!(ring.next(&memory).unwrap().is_none());
+            }
+        }
+    }
+
     #[test]
     fn a_queue_that_cannot_be_read_does_not_rest() {
         let memory = GuestMemoryMmap::from_ranges(&[(GuestAddress(0), MEMORY_BYTES)]).unwrap();

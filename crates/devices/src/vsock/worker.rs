@@ -45,7 +45,7 @@ pub(super) struct StrayReset {
 pub(super) struct Sockets {
     pub(super) parts: Parts,
     pub(super) connections: Connections,
-    /// The tokens of connections that may have a packet for the guest, each once, longest waiting first.
+    /// The tokens of connections that may have a packet for the guest, each once, longest waiting first. All are in the table.
     pub(super) ready: VecDeque<u32>,
     /// Answers to packets that belong to no connection.
     pub(super) stray_resets: VecDeque<StrayReset>,
@@ -106,6 +106,10 @@ impl Sockets {
         let Some(connection) = self.connections.remove(token) else {
             return;
         };
+        if connection.queued {
+            // A guest that takes no packets would have the queue grow with each connection that it gives up.
+            self.ready.retain(|&queued| queued != token);
+        }
         // Out of the event loop before it is closed: its number may be the next socket's. A failure means that it is
         // not in the loop.
         let _ = ops.remove(Events::empty(connection.stream()));

@@ -13,6 +13,7 @@ const UNSAFE_FILES: &[&str] = &[
     "crates/agent/src/launch/spawn.rs",
     "crates/devices/src/block/backend/vectored.rs",
     "crates/devices/src/net/vectored.rs",
+    "crates/devices/tests/hostile/memory.rs",
     "crates/init/src/sys/bpf.rs",
     "crates/init/src/sys/doorbell.rs",
     "crates/init/src/sys/ioctl.rs",

@@ -192,6 +192,49 @@ mod tests {
         assert_eq!(disk.layout.find(3 * 4096), None);
     }
 
+    /// What lies at a byte of parts that store and have so many bytes, found by going through them all.
+    fn looked_for(parts: &[(u64, u64)], at: u64) -> Option<(Source, u64)> {
+        let mut start = 0;
+        for (index, &(stored, bytes)) in parts.iter().enumerate() {
+            let end = start + bytes.next_multiple_of(4096);
+            if at < end {
+                let offset = at - start;
+                return Some(if offset < stored {
+                    (Source::File { index, offset }, stored - offset)
+                } else {
+                    (Source::Zeros, end - at)
+                });
+            }
+            start = end;
+        }
+        None
+    }
+
+    #[test]
+    fn every_place_in_every_small_disk_is_found() {
+        const SIZES: [(u64, u64); 8] = [
+            (0, 0),
+            (0, 1),
+            (1, 1),
+            (1, 4096),
+            (4095, 4096),
+            (4096, 4096),
+            (4096, 4097),
+            (8191, 8192),
+        ];
+        for numbers in 0..SIZES.len().pow(4) {
+            let parts = [0, 1, 2, 3].map(|place| SIZES[numbers / SIZES.len().pow(place) % SIZES.len()]);
+            let mut layout = Layout::default();
+            parts
+                .iter()
+                .for_each(|&(stored, bytes)| layout.append(stored, bytes).unwrap());
+            let blocks = (0..=layout.capacity_bytes + 4096).step_by(4096);
+            for at in blocks.flat_map(|block| [block.saturating_sub(1), block, block + 1]) {
+                assert_eq!(layout.find(at), looked_for(&parts, at), "{at} of {parts:?}");
+            }
+        }
+    }
+
     #[test]
     fn a_length_may_be_rounded_up_to_a_block_and_no_further() {
         let disk = Concatenation::new(vec![Part {

@@ -1,0 +1,14 @@
+//! Devices whose requests are short: pages, blocks of memory, flushes and random bytes, under a driver that keeps to no rule.
+#![no_main]
+
+use fuzz::driver::{Device, Driver};
+use libfuzzer_sys::fuzz_target;
+
+const DEVICES: [Device; 4] = [Device::Balloon, Device::Memory, Device::Pmem, Device::Rng];
+
+fuzz_target!(|input: (u8, &[u8])| {
+    let (device, script) = input;
+    let mut driver = Driver::of(DEVICES[usize::from(device) % DEVICES.len()]);
+    driver.play(script);
+    assert!(driver.is_usable());
+});
