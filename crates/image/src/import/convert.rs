@@ -52,7 +52,7 @@ pub(super) fn convert(layer: &Layer, reader: impl Read + Send) -> Result<(), Imp
         read_bytes: 0,
     });
     let converted = ahead::decompress(told, |stream| convert_stream(stream, &mut data, &index_path, layer));
-    let (converted, blob) = converted.map_err(ImportError::Spawn)?;
+    let (converted, diff_id, blob) = converted.map_err(ImportError::Spawn)?;
     let converted = match blob.opened {
         Ok(()) => converted,
         Err(source) => Err(ImportError::Compression {
@@ -75,7 +75,7 @@ pub(super) fn convert(layer: &Layer, reader: impl Read + Send) -> Result<(), Imp
             }
         })?;
     }
-    let diff_id = converted?;
+    converted?;
     blob.drained.map_err(|source| ImportError::Compression {
         layer: layer.blob.digest,
         source,
@@ -136,12 +136,12 @@ fn publish_blob(layer: &Layer, work: &TempDir, kept: &File) -> Result<(), Import
     Ok(files.publish_file(&path, &files.path(Area::Blobs, layer.blob.digest))?)
 }
 
-/// Makes data file and index; answers the digest of the uncompressed stream.
-fn convert_stream(stream: &mut dyn Read, data: &mut File, index: &Path, layer: &Layer) -> Result<Digest, ImportError> {
+/// Makes data file and index of the uncompressed stream.
+fn convert_stream(stream: &mut dyn Read, data: &mut File, index: &Path, layer: &Layer) -> Result<(), ImportError> {
     let files = &layer.inner.files;
     let file = OpenOptions::new().write(true).create_new(true).open(index);
     let mut writer = index::Writer::new(file.map_err(files.failed("create", index))?);
-    let mut plain = HashingReader::new(layer.budget.metered(stream, layer.blob.size_bytes));
+    let mut plain = layer.budget.metered(stream, layer.blob.size_bytes);
     let keep = |entry| {
         layer.budget.take_files(1)?;
         writer.push(entry)
@@ -149,14 +149,13 @@ fn convert_stream(stream: &mut dyn Read, data: &mut File, index: &Path, layer: &
     let converted = layer::convert(&mut plain, data, &layer.inner.limits, Some(erofs::packed_head), keep);
     layer.budget.check()?;
     let digest = layer.blob.digest;
-    if plain.inner().has_exploded {
+    if plain.has_exploded {
         let limit = layer.inner.limits.image_expansion;
         return Err(ImportError::Expansion { layer: digest, limit });
     }
     let data_blocks = converted.map_err(|source| ImportError::Layer { layer: digest, source })?;
     let written = writer.finish(data_blocks).and_then(|file| file.sync_all());
-    written.map_err(files.failed("write", index))?;
-    Ok(plain.finish().0)
+    Ok(written.map_err(files.failed("write", index))?)
 }
 
 /// Tells how far a blob has been read.

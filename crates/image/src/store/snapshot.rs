@@ -13,7 +13,7 @@ use crate::index::Index;
 use crate::snapshot;
 
 /// The version of what [`snapshot_id`] names: another way of building metadata needs another version.
-const SNAPSHOT_VERSION: u32 = 2;
+const SNAPSHOT_VERSION: u32 = 3;
 
 /// The files that make up a rootfs snapshot, one behind the other: a flat, read-only EROFS image.
 pub struct Snapshot {
