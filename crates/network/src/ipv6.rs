@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
 use crate::addresses::Index;
-use crate::subnet::{Subnet, SubnetError};
+use crate::subnet::{self, Subnet, SubnetError};
 
 /// The shortest and the longest prefix: the longest still has an address for each guest of the largest IPv4 network.
 const PREFIXES: std::ops::RangeInclusive<u8> = 48..=112;
@@ -105,19 +105,7 @@ impl FromStr for Ipv6Subnet {
     type Err = SubnetError;
 
     fn from_str(text: &str) -> Result<Self, SubnetError> {
-        let malformed = || SubnetError::Malformed {
-            text: text.to_owned(),
-            example: "fd12:3456:789a::/64",
-        };
-        let (address, prefix) = text.split_once('/').ok_or_else(malformed)?;
-        let address: Ipv6Addr = address.parse().map_err(|_| malformed())?;
-        let prefix: u8 = prefix.parse().map_err(|_| malformed())?;
-        if !PREFIXES.contains(&prefix) {
-            return Err(SubnetError::Prefix {
-                prefix,
-                usable: PREFIXES,
-            });
-        }
+        let (address, prefix): (Ipv6Addr, _) = subnet::split(text, PREFIXES, "fd12:3456:789a::/64")?;
         let subnet = Self::around(address, prefix);
         if subnet.first != u128::from(address) {
             return Err(SubnetError::NotFirst {

@@ -157,6 +157,30 @@ pub fn mac_text(mac: [u8; 6]) -> String {
     mac.map(|byte| format!("{byte:02x}")).join(":")
 }
 
+/// The address and the prefix in `text`, of which `usable` ones can be; `example` is a text that is right.
+///
+/// # Errors
+/// [`SubnetError::Malformed`], [`SubnetError::Prefix`]
+pub fn split<A: FromStr>(
+    text: &str,
+    usable: RangeInclusive<u8>,
+    example: &'static str,
+) -> Result<(A, u8), SubnetError> {
+    let parse = || {
+        let (address, prefix) = text.split_once('/')?;
+        Some((address.parse().ok()?, prefix.parse().ok()?))
+    };
+    let (address, prefix) = parse().ok_or_else(|| SubnetError::Malformed {
+        text: text.to_owned(),
+        example,
+    })?;
+    if usable.contains(&prefix) {
+        Ok((address, prefix))
+    } else {
+        Err(SubnetError::Prefix { prefix, usable })
+    }
+}
+
 impl fmt::Display for Subnet {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{}/{}", Ipv4Addr::from(self.first), self.prefix)
@@ -167,19 +191,7 @@ impl FromStr for Subnet {
     type Err = SubnetError;
 
     fn from_str(text: &str) -> Result<Self, SubnetError> {
-        let malformed = || SubnetError::Malformed {
-            text: text.to_owned(),
-            example: "172.30.224.0/20",
-        };
-        let (address, prefix) = text.split_once('/').ok_or_else(malformed)?;
-        let address: Ipv4Addr = address.parse().map_err(|_| malformed())?;
-        let prefix: u8 = prefix.parse().map_err(|_| malformed())?;
-        if !PREFIXES.contains(&prefix) {
-            return Err(SubnetError::Prefix {
-                prefix,
-                usable: PREFIXES,
-            });
-        }
+        let (address, prefix): (Ipv4Addr, _) = split(text, PREFIXES, "172.30.224.0/20")?;
         let subnet = Self::around(address, prefix);
         if subnet.first != u32::from(address) {
             return Err(SubnetError::NotFirst {

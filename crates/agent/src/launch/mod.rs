@@ -210,18 +210,17 @@ impl Launcher {
             cgroup: cgroup.as_ref().map(AsFd::as_fd),
             is_alone: !namespaces.is_empty(),
         };
-        match VmmProcess::spawn(&birth) {
+        let process = match VmmProcess::spawn(&birth) {
             Ok(process) if birth.cgroup.is_some() => return Ok(process),
-            Ok(process) => {
-                // It does nothing before it has its configuration, so nothing that it does escapes the cgroup.
-                held.cgroup.enter(process.id())?;
-                return Ok(process);
-            }
             // A kernel that knows no such birth (before Linux 5.7).
-            Err(error) if birth.cgroup.is_some() && error.raw_os_error() == Some(libc::EINVAL) => birth.cgroup = None,
-            Err(error) => return Err(failed(error)),
-        }
-        let process = VmmProcess::spawn(&birth).map_err(failed)?;
+            Err(error) if birth.cgroup.is_some() && error.raw_os_error() == Some(libc::EINVAL) => {
+                birth.cgroup = None;
+                VmmProcess::spawn(&birth)
+            }
+            other => other,
+        };
+        let process = process.map_err(failed)?;
+        // It does nothing before it has its configuration, so nothing that it does escapes the cgroup.
         held.cgroup.enter(process.id())?;
         Ok(process)
     }

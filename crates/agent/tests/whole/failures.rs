@@ -39,12 +39,10 @@ async fn a_vmm_that_dies_is_reported_from_every_step_on() {
 
 #[tokio::test]
 async fn a_vmm_that_crashes_is_told_by_its_signal() {
-    // The first process of a namespace is not ended by a signal that it sends itself, so what follows `abort` ends it.
-    check(
-        Script::running().first(2).then(json!("abort")),
-        "the VMM was ended by signal",
-    )
-    .await;
+    // The first process of a namespace, which a VMM is under root, is not ended by a signal that it sends itself, so what follows ends it.
+    let signal = if rustix::process::geteuid().is_root() { 11 } else { 6 };
+    let expected = format!("ended by signal {signal}");
+    check(Script::running().first(2).then(json!("abort")), &expected).await;
 }
 
 #[tokio::test]

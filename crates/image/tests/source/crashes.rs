@@ -2,7 +2,8 @@
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
-use std::process::{Command, Stdio};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
 
 use image::{Progress, PullOptions, Source, Store, StoreError};
 
@@ -30,6 +31,17 @@ async fn a_pull_in_a_process_of_its_own() {
     store.pull(&source, &PullOptions::default(), &progress).await.unwrap();
 }
 
+/// Starts it, to pull the image into the store at `store`.
+fn pull_beside(reference: &str, store: &Path) -> Child {
+    Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "--nocapture", "crashes::a_pull_in_a_process_of_its_own"])
+        .env(REFERENCE, reference)
+        .env(STORE, store)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pull_that_is_killed_leaves_nothing_that_counts() {
     let registry = FakeRegistry::start().await;
@@ -44,13 +56,7 @@ async fn a_pull_that_is_killed_leaves_nothing_that_counts() {
     let directory = tempfile::tempdir().unwrap();
     drop(Store::open(directory.path(), store_options()).unwrap());
     let before = files(directory.path());
-    let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "--nocapture", "crashes::a_pull_in_a_process_of_its_own"])
-        .env(REFERENCE, &reference)
-        .env(STORE, directory.path())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut child = pull_beside(&reference, directory.path());
     let output = BufReader::new(child.stdout.take().unwrap());
     assert!(output.lines().any(|line| line.unwrap().contains("LayerProgress")));
     child.kill().unwrap();
@@ -76,7 +82,7 @@ async fn a_pull_that_is_killed_anywhere_is_made_whole_by_the_next() {
     let whole = World::new();
     let expected = whole.pull(&reference).await.unwrap();
     drop(whole.store.snapshot(&expected).await.unwrap());
-    let content = |root: &std::path::Path| -> Vec<_> {
+    let content = |root: &Path| -> Vec<_> {
         let inside = |(path, len): (std::path::PathBuf, u64)| (path.strip_prefix(root).unwrap().to_owned(), len);
         files(root)
             .into_iter()
@@ -92,13 +98,7 @@ async fn a_pull_that_is_killed_anywhere_is_made_whole_by_the_next() {
             .wrapping_add(1_442_695_040_888_963_407);
         let steps = usize::try_from((state >> 33) % 22).unwrap();
         let directory = tempfile::tempdir().unwrap();
-        let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "--nocapture", "crashes::a_pull_in_a_process_of_its_own"])
-            .env(REFERENCE, &reference)
-            .env(STORE, directory.path())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut child = pull_beside(&reference, directory.path());
         let output = BufReader::new(child.stdout.take().unwrap()).lines();
         let told = output.map(Result::unwrap).filter(|line| line.contains('{')).take(steps);
         assert!(told.count() <= steps);

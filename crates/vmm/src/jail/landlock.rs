@@ -6,13 +6,9 @@ use std::io;
 use std::mem::size_of;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 
-use libc::{c_long, c_ulong};
+use libc::{SYS_landlock_add_rule, SYS_landlock_create_ruleset, SYS_landlock_restrict_self, c_ulong};
 
 use super::system::landlock;
-
-const CREATE_RULESET: c_long = 444;
-const ADD_RULE: c_long = 445;
-const RESTRICT_SELF: c_long = 446;
 
 /// `LANDLOCK_CREATE_RULESET_VERSION`: asks what the kernel knows.
 const ASK_VERSION: c_ulong = 1;
@@ -61,7 +57,7 @@ pub fn deny_everything() -> io::Result<()> {
 /// What is below these directories is all that is to be reached.
 pub fn allow_below(directories: &[impl AsFd]) -> io::Result<()> {
     // SAFETY: without a structure, the call has no pointer.
-    let version = match unsafe { landlock(CREATE_RULESET, [0, 0, ASK_VERSION, 0]) } {
+    let version = match unsafe { landlock(SYS_landlock_create_ruleset, [0, 0, ASK_VERSION, 0]) } {
         Ok(version) => usize::try_from(version).unwrap_or(0),
         // A kernel without it, or one that was started without it.
         Err(error) if [Some(libc::ENOSYS), Some(libc::EOPNOTSUPP)].contains(&error.raw_os_error()) => return Ok(()),
@@ -75,7 +71,7 @@ pub fn allow_below(directories: &[impl AsFd]) -> io::Result<()> {
     };
     let arguments = [&raw const ruleset as c_ulong, size_of::<Ruleset>() as c_ulong, 0, 0];
     // SAFETY: the structure is the call's, of this length, and outlives it; members that an older kernel does not know are zero.
-    let descriptor = unsafe { landlock(CREATE_RULESET, arguments) }?;
+    let descriptor = unsafe { landlock(SYS_landlock_create_ruleset, arguments) }?;
     // SAFETY: the descriptor was just made, and has no other owner.
     let descriptor = unsafe { OwnedFd::from_raw_fd(descriptor) };
     let number = c_ulong::try_from(descriptor.as_raw_fd()).map_err(io::Error::other)?;
@@ -85,8 +81,8 @@ pub fn allow_below(directories: &[impl AsFd]) -> io::Result<()> {
             parent: directory.as_fd().as_raw_fd(),
         };
         // SAFETY: the structure is the call's, and outlives it.
-        unsafe { landlock(ADD_RULE, [number, BENEATH, &raw const rule as c_ulong, 0]) }?;
+        unsafe { landlock(SYS_landlock_add_rule, [number, BENEATH, &raw const rule as c_ulong, 0]) }?;
     }
     // SAFETY: the call has no pointer.
-    unsafe { landlock(RESTRICT_SELF, [number, 0, 0, 0]) }.map(drop)
+    unsafe { landlock(SYS_landlock_restrict_self, [number, 0, 0, 0]) }.map(drop)
 }

@@ -39,19 +39,17 @@ pub struct Jail {
     serves_directories: bool,
 }
 
-/// Confines the process, which has one thread. `serves_directories` is for one whose shape says so.
+/// Confines the process, which has one thread, and which `serves_directories` or never will.
 ///
 /// # Errors
 /// Where the system refuses something: the process is then not to go on.
 pub fn enter(confinement: &Confinement, serves_directories: bool) -> Result<Jail, JailError> {
-    let jail = Jail {
-        serves_directories: serves_directories || confinement.serves_directories,
-    };
+    let jail = Jail { serves_directories };
     system::bound_allocator();
     for namespace in &confinement.namespaces {
         system::enter_namespace(*namespace).map_err(failed("enter an empty namespace"))?;
     }
-    let files_max = if jail.serves_directories {
+    let files_max = if serves_directories {
         SERVED_FILES_MAX
     } else {
         FILES_MAX
@@ -64,7 +62,7 @@ pub fn enter(confinement: &Confinement, serves_directories: bool) -> Result<Jail
     ] {
         system::limit(resource, most).map_err(failed("limit a resource"))?;
     }
-    let kept = if jail.serves_directories {
+    let kept = if serves_directories {
         system::FOR_ANY_OWNER
     } else {
         system::NO_CAPABILITY
@@ -74,10 +72,10 @@ pub fn enter(confinement: &Confinement, serves_directories: bool) -> Result<Jail
     }
     system::keep_capabilities(kept).map_err(failed("drop privileges"))?;
     system::seal_process().map_err(failed("give up privileges for good"))?;
-    if !jail.serves_directories {
+    if !serves_directories {
         landlock::deny_everything().map_err(failed("give up the file system"))?;
     }
-    let list = if jail.serves_directories {
+    let list = if serves_directories {
         Who::PROCESS | Who::DIRECTORIES
     } else {
         Who::PROCESS
