@@ -125,7 +125,8 @@ fn document(
         };
         let mut component = json!({
             "type": kind, "bom-ref": reference, "name": name, "version": version, "purl": reference,
-            "licenses": [{"expression": text("license")}],
+            // Cargo still takes the slash that once stood for a choice.
+            "licenses": [{"expression": text("license").replace('/', " OR ")}],
         });
         if let Some(checksum) = checksums.get(&(name, version)) {
             component["hashes"] = json!([{"alg": "SHA-256", "content": checksum}]);
