@@ -54,7 +54,7 @@ struct Arguments {
     /// Number of runs that count
     #[arg(long, default_value_t = 10)]
     runs: u32,
-    /// Measure what has this in its name alone: for pathlength
+    /// Measure what has this in its name alone: for images and pathlength
     #[arg(long)]
     only: Option<String>,
     /// Clones that wait when a burst begins
@@ -101,7 +101,7 @@ fn run(arguments: Arguments) -> Result<()> {
         "coldstart" => coldstart::measure(arguments.runs, unit)?,
         "cpu-accuracy" => cpu_accuracy::measure()?,
         "density" => density::measure()?,
-        "images" => images::measure()?,
+        "images" => images::measure(arguments.only.as_deref())?,
         "memory-exact" => memory_exact::measure()?,
         "net" => net::measure(arguments.firecracker.as_deref(), unit)?,
         "servers" => servers::measure()?,

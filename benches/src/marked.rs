@@ -23,8 +23,16 @@ pub struct Marked {
 impl Marked {
     /// Starts `program` by way of the program `marker`. What it complains about is nobody's business.
     pub fn start(marker: &Path, program: &Path, arguments: &[&OsStr]) -> Result<Self> {
+        Self::follow(Command::new(marker).arg(program).args(arguments))
+    }
+
+    /// The same for one that is born under the list of system calls in the file `list`.
+    pub fn start_listed(marker: &Path, list: &Path, program: &Path, arguments: &[&OsStr]) -> Result<Self> {
         let mut command = Command::new(marker);
-        command.arg(program).args(arguments);
+        Self::follow(command.arg("--list").arg(list).arg(program).args(arguments))
+    }
+
+    fn follow(command: &mut Command) -> Result<Self> {
         command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -62,6 +62,7 @@ fn an_image_that_is_too_large_to_be_mapped_is_a_disk() {
         .ended_with(0)
         .text();
     assert_eq!(text, sum);
+    check_unwritable(&host, "large", "vda");
 }
 
 #[test]
@@ -71,4 +72,32 @@ fn many_writable_layers_are_apart() {
     for _ in 0..3 {
         assert_eq!(sh(script).ended_with(0).text(), "mine\n1\n");
     }
+}
+
+/// Tries to overwrite the start of the device that a guest has its root from, as its kernel can. On the host nothing of the image changes.
+#[track_caller]
+fn check_unwritable(host: &Host, image: &str, device: &str) {
+    let digests = || {
+        let script = "cd \"$0\" && find layers snapshots -type f | sort | xargs sha256sum";
+        let mut command = Command::new("sh");
+        ran(command.args(["-c", script]).arg(host.store()), b"")
+            .unwrap()
+            .ended_with(0)
+            .text()
+    };
+    let before = digests();
+    let script = format!(
+        "mkdir -p /d && mount -t devtmpfs dev /d && test -b /d/{device} && echo tries && \
+         dd if=/dev/zero of=/d/{device} bs=4096 count=64 conv=fsync,notrunc"
+    );
+    let options = ["--cap-add", "SYS_ADMIN", "--memory", "128"];
+    let tried = host.run(&options, image, &["sh", "-c", &script]);
+    assert!(tried.text().starts_with("tries"), "{tried}");
+    assert_eq!(digests(), before, "{tried}");
+    assert_eq!(host.run(&[], image, &["echo", "whole"]).ended_with(0).text(), "whole\n");
+}
+
+#[test]
+fn a_guest_cannot_write_to_an_image_that_is_mapped() {
+    check_unwritable(host(), "busybox", "pmem0");
 }

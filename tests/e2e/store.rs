@@ -1,8 +1,10 @@
 //! The image store as a user has it: what is saved, shared, counted and pruned; registries that are signed in to and mirrored.
 
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tests::command::ran;
 use tests::host::{Host, image_archive, listing};
 use tests::registry::{PASSWORD, Registry, USER};
@@ -165,6 +167,107 @@ fn who_signs_in_once_pulls_from_then_on() {
     assert!(out.text().contains("signed out"), "{out}");
     let refusal = host.ran(&["pull", &image]).refusal();
     assert!(refusal.contains("mote login"), "{refusal}");
+}
+
+/// The program that Docker's configuration names as a helper: it keeps one registry's password in the file `kept` beside it.
+const HELPER: &str = "#!/bin/sh\n\
+    cd \"${0%/*}\" || exit\n\
+    case $1 in\n\
+    store) cat > kept ;;\n\
+    get) cat kept 2> /dev/null || { echo credentials not found in native keychain; exit 1; } ;;\n\
+    erase) rm kept ;;\n\
+    esac\n";
+
+#[test]
+fn a_helper_keeps_the_password() {
+    let registry = Registry::start().unwrap();
+    registry.push(&image_archive("busybox").unwrap(), "busybox").unwrap();
+    let image = registry.image("busybox");
+    let address = registry.image("").trim_end_matches('/').to_owned();
+    let directory = tempfile::tempdir().unwrap();
+    let (config, helper) = (
+        directory.path().join("config.json"),
+        directory.path().join("docker-credential-e2e"),
+    );
+    fs::write(&helper, HELPER).unwrap();
+    fs::set_permissions(&helper, Permissions::from_mode(0o755)).unwrap();
+    fs::write(&config, json!({"credHelpers": {&address: "e2e"}}).to_string()).unwrap();
+    let mut command = agent();
+    let path = format!("{}:{}", directory.path().display(), std::env::var("PATH").unwrap());
+    command.env("DOCKER_CONFIG", directory.path()).env("PATH", path);
+    let host = Host::start_by(command, &IDLE).unwrap();
+    let refusal = host.ran(&["pull", &image]).refusal();
+    assert!(refusal.contains("mote login"), "{refusal}");
+    let _ = host.ran(&["login", "-u", USER, "-p", PASSWORD, &address]).ended_with(0);
+    let kept: Value = serde_json::from_slice(&fs::read(directory.path().join("kept")).unwrap()).unwrap();
+    assert_eq!(
+        kept,
+        json!({"ServerURL": address, "Username": USER, "Secret": PASSWORD})
+    );
+    assert!(!fs::read_to_string(&config).unwrap().contains("auth\":"));
+    let _ = host.ran(&["pull", &image]).ended_with(0);
+    let _ = host.ran(&["logout", &address]).ended_with(0);
+    assert!(!directory.path().join("kept").exists());
+    let refusal = host.ran(&["pull", &image]).refusal();
+    assert!(refusal.contains("mote login"), "{refusal}");
+}
+
+#[test]
+fn a_run_pulls_when_it_is_told_to() {
+    let registry = Registry::start().unwrap();
+    let image = registry.image("app");
+    let directory = tempfile::tempdir().unwrap();
+    let host = host_with(directory.path(), &[]);
+    let address = registry.image("").trim_end_matches('/').to_owned();
+    let _ = host.ran(&["login", "-u", USER, "-p", PASSWORD, &address]).ended_with(0);
+    let run = |policy: &str| host.run(&["--memory", "128", "--pull", policy], &image, &["true"]);
+    let digest = || {
+        let listed = host.ran(&["image", "ls", "--format", "json"]).ended_with(0).text();
+        let images: Vec<Value> = serde_json::from_str(&listed).unwrap();
+        let named = images
+            .into_iter()
+            .find(|listed| listed["names"][0] == format!("{image}:latest"));
+        named.map(|named| named["digest"].clone())
+    };
+    registry.push(&image_archive("busybox").unwrap(), "app").unwrap();
+    let refusal = run("never").refusal();
+    assert!(refusal.contains("app"), "{refusal}");
+    let _ = run("missing").ended_with(0);
+    let first = digest();
+    // The tag moves: only who asks the registry finds out.
+    registry.push(&image_archive("python").unwrap(), "app").unwrap();
+    for policy in ["missing", "never"] {
+        let _ = run(policy).ended_with(0);
+        assert_eq!(digest(), first);
+    }
+    let _ = run("always").ended_with(0);
+    assert!(digest().is_some() && digest() != first);
+}
+
+#[test]
+fn what_somebody_changed_in_the_store_is_not_run() {
+    let host = Host::start(&IDLE).unwrap();
+    host.load("busybox").unwrap();
+    let run = || host.run(&[], "busybox", &["echo", "sound"]);
+    assert_eq!(run().ended_with(0).text(), "sound\n");
+    let data = listing(&host.store())
+        .unwrap()
+        .into_iter()
+        .find(|(path, _)| path.ends_with("data"));
+    let (data, _) = data.unwrap();
+    let bytes = fs::read(&data).unwrap();
+    let mut changed = bytes.clone();
+    changed[bytes.len() / 2] ^= 1;
+    fs::write(&data, changed).unwrap();
+    let refusal = run().refusal();
+    assert!(
+        refusal.contains("is not as it was stored: pull the image again"),
+        "{refusal}"
+    );
+    // Loading it again makes it whole.
+    host.load("busybox").unwrap();
+    assert_eq!(fs::read(&data).unwrap(), bytes);
+    assert_eq!(run().ended_with(0).text(), "sound\n");
 }
 
 #[test]

@@ -44,18 +44,20 @@ struct Converted {
     store_bytes: f64,
 }
 
-/// Measures all.
-pub fn measure() -> Result<Outcome> {
+/// Measures all images, or those that have `only` in their names.
+pub fn measure(only: Option<&str>) -> Result<Outcome> {
     let scratch = Scratch::new("images")?;
     let mut outcome = Outcome::default();
     let registry = Registry::start(scratch.path())?;
-    let images = samples::prepare(scratch.path())?;
+    let mut images = samples::prepare(scratch.path())?;
+    images.retain(|image| only.is_none_or(|part| image.name.contains(part)));
     for image in &images {
         outcome
             .results
             .extend(measure_image(image, &registry, scratch.path(), &mut outcome.notes)?);
     }
-    outcome.results.extend(sharing(&images[0], scratch.path())?);
+    let first = images.first().context("no image has that in its name")?;
+    outcome.results.extend(sharing(first, scratch.path())?);
     outcome.notes.push(format!(
         "times are medians of {RUNS} runs, each into an empty directory, from a layout whose files are in memory"
     ));

@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::fs::{create_dir, read_dir};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
-use protocol::frame;
-use protocol::jail::Confinement;
+use protocol::jail::{BIRTH_LIST, Confinement};
 use protocol::vmm::{Boot, Config, Control, Device, Event, GUEST_CID, Limits, Origin, Request, Shape, standing};
+use protocol::{attachments, frame};
 use rustix::io::{FdFlags, fcntl_setfd};
 
 use super::judge;
@@ -70,6 +70,8 @@ pub struct Vmm {
     /// Tells when it executes the program.
     marker: PathBuf,
     program: PathBuf,
+    /// The system calls that it may make, in a file.
+    list: PathBuf,
     origin: Origin,
     /// The scratch disk, as clones have it in the beginning.
     scratch: PathBuf,
@@ -92,10 +94,15 @@ pub fn subjects(installation: &Installation, templates: &Templates) -> Result<[V
     // Of the size that it has as a snapshot: nothing is compressed.
     let rootfs = directory.join("rootfs");
     std::fs::copy(&installation.archive, &rootfs).context("cannot copy the image")?;
+    let (program, list) = (installation.program("mote-vmm"), directory.join("list"));
+    let told = Command::new(&program).arg(BIRTH_LIST).output();
+    let told = told.context("cannot ask the VMM which system calls it makes")?;
+    std::fs::write(&list, told.stdout).context("cannot write the list of system calls")?;
     let vmm = |name, origin| Vmm {
         name,
         marker: installation.program("mote-bench-marker"),
-        program: installation.program("mote-vmm"),
+        program: program.clone(),
+        list: list.clone(),
         origin,
         scratch: template.join(SCRATCH),
         rootfs: rootfs.clone(),
@@ -125,17 +132,35 @@ impl Vmm {
         fcntl_setfd(&listener, FdFlags::empty()).context("cannot let the VMM inherit the control socket")?;
         let config = Config {
             origin: self.origin.clone(),
-            shape: Some(self.shape(name)),
+            shape: None,
             counters: None,
             control: Control::Descriptor(listener.as_raw_fd()),
-            jail: Confinement::default(),
+            jail: Confinement {
+                was_born_with_list: true,
+                ..Confinement::default()
+            },
         };
         let path = self.directory.join(format!("{name}.json"));
         let text = serde_json::to_vec(&config).context("cannot write the VMM's configuration")?;
         std::fs::write(&path, text).context("cannot write the VMM's configuration")?;
+        self.tell(&control, name)?;
         // Its guest finds nobody who would tell it what to do, and ends; so it says, to nobody.
-        let vmm = Marked::start(&self.marker, &self.program, &[path.as_os_str()])?;
+        let vmm = Marked::start_listed(&self.marker, &self.list, &self.program, &[path.as_os_str()])?;
         Ok(Running { vmm, control })
+    }
+
+    /// What a host agent tells it: what to be, and with which files. That waits in the socket until the VMM is ready for it.
+    fn tell(&self, control: &UnixStream, name: &str) -> Result<()> {
+        let shape = self.shape(name);
+        let opened = attachments::open(&shape)?;
+        let attached: Vec<_> = opened.iter().map(AsFd::as_fd).collect();
+        let frame = frame::encode(&Request::Run(Box::new(shape))).context("the shape is too long")?;
+        let sent = attachments::send(control, &frame, &attached).context("the VMM cannot be told its shape")?;
+        if sent == frame.len() {
+            Ok(())
+        } else {
+            bail!("the shape is longer than the socket's queue");
+        }
     }
 
     /// What a container has: the way to the guest agent, a rootfs snapshot, and a scratch disk.
@@ -178,6 +203,10 @@ impl Subject for Vmm {
         while points.last().is_none_or(|(point, _)| *point != Point::GuestRuns) {
             let event: Option<Event> = frame::read(&mut running.control).context("the VMM cannot be heard")?;
             match event.context("the VMM ended too early")? {
+                // A clone's guest has run before it waits for its shape.
+                Event::Waiting {
+                    guest_waits_ns: Some(monotonic_ns),
+                } => points.push((Point::GuestRuns, monotonic_ns - begun)),
                 Event::VcpuRunnable { monotonic_ns } => points.push((Point::VcpuRunnable, monotonic_ns - begun)),
                 Event::GuestBooted { monotonic_ns } => points.push((Point::GuestRuns, monotonic_ns - begun)),
                 Event::Ended { message, .. } => bail!("the VMM ended: {message}"),

@@ -114,6 +114,12 @@ impl FromStr for Digest {
     }
 }
 
+impl From<Sha256> for Digest {
+    fn from(digest: Sha256) -> Self {
+        Self(digest.finalize().into())
+    }
+}
+
 impl From<Digest> for String {
     fn from(digest: Digest) -> Self {
         digest.to_string()
@@ -145,14 +151,9 @@ impl<R: Read> HashingReader<R> {
         }
     }
 
-    /// What is read from.
-    pub fn inner(&self) -> &R {
-        &self.inner
-    }
-
     /// The digest and the number of the bytes read.
     pub fn finish(self) -> (Digest, u64) {
-        (Digest(self.hasher.finalize().into()), self.len_bytes)
+        (self.hasher.into(), self.len_bytes)
     }
 }
 

@@ -287,8 +287,8 @@ pub enum Request {
 pub enum Event {
     /// The VMM was started without a shape, has prepared everything else and waits for [`Request::Run`].
     Waiting {
-        /// When.
-        monotonic_ns: u64,
+        /// When its guest had come to where it waits as well: a clone's to the read of its doorbell. Absent where it has yet to boot.
+        guest_waits_ns: Option<u64>,
     },
     /// The microVM has its shape and its first vCPU may run.
     VcpuRunnable {

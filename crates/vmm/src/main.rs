@@ -52,6 +52,9 @@ use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+use protocol::jail::BIRTH_LIST;
+use protocol::vmm::ExitCode;
+
 /// The C library's own takes many small mappings from the system before the guest's first instruction, and gives them back.
 #[cfg(target_env = "musl")]
 #[global_allocator]
@@ -66,14 +69,22 @@ extern "C" fn main_of_c(count: c_int, arguments: *const *const c_char) -> c_int 
         // with some C libraries, where it was not Rust's entry that began.
         unsafe { CStr::from_ptr(*arguments.add(1)) }
     });
-    let exit = if let Some(path) = path {
-        process::run(Path::new(OsStr::from_bytes(path.to_bytes())))
-    } else {
-        let _ = writeln!(
-            io::stderr(),
-            "mote-vmm: usage: mote-vmm CONFIG (a path, or - for standard input)"
-        );
-        protocol::vmm::ExitCode::Failure
-    };
-    exit.into()
+    match path.map(CStr::to_bytes) {
+        Some(argument) if argument == BIRTH_LIST.as_bytes() => tell_birth_list(),
+        Some(path) => process::run(Path::new(OsStr::from_bytes(path))).into(),
+        None => {
+            let _ = writeln!(
+                io::stderr(),
+                "mote-vmm: usage: mote-vmm CONFIG (a path, or - for standard input) | {BIRTH_LIST}"
+            );
+            ExitCode::Failure.into()
+        }
+    }
+}
+
+fn tell_birth_list() -> c_int {
+    let text = serde_json::to_vec(&jail::birth_list()).unwrap_or_default();
+    // What the library keeps, nobody would write at the end.
+    let written = io::stdout().write_all(&text).and_then(|()| io::stdout().flush());
+    written.map_or(ExitCode::Failure.into(), |()| 0)
 }

@@ -142,7 +142,7 @@ fn run_in(shape: Option<Shape>, mut begun: Begun, event_loop: &mut EventLoop) ->
     let is_observed = list.is_some();
     let shape = match shape {
         Some(shape) => shape,
-        None => match wait_for_shape(event_loop) {
+        None => match wait_for_shape(event_loop, begun.at_doorbell_ns) {
             Ok((shape, attached)) => {
                 // For this microVM, everything begins only now.
                 let now = monotonic_ns();
@@ -166,9 +166,8 @@ fn run_in(shape: Option<Shape>, mut begun: Begun, event_loop: &mut EventLoop) ->
 }
 
 /// Waits to be told what to be, or to end.
-fn wait_for_shape(event_loop: &mut EventLoop) -> Result<(Shape, Vec<OwnedFd>), Ending> {
-    let monotonic_ns = monotonic_ns();
-    tell(event_loop, Event::Waiting { monotonic_ns });
+fn wait_for_shape(event_loop: &mut EventLoop, guest_waits_ns: Option<u64>) -> Result<(Shape, Vec<OwnedFd>), Ending> {
+    tell(event_loop, Event::Waiting { guest_waits_ns });
     loop {
         match event_loop.run() {
             Turn::Run(shape, attached) => return Ok((*shape, attached)),

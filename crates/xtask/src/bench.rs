@@ -43,7 +43,7 @@ pub struct Bench {
     /// Number of runs
     #[arg(long, default_value_t = 10)]
     runs: u32,
-    /// Measure what has this in its name alone: for pathlength
+    /// Measure what has this in its name alone: for images and pathlength
     #[arg(long, value_name = "PART")]
     only: Option<String>,
     /// Clones that wait when a burst begins
@@ -89,9 +89,6 @@ fn in_machine(root: &Path, bench: &Bench, directory: &Path) -> Result<()> {
     shell.args(["--runs", &bench.runs.to_string(), "--pool", &bench.pool.to_string()]);
     if icount {
         shell.arg("--icount");
-    }
-    if let Some(part) = &bench.only {
-        shell.arg("--only").arg(part);
     }
     if let Some(program) = &bench.firecracker {
         add_firecracker(root, &tree, program, directory, &mut shell)?;
@@ -140,6 +137,9 @@ fn add_options(root: &Path, bench: &Bench, directory: &Path, to: &mut Command) -
     to.arg("--output").arg(directory);
     if bench.json {
         to.arg("--json");
+    }
+    if let Some(part) = &bench.only {
+        to.arg("--only").arg(part);
     }
     Ok(())
 }

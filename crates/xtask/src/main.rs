@@ -14,6 +14,7 @@ mod e2e;
 mod fuzz;
 mod machine;
 mod process;
+mod sbom;
 mod test;
 mod tidy;
 
@@ -46,6 +47,8 @@ enum Task {
     Bench(bench::Bench),
     /// Feed the parsers of hostile bytes with what libFuzzer finds
     Fuzz(fuzz::Fuzz),
+    /// Write down what the programs are made of
+    Sbom,
 }
 
 fn main() -> ExitCode {
@@ -68,6 +71,7 @@ fn run(task: Task) -> Result<()> {
         Task::E2e(e2e) => e2e::e2e(&root, &e2e).map(drop),
         Task::Bench(bench) => bench::bench(&root, &bench),
         Task::Fuzz(fuzz) => fuzz::fuzz(&root, &fuzz),
+        Task::Sbom => sbom::sbom(&root),
     }
 }
 

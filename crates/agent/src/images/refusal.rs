@@ -55,7 +55,7 @@ const fn store_code(error: &StoreError) -> ErrorCode {
         StoreError::NotFound(_) => ErrorCode::ImageNotFound,
         StoreError::Ambiguous(_) => ErrorCode::InvalidParameter,
         StoreError::SeveralNames { .. } | StoreError::NotKept(_) => ErrorCode::Conflict,
-        StoreError::Snapshot(_) => ErrorCode::InvalidImage,
+        StoreError::Snapshot(_) | StoreError::Changed { .. } => ErrorCode::InvalidImage,
         StoreError::File(error) => file_code(error),
         StoreError::InUse { .. }
         | StoreError::Record { .. }

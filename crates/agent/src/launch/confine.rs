@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -28,7 +28,7 @@ struct StepError {
 /// What the host agent can confine its VMMs with.
 #[derive(Debug)]
 pub struct Cells {
-    namespaces: Vec<OwnedFd>,
+    namespaces: Arc<[OwnedFd]>,
     users: Option<Arc<UserPool>>,
 }
 
@@ -57,9 +57,9 @@ pub struct User {
 impl Cells {
     /// Without any right to confine: VMMs do by themselves what they can.
     #[must_use]
-    pub const fn none() -> Self {
+    pub fn none() -> Self {
         Self {
-            namespaces: Vec::new(),
+            namespaces: Arc::default(),
             users: None,
         }
     }
@@ -87,7 +87,7 @@ impl Cells {
             Vec::new()
         });
         Self {
-            namespaces,
+            namespaces: namespaces.into(),
             users: Some(Arc::new(UserPool {
                 range: users,
                 used: Mutex::default(),
@@ -97,8 +97,8 @@ impl Cells {
 
     /// The namespaces.
     #[must_use]
-    pub fn namespaces(&self) -> Vec<BorrowedFd<'_>> {
-        self.namespaces.iter().map(AsFd::as_fd).collect()
+    pub fn namespaces(&self) -> Arc<[OwnedFd]> {
+        self.namespaces.clone()
     }
 
     /// A user for a microVM; none where VMMs have none of their own, or all are taken.

@@ -13,15 +13,15 @@ mod held;
 mod process;
 #[expect(unsafe_code, reason = "no safe call gives birth into a control group")]
 mod spawn;
+mod spawner;
 #[cfg(test)]
 mod tests;
 mod used;
 mod vmm;
 
-use std::ffi::CString;
 use std::fs::File;
 use std::io::{self, Write};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::AsRawFd;
 use std::os::unix::net::{UnixListener, UnixStream as StdStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -46,6 +46,7 @@ pub use vmm::Vmm;
 use confine::User;
 use directory::{DirectoryError, RuntimeDirectory};
 use spawn::Birth;
+use spawner::{Spawned, Spawner};
 
 use crate::clock;
 use crate::record::Used;
@@ -108,7 +109,7 @@ pub enum LaunchError {
 
 /// Starts the VMMs of one host agent.
 pub struct Launcher {
-    program: PathBuf,
+    spawner: Spawner,
     directory: PathBuf,
     cgroups: Arc<dyn Cgroups>,
     cells: Cells,
@@ -127,8 +128,11 @@ impl Launcher {
     /// Starts `program`s, whose directories are in `directory`, and confines them with what `cells` has.
     #[must_use]
     pub fn new(program: PathBuf, directory: PathBuf, cgroups: Arc<dyn Cgroups>, cells: Cells) -> Self {
+        let spawner = Spawner::new(program);
+        // Whoever starts the first VMM is told what is wrong.
+        let _ = spawner.prepare();
         Self {
-            program,
+            spawner,
             directory,
             cgroups,
             cells,
@@ -162,19 +166,38 @@ impl Launcher {
         let (listener, connection) =
             listen_and_connect(&path).map_err(|source| LaunchError::Socket { path, source })?;
         let failed = |source| LaunchError::Spawn {
-            path: self.program.clone(),
+            path: self.spawner.program().to_owned(),
             source,
         };
         let stderr = File::create(held.stderr()).map_err(failed)?;
         let (stdin, mut document) = io::pipe().map_err(failed)?;
-        let standard = [stdin.as_fd(), listener.as_fd(), stderr.as_fd()];
-        let process = self.bear(&held, standard)?;
+        let namespaces = self.cells.namespaces();
+        let birth = Birth {
+            program: self.spawner.path().map_err(failed)?,
+            argument: c"-".to_owned(),
+            standard: [stdin.into(), listener.into(), stderr.into()],
+            is_alone: !namespaces.is_empty(),
+            inherited: namespaces.clone(),
+            cgroup: held.cgroup.directory(),
+        };
+        let Spawned { born, has_list } = self.spawner.bear(birth, !serves_directories).map_err(failed)?;
+        let is_in_cgroup = born.is_in_cgroup;
+        let process = VmmProcess::of(born).map_err(failed)?;
+        if !is_in_cgroup {
+            // It does nothing before it has its configuration, so nothing that it does escapes the cgroup.
+            held.cgroup.enter(process.id())?;
+        }
         let config = Config {
             origin,
             shape,
             counters: Some(held.counters()),
             control: Control::Descriptor(CONTROL_DESCRIPTOR),
-            jail: self.confinement(&held, serves_directories),
+            jail: Confinement {
+                namespaces: namespaces.iter().map(AsRawFd::as_raw_fd).collect(),
+                user: held.user.as_ref().map(User::number),
+                serves_directories,
+                was_born_with_list: has_list,
+            },
         };
         let bytes = serde_json::to_vec(&config).map_err(|error| failed(error.into()))?;
         // Far less than a pipe holds, so this does not wait. A VMM that ends without reading it tells why by its end.
@@ -189,49 +212,6 @@ impl Launcher {
             requests,
             held,
         })
-    }
-
-    /// The process of a VMM, in its cgroup. Nothing of it stays where this process is killed before it has written the configuration: it then
-    /// reads an empty one.
-    fn bear(&self, held: &Held, standard: [BorrowedFd<'_>; 3]) -> Result<VmmProcess, LaunchError> {
-        let failed = |source| LaunchError::Spawn {
-            path: self.program.clone(),
-            source,
-        };
-        let program = CString::new(self.program.as_os_str().as_encoded_bytes());
-        let program = program.map_err(|error| failed(error.into()))?;
-        let namespaces = self.cells.namespaces();
-        let cgroup = held.cgroup.directory();
-        let mut birth = Birth {
-            program: &program,
-            arguments: &[&program, c"-"],
-            standard,
-            inherited: &namespaces,
-            cgroup: cgroup.as_ref().map(AsFd::as_fd),
-            is_alone: !namespaces.is_empty(),
-        };
-        let process = match VmmProcess::spawn(&birth) {
-            Ok(process) if birth.cgroup.is_some() => return Ok(process),
-            // A kernel that knows no such birth (before Linux 5.7).
-            Err(error) if birth.cgroup.is_some() && error.raw_os_error() == Some(libc::EINVAL) => {
-                birth.cgroup = None;
-                VmmProcess::spawn(&birth)
-            }
-            other => other,
-        };
-        let process = process.map_err(failed)?;
-        // It does nothing before it has its configuration, so nothing that it does escapes the cgroup.
-        held.cgroup.enter(process.id())?;
-        Ok(process)
-    }
-
-    fn confinement(&self, held: &Held, serves_directories: bool) -> Confinement {
-        let namespaces = self.cells.namespaces();
-        Confinement {
-            namespaces: namespaces.iter().map(AsRawFd::as_raw_fd).collect(),
-            user: held.user.as_ref().map(User::number),
-            serves_directories,
-        }
     }
 
     /// Whether the guest of the microVM `id` still has its door: then no host agent has told it what to be.

@@ -10,7 +10,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, pidfd_open
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-use super::spawn::{self, Birth, Born};
+use super::spawn::Born;
 use crate::readiness::watch;
 
 /// A process that may be waited for by several tasks. Dropping it kills the process, unless it was left.
@@ -30,17 +30,15 @@ pub struct VmmProcess {
 pub struct End(Arc<AsyncFd<OwnedFd>>);
 
 impl VmmProcess {
-    /// Starts it, without a copy of this process's memory.
-    pub fn spawn(birth: &Birth<'_>) -> io::Result<Self> {
-        let Born { id, descriptor } = spawn::bear(birth)?;
-        let process = Self {
-            id,
+    /// That one, which this process has had born.
+    pub fn of(born: Born) -> io::Result<Self> {
+        Ok(Self {
+            id: born.id,
             is_ours: true,
-            end: End::behind(descriptor)?,
+            end: End::behind(born.descriptor)?,
             is_over: false,
             status: None,
-        };
-        Ok(process)
+        })
     }
 
     /// The process with this number, which an earlier host agent started. The caller makes sure that it is the one: by its cgroup, after this.
@@ -133,6 +131,7 @@ impl Drop for VmmProcess {
 
 #[cfg(test)]
 mod tests {
+    use super::super::spawn::{self, Birth};
     use super::*;
     use std::io::{Read, Write};
     use std::path::Path;
@@ -140,14 +139,14 @@ mod tests {
     fn start(program: &std::ffi::CStr, output: &OwnedFd) -> io::Result<(VmmProcess, io::PipeWriter)> {
         let (stdin, ours) = io::pipe()?;
         let birth = Birth {
-            program,
-            arguments: &[program, c"-"],
-            standard: [stdin.as_fd(), output.as_fd(), output.as_fd()],
-            inherited: &[],
+            program: program.to_owned(),
+            argument: c"-".to_owned(),
+            standard: [stdin.into(), output.try_clone()?, output.try_clone()?],
+            inherited: Vec::new().into(),
             cgroup: None,
             is_alone: false,
         };
-        Ok((VmmProcess::spawn(&birth)?, ours))
+        Ok((VmmProcess::of(spawn::bear(&birth)?)?, ours))
     }
 
     fn cat() -> (VmmProcess, io::PipeWriter) {

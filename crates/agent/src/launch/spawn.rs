@@ -4,11 +4,12 @@
 //! the child shares our memory and this thread waits until it executes (`CLONE_VFORK`), so nothing is copied.
 
 use std::arch::asm;
-use std::ffi::{CStr, c_void};
+use std::ffi::{CString, c_void};
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
+use std::sync::Arc;
 
 use libc::{
     CLONE_NEWPID, CLONE_PIDFD, CLONE_VFORK, CLONE_VM, F_SETFD, SIG_SETMASK, SIGCHLD, c_char, c_int, c_long, sigset_t,
@@ -25,17 +26,17 @@ const STACK_LEN: usize = 16 << 10;
 const NOT_EXECUTED: c_int = 127;
 
 /// A process to be.
-pub struct Birth<'a> {
+pub struct Birth {
     /// The program, executed without an environment.
-    pub program: &'a CStr,
-    /// Its arguments, with its name.
-    pub arguments: &'a [&'a CStr],
+    pub program: CString,
+    /// Its only argument.
+    pub argument: CString,
     /// Its standard input, output and error.
-    pub standard: [BorrowedFd<'a>; 3],
+    pub standard: [OwnedFd; 3],
     /// What it inherits beside, under the same numbers.
-    pub inherited: &'a [BorrowedFd<'a>],
-    /// Its control group; this process's where absent.
-    pub cgroup: Option<BorrowedFd<'a>>,
+    pub inherited: Arc<[OwnedFd]>,
+    /// Its control group; this process's where absent, and where the system knows no such birth.
+    pub cgroup: Option<OwnedFd>,
     /// Whether it is the first process of a namespace of its own, and sees no other one.
     pub is_alone: bool,
 }
@@ -46,6 +47,8 @@ pub struct Born {
     pub id: u32,
     /// What it is waited for by.
     pub descriptor: OwnedFd,
+    /// Whether it was born into its control group.
+    pub is_in_cgroup: bool,
 }
 
 /// `struct clone_args` (Linux, `include/uapi/linux/sched.h`).
@@ -71,7 +74,7 @@ struct Plan<'a> {
     arguments: *const *const c_char,
     environment: *const *const c_char,
     standard: [RawFd; 3],
-    inherited: &'a [BorrowedFd<'a>],
+    inherited: &'a [OwnedFd],
     mask: sigset_t,
     /// Why it could not execute.
     error: c_int,
@@ -81,16 +84,26 @@ struct Plan<'a> {
 ///
 /// # Errors
 /// The system's. There is no process then.
-pub fn bear(birth: &Birth<'_>) -> io::Result<Born> {
-    let mut arguments: Vec<*const c_char> = birth.arguments.iter().map(|argument| argument.as_ptr()).collect();
-    arguments.push(ptr::null());
+pub fn bear(birth: &Birth) -> io::Result<Born> {
+    if let Some(cgroup) = &birth.cgroup {
+        match bear_into(birth, Some(cgroup)) {
+            // A kernel that knows no such birth (before Linux 5.7).
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => (),
+            born => return born,
+        }
+    }
+    bear_into(birth, None)
+}
+
+fn bear_into(birth: &Birth, cgroup: Option<&OwnedFd>) -> io::Result<Born> {
+    let arguments = [birth.program.as_ptr(), birth.argument.as_ptr(), ptr::null()];
     let environment = [ptr::null()];
     let mut plan = Plan {
         program: birth.program.as_ptr(),
         arguments: arguments.as_ptr(),
         environment: environment.as_ptr(),
-        standard: birth.standard.map(|descriptor| descriptor.as_raw_fd()),
-        inherited: birth.inherited,
+        standard: birth.standard.each_ref().map(AsRawFd::as_raw_fd),
+        inherited: &birth.inherited,
         mask: mask_everything(),
         error: 0,
     };
@@ -111,7 +124,7 @@ pub fn bear(birth: &Birth<'_>) -> io::Result<Born> {
         stack_size: STACK_LEN as u64,
         ..CloneArguments::default()
     };
-    if let Some(cgroup) = birth.cgroup {
+    if let Some(cgroup) = cgroup {
         call.flags |= CLONE_INTO_CGROUP;
         call.cgroup = u64::from(cgroup.as_raw_fd().cast_unsigned());
     }
@@ -124,7 +137,12 @@ pub fn bear(birth: &Birth<'_>) -> io::Result<Born> {
     // SAFETY: the call has succeeded, and so has made this descriptor, which has no other owner.
     let descriptor = unsafe { OwnedFd::from_raw_fd(descriptor) };
     if plan.error == 0 {
-        return Ok(Born { id, descriptor });
+        let is_in_cgroup = cgroup.is_some();
+        return Ok(Born {
+            id,
+            descriptor,
+            is_in_cgroup,
+        });
     }
     // It has ended, and is ours to be reaped.
     let _ = waitid(WaitId::PidFd(descriptor.as_fd()), WaitIdOptions::EXITED);

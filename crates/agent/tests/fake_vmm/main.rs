@@ -133,7 +133,7 @@ fn main() -> Result<()> {
     if is_clone {
         fake.follow(&with_ending(&script, "waiting"))?;
     }
-    fake.control.report(&Event::Waiting { monotonic_ns: 1 })?;
+    fake.control.report(&Event::Waiting { guest_waits_ns: None })?;
     let (shape, attached) = fake.control.shape()?;
     if attached.len() != shape.attachments().len() {
         return Err("something else came than the shape names".into());

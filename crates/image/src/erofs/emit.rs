@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use super::ErofsError;
 use super::directory::{self, Dirent};
 use super::format::{BLOCK_LEN, EXTENDED_BYTES, SLOT_BYTES, SUPERBLOCK_OFFSET, Superblock, dirent_type, seal};
-use super::layout::{Place, Placed, Placer, Plan};
+use super::layout::{Placed, Placer, Plan};
 use super::xattr;
 use crate::index::{Index, ReadAt};
 use crate::layer::{BLOCK_BYTES, Content, Packed};
@@ -37,9 +37,7 @@ pub(super) fn emit(
     // Those whose contents go on in blocks of their own, and how many bytes of it stand behind the inode.
     let mut unfinished = Vec::new();
     for (node, parent) in &plan.found {
-        let Place::Metadata(placed) = placer.place(*node, plan)? else {
-            continue;
-        };
+        let placed = placer.place(*node, plan)?;
         let inline_bytes = memory_len(placed.inline_bytes());
         emit_inode(tree, plan, (*node, *parent), &placed, data, &mut sink)?;
         let has_contents = matches!(placed.inode.content, Content::Directory | Content::Symlink { .. });
@@ -66,7 +64,7 @@ fn superblock(plan: &Plan) -> Superblock {
     Superblock {
         // The root's inode comes right behind the superblock: its number is small.
         root_nid: u16::try_from(plan.nid(NodeId::ROOT)).unwrap_or_default(),
-        inodes: plan.found.len() as u64,
+        inodes: plan.inodes,
         epoch: plan.epoch,
         blocks: plan.total_blocks,
     }

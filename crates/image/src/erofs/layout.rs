@@ -24,8 +24,10 @@ const TIMES_MAX: usize = 1 << 16;
 /// Where everything goes.
 #[derive(Debug)]
 pub(super) struct Plan {
-    /// All nodes that have a path, each with the directory it was first found in, in the order of their places.
+    /// The nodes whose inodes are in the metadata, each with the directory it was first found in, in the order of their places.
     pub found: Vec<(NodeId, NodeId)>,
+    /// Number of all nodes that have a path.
+    pub inodes: u64,
     /// The time of every inode in the short form.
     pub epoch: Timestamp,
     /// Where the inodes end and blocks of directories and links begin.
@@ -42,17 +44,8 @@ pub(super) struct Plan {
     nids: Vec<u64>,
 }
 
-/// Where a node's inode is.
-#[derive(Clone, Debug)]
-pub(super) enum Place {
-    /// In the metadata, where it is to be written.
-    Metadata(Placed),
-    /// In the data of its layer, at this slot.
-    Layer(u64),
-}
-
 /// One inode and its place in the metadata.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Placed {
     /// In bytes from the start of the metadata.
     pub offset: u64,
@@ -74,6 +67,31 @@ impl Plan {
     /// The number under which Linux finds the node's inode.
     pub fn nid(&self, node: NodeId) -> u64 {
         self.nids[node.index()]
+    }
+
+    /// Takes out the nodes whose inodes lie in a layer's data, and answers them; their numbers count from the start of that. The
+    /// time that most of the others have becomes the file system's, the earliest of several.
+    fn sort_out(&mut self, tree: &Tree, inodes: &mut Inodes) -> Result<Vec<NodeId>, ErofsError> {
+        let mut counts = HashMap::<Timestamp, u64>::new();
+        let mut packed = Vec::new();
+        let mut stay = Vec::new();
+        for (node, parent) in std::mem::take(&mut self.found) {
+            let inode = inodes.get(tree.node(node))?;
+            if let (Content::Packed(place), 1) = (&inode.content, self.links[node.index()]) {
+                self.nids[node.index()] = place.slot;
+                packed.push(node);
+                continue;
+            }
+            let time = inode.attributes.mtime;
+            if counts.len() < TIMES_MAX || counts.contains_key(&time) {
+                *counts.entry(time).or_default() += 1;
+            }
+            stay.push((node, parent));
+        }
+        let commonest = counts.into_iter().max_by_key(|(time, count)| (*count, Reverse(*time)));
+        self.epoch = commonest.map(|(time, _)| time).unwrap_or_default();
+        self.found = stay;
+        Ok(packed)
     }
 }
 
@@ -101,10 +119,10 @@ impl Placed {
 /// Plans the file system.
 pub(super) fn plan(tree: &Tree, layers: &[&Index]) -> Result<Plan, ErofsError> {
     let (found, links) = walk(tree);
-    let epoch = commonest_time(tree, &mut Inodes::new(layers), &found)?;
     let mut plan = Plan {
+        inodes: found.len() as u64,
         found,
-        epoch,
+        epoch: Timestamp::default(),
         inode_area_blocks: 0,
         metadata_blocks: 0,
         total_blocks: 0,
@@ -112,17 +130,10 @@ pub(super) fn plan(tree: &Tree, layers: &[&Index]) -> Result<Plan, ErofsError> {
         links,
         nids: vec![0; tree.nodes_len()],
     };
+    let packed = plan.sort_out(tree, &mut Inodes::new(layers))?;
     let mut placer = Placer::new(tree, layers);
-    // Nodes whose inodes lie in a layer's data, which has no place yet.
-    let mut packed = Vec::new();
     for (node, _) in &plan.found {
-        plan.nids[node.index()] = match placer.place(*node, &plan)? {
-            Place::Metadata(placed) => placed.offset / SLOT_BYTES,
-            Place::Layer(slot) => {
-                packed.push(*node);
-                slot
-            }
-        };
+        plan.nids[node.index()] = placer.place(*node, &plan)?.offset / SLOT_BYTES;
     }
     plan.inode_area_blocks = placer.end.div_ceil(BLOCK_BYTES);
     plan.metadata_blocks = plan.inode_area_blocks + placer.own_blocks;
@@ -173,19 +184,6 @@ fn walk(tree: &Tree) -> (Vec<(NodeId, NodeId)>, Vec<u32>) {
     (found, links)
 }
 
-/// The time that most files have, the earliest of several.
-fn commonest_time(tree: &Tree, inodes: &mut Inodes, found: &[(NodeId, NodeId)]) -> Result<Timestamp, ErofsError> {
-    let mut counts = HashMap::<Timestamp, u64>::new();
-    for (node, _) in found {
-        let time = inodes.get(tree.node(*node))?.attributes.mtime;
-        if counts.len() < TIMES_MAX || counts.contains_key(&time) {
-            *counts.entry(time).or_default() += 1;
-        }
-    }
-    let commonest = counts.into_iter().max_by_key(|(time, count)| (*count, Reverse(*time)));
-    Ok(commonest.map(|(time, _)| time).unwrap_or_default())
-}
-
 impl<'a> Placer<'a> {
     /// Starts behind the superblock.
     pub fn new(tree: &'a Tree, layers: &[&'a Index]) -> Self {
@@ -199,12 +197,9 @@ impl<'a> Placer<'a> {
     }
 
     /// Gives the next of the found nodes its form and its place.
-    pub fn place(&mut self, node: NodeId, plan: &Plan) -> Result<Place, ErofsError> {
+    pub fn place(&mut self, node: NodeId, plan: &Plan) -> Result<Placed, ErofsError> {
         let inode = self.inodes.get(self.tree.node(node))?;
         let links = plan.links[node.index()];
-        if let (Content::Packed(packed), 1) = (&inode.content, links) {
-            return Ok(Place::Layer(packed.slot));
-        }
         self.ordinal += 1;
         let size = match &inode.content {
             Content::Directory => {
@@ -254,7 +249,7 @@ impl<'a> Placer<'a> {
         let mut placed = Placed { offset, fields, inode };
         placed.fields.location = self.locate(node, &placed, plan);
         self.own_blocks += placed.own_blocks();
-        Ok(Place::Metadata(placed))
+        Ok(placed)
     }
 
     /// Where the contents are; of no meaning before the plan is made.

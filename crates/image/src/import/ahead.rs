@@ -1,10 +1,13 @@
-//! Decompression in a thread of its own, some buffers ahead of the conversion.
+//! Decompression in a thread of its own, some buffers ahead of the conversion, and in another the digest of what was decompressed, behind it.
 
 use std::io::{self, Read};
 use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::thread;
 
+use sha2::{Digest as _, Sha256};
+
 use crate::decompress;
+use crate::digest::Digest;
 
 /// What is passed on at once.
 const BUFFER_BYTES: usize = 256 << 10;
@@ -22,30 +25,43 @@ pub(super) struct Blob<R> {
     pub drained: io::Result<()>,
 }
 
-/// Gives what `blob` decompresses to to `read`, as a stream. What `read` leaves of it, or cannot be decompressed, is read all the
-/// same: a digest tells of all of a blob.
+/// Gives what `blob` decompresses to to `read`, as a stream, and digests it as far as it is read. What `read` leaves of it, or cannot
+/// be decompressed, is read all the same: a digest tells of all of a blob.
 pub(super) fn decompress<R: Read + Send, T>(
     blob: R,
     read: impl FnOnce(&mut dyn Read) -> T,
-) -> io::Result<(T, Blob<R>)> {
+) -> io::Result<(T, Digest, Blob<R>)> {
     thread::scope(|scope| {
         let (full, filled) = mpsc::sync_channel(BUFFERS_WAITING_MAX);
+        let (done, undigested) = mpsc::sync_channel(BUFFERS_WAITING_MAX);
         let (empty, emptied) = mpsc::channel();
-        let worker = thread::Builder::new()
-            .name("decompress".into())
-            .spawn_scoped(scope, move || work(blob, &full, &emptied))?;
+        let named = |name: &str| thread::Builder::new().name(name.into());
+        let digester = named("digest").spawn_scoped(scope, move || digest(&undigested, &empty))?;
+        let worker = named("decompress").spawn_scoped(scope, move || work(blob, &full, &emptied))?;
         let mut stream = Ahead {
             filled,
-            emptied: empty,
+            done,
             buffer: Vec::new(),
             read_bytes: 0,
         };
         let result = read(&mut stream);
-        // Tells the thread that nobody reads on.
+        // Tells the threads that nobody reads on.
         drop(stream);
         let blob = worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        Ok((result, blob))
+        let digest = digester.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        Ok((result, digest, blob))
     })
+}
+
+/// Digests buffers that were read, and gives them back.
+fn digest(undigested: &Receiver<Vec<u8>>, empty: &mpsc::Sender<Vec<u8>>) -> Digest {
+    let mut digest = Sha256::new();
+    for buffer in undigested {
+        digest.update(&buffer);
+        // The thread that decompresses may have ended.
+        let _ = empty.send(buffer);
+    }
+    digest.into()
 }
 
 fn work<R: Read>(mut reader: R, full: &SyncSender<io::Result<Vec<u8>>>, emptied: &Receiver<Vec<u8>>) -> Blob<R> {
@@ -87,7 +103,7 @@ fn fill(plain: &mut impl Read, buffer: &mut Vec<u8>) -> io::Result<usize> {
 /// The decompressed stream. It ends with an empty buffer.
 struct Ahead {
     filled: Receiver<io::Result<Vec<u8>>>,
-    emptied: mpsc::Sender<Vec<u8>>,
+    done: SyncSender<Vec<u8>>,
     buffer: Vec<u8>,
     read_bytes: usize,
 }
@@ -99,8 +115,7 @@ impl Read for Ahead {
             let next = self.filled.recv().unwrap_or_else(|_| Ok(Vec::new()))?;
             let done = std::mem::replace(&mut self.buffer, next);
             self.read_bytes = 0;
-            // The thread may have ended.
-            let _ = self.emptied.send(done);
+            self.done.send(done).map_err(io::Error::other)?;
         }
         let count = out.len().min(self.buffer.len() - self.read_bytes);
         out[..count].copy_from_slice(&self.buffer[self.read_bytes..self.read_bytes + count]);
@@ -121,15 +136,16 @@ mod tests {
             let mut read = Vec::new();
             stream.read_to_end(&mut read).map(|_| read)
         };
-        let (read, blob) = decompress(compressed.as_slice(), read).unwrap();
+        let (read, digest, blob) = decompress(compressed.as_slice(), read).unwrap();
         assert_eq!(read.unwrap(), bytes);
+        assert_eq!(digest, Digest::of(&bytes));
         assert!(blob.reader.is_empty() && blob.opened.is_ok() && blob.drained.is_ok());
     }
 
     #[test]
     fn what_is_not_wanted_is_read_all_the_same() {
         for bytes in [vec![b'x'; 20 * BUFFER_BYTES], b"BZh91AY&SY".to_vec()] {
-            let ((), blob) = decompress(bytes.as_slice(), |_| ()).unwrap();
+            let ((), _, blob) = decompress(bytes.as_slice(), |_| ()).unwrap();
             assert!(blob.reader.is_empty());
             assert_eq!(blob.opened.is_ok(), bytes[0] == b'x');
         }
@@ -139,7 +155,7 @@ mod tests {
     fn damage_is_told_to_the_reader() {
         let mut compressed = zstd::encode_all([b'x'; 1000].as_slice(), 1).unwrap();
         compressed.truncate(compressed.len() - 1);
-        let (read, _) = decompress(compressed.as_slice(), |stream| io::copy(stream, &mut io::sink())).unwrap();
+        let (read, ..) = decompress(compressed.as_slice(), |stream| io::copy(stream, &mut io::sink())).unwrap();
         assert!(read.is_err());
     }
 }

@@ -1,6 +1,6 @@
 //! One layer from its blob's bytes to its place in the store. Blocks.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::Path;
 use std::sync::Arc;
@@ -18,6 +18,7 @@ use crate::manifest::Descriptor;
 use crate::progress::{Event, PROGRESS_STEP_BYTES, Progress};
 use crate::store::Inner;
 use crate::store::files::{Area, FileError, is_full};
+use crate::store::seal;
 
 /// The blob's name in a working directory.
 const BLOB: &str = "blob";
@@ -38,12 +39,7 @@ pub(super) fn convert(layer: &Layer, reader: impl Read + Send) -> Result<(), Imp
     let files = &layer.inner.files;
     let work = files.work()?;
     let (data_path, index_path) = (work.path().join("data"), work.path().join("index"));
-    let mut data = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create_new(true)
-        .open(&data_path)
-        .map_err(files.failed("create", &data_path))?;
+    let mut data = seal::create(&data_path).map_err(files.failed("create", &data_path))?;
     let kept = kept_blob(layer, &work)?;
     let told = HashingReader::new(Told {
         reader,
@@ -52,7 +48,7 @@ pub(super) fn convert(layer: &Layer, reader: impl Read + Send) -> Result<(), Imp
         read_bytes: 0,
     });
     let converted = ahead::decompress(told, |stream| convert_stream(stream, &mut data, &index_path, layer));
-    let (converted, blob) = converted.map_err(ImportError::Spawn)?;
+    let (converted, diff_id, blob) = converted.map_err(ImportError::Spawn)?;
     let converted = match blob.opened {
         Ok(()) => converted,
         Err(source) => Err(ImportError::Compression {
@@ -75,7 +71,7 @@ pub(super) fn convert(layer: &Layer, reader: impl Read + Send) -> Result<(), Imp
             }
         })?;
     }
-    let diff_id = converted?;
+    converted?;
     blob.drained.map_err(|source| ImportError::Compression {
         layer: layer.blob.digest,
         source,
@@ -90,7 +86,7 @@ pub(super) fn convert(layer: &Layer, reader: impl Read + Send) -> Result<(), Imp
             source,
         });
     }
-    data.sync_all().map_err(files.failed("write", &data_path))?;
+    seal::close(work.path(), &["data", "index"]).map_err(files.failed("write", work.path()))?;
     if let Some(kept) = kept {
         publish_blob(layer, &work, &kept)?;
     }
@@ -126,8 +122,9 @@ fn kept_blob(layer: &Layer, work: &TempDir) -> Result<Option<File>, ImportError>
         return Ok(None);
     }
     let path = work.path().join(BLOB);
-    let created = OpenOptions::new().write(true).create_new(true).open(&path);
-    Ok(Some(created.map_err(layer.inner.files.failed("create", &path))?))
+    Ok(Some(
+        seal::create(&path).map_err(layer.inner.files.failed("create", &path))?,
+    ))
 }
 
 fn publish_blob(layer: &Layer, work: &TempDir, kept: &File) -> Result<(), ImportError> {
@@ -136,12 +133,11 @@ fn publish_blob(layer: &Layer, work: &TempDir, kept: &File) -> Result<(), Import
     Ok(files.publish_file(&path, &files.path(Area::Blobs, layer.blob.digest))?)
 }
 
-/// Makes data file and index; answers the digest of the uncompressed stream.
-fn convert_stream(stream: &mut dyn Read, data: &mut File, index: &Path, layer: &Layer) -> Result<Digest, ImportError> {
+/// Makes data file and index of the uncompressed stream.
+fn convert_stream(stream: &mut dyn Read, data: &mut File, index: &Path, layer: &Layer) -> Result<(), ImportError> {
     let files = &layer.inner.files;
-    let file = OpenOptions::new().write(true).create_new(true).open(index);
-    let mut writer = index::Writer::new(file.map_err(files.failed("create", index))?);
-    let mut plain = HashingReader::new(layer.budget.metered(stream, layer.blob.size_bytes));
+    let mut writer = index::Writer::new(seal::create(index).map_err(files.failed("create", index))?);
+    let mut plain = layer.budget.metered(stream, layer.blob.size_bytes);
     let keep = |entry| {
         layer.budget.take_files(1)?;
         writer.push(entry)
@@ -149,14 +145,13 @@ fn convert_stream(stream: &mut dyn Read, data: &mut File, index: &Path, layer: &
     let converted = layer::convert(&mut plain, data, &layer.inner.limits, Some(erofs::packed_head), keep);
     layer.budget.check()?;
     let digest = layer.blob.digest;
-    if plain.inner().has_exploded {
+    if plain.has_exploded {
         let limit = layer.inner.limits.image_expansion;
         return Err(ImportError::Expansion { layer: digest, limit });
     }
     let data_blocks = converted.map_err(|source| ImportError::Layer { layer: digest, source })?;
-    let written = writer.finish(data_blocks).and_then(|file| file.sync_all());
-    written.map_err(files.failed("write", index))?;
-    Ok(plain.finish().0)
+    let written = writer.finish(data_blocks).map(drop);
+    Ok(written.map_err(files.failed("write", index))?)
 }
 
 /// Tells how far a blob has been read.

@@ -10,10 +10,10 @@ use futures_util::StreamExt;
 use futures_util::stream;
 use tokio_util::sync::CancellationToken;
 
-use super::ImportError;
 use super::budget::Budget;
 use super::convert::{self, Layer};
 use super::resolve::{Blobs, Resolved};
+use super::{ImportError, blocking};
 use crate::digest::Digest;
 use crate::index;
 use crate::manifest::Descriptor;
@@ -123,7 +123,8 @@ impl Fetch<'_> {
             passage = self.inner.gates.pass(diff_id) => passage,
         };
         let path = files.path(Area::Layers, diff_id);
-        let is_stored = path.exists();
+        let (inner, directory) = (self.inner.clone(), path.clone());
+        let is_stored = blocking(move || inner.keep_sound(&directory, &["data", "index"])).await??;
         if is_stored && (!self.inner.keeps_blobs || files.path(Area::Blobs, blob.digest).exists()) {
             self.charge(&path)?;
             self.progress.tell(Event::LayerExists { digest: blob.digest });

@@ -24,8 +24,9 @@ use crate::reference::{Reference, ReferenceError};
 use crate::registry::RegistryError;
 use crate::registry::repository::{Access, Repository};
 use crate::source::Source;
-use crate::store::files::FileError;
+use crate::store::files::{Area, FileError};
 use crate::store::record::Record;
+use crate::store::snapshot::snapshot_id;
 use crate::store::{Image, NewImage, Store, StoreError};
 use resolve::{Blobs, Start};
 
@@ -314,6 +315,12 @@ impl Store {
             let needed = resolved.config.diff_ids.iter().copied().chain(blobs_of_layers);
             holds.push(self.inner.holds.hold(needed.collect()));
             let layers = layers::fetch(&self.inner, blobs, &resolved, progress).await?;
+            let snapshot = self
+                .inner
+                .files
+                .path(Area::Snapshots, snapshot_id(&resolved.config.diff_ids));
+            let inner = self.inner.clone();
+            blocking(move || inner.keep_sound(&snapshot, &["metadata"])).await??;
             images.push(NewImage {
                 record: Record {
                     digest: resolved.digest,

@@ -150,9 +150,8 @@ pub(super) fn change(cursor: &mut Cursor, data_blocks: u64, limits: &Limits) -> 
 }
 
 fn checked_path(path: Vec<u8>, cursor: &Cursor, limits: &Limits) -> Result<Box<[u8]>, IndexError> {
-    let normal = path::normalise(&path, limits)?;
-    if *normal == *path {
-        Ok(normal)
+    if path::normal_bytes(&path, limits)? == path.len() {
+        Ok(path.into())
     } else {
         Err(cursor.malformed())
     }

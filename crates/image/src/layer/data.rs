@@ -12,6 +12,9 @@ use super::{BLOCK_BYTES, Extent, SLOT_BYTES};
 /// What is written at once, and the largest contents that are judged before they are written.
 const BUFFER_BYTES: usize = 1 << 20;
 
+/// Blocks that small files are packed into at a time: with one alone, what the next file leaves of it is lost.
+const PACKING_MAX: usize = 8;
+
 /// A block, and a slot, as lengths in memory.
 const BLOCK_LEN: usize = 4096;
 const SLOT_LEN: usize = 32;
@@ -36,8 +39,16 @@ pub(super) struct DataFile<'file> {
     by_size: HashMap<u64, First>,
     /// Where contents begin; a digest tells their size, too.
     by_digest: HashMap<ContentDigest, u64>,
-    /// The block that small files are packed into, if there is one: where it lies, and its bytes so far.
-    packing: Option<(u64, Vec<u8>)>,
+    /// The blocks that small files are packed into.
+    packing: Vec<Packing>,
+}
+
+/// A block that has room for small files.
+struct Packing {
+    /// Where it lies in the file.
+    start: u64,
+    /// Its bytes so far.
+    block: Vec<u8>,
 }
 
 /// The first contents of a size.
@@ -65,7 +76,7 @@ impl<'file> DataFile<'file> {
             buffer: Vec::with_capacity(BUFFER_BYTES),
             by_size: HashMap::new(),
             by_digest: HashMap::new(),
-            packing: None,
+            packing: Vec::with_capacity(PACKING_MAX),
         }
     }
 
@@ -164,48 +175,56 @@ impl<'file> DataFile<'file> {
         Ok(extent)
     }
 
-    /// Puts at most a block's bytes into a block that others are in, too. Answers the slot where they begin.
+    /// Puts at most a block's bytes into a block that others are in, too: of those with room, the fullest. Answers the slot
+    /// where they begin.
     pub fn pack(&mut self, bytes: &[u8]) -> io::Result<u64> {
-        if self
+        let fitting = |packing: &&mut Packing| packing.next_slot() + bytes.len() <= BLOCK_LEN;
+        let fullest = self
             .packing
-            .as_ref()
-            .is_some_and(|(_, block)| next_slot(block) + bytes.len() > BLOCK_LEN)
-        {
-            self.end_packing()?;
-        }
-        if self.packing.is_none() && self.buffer.len() >= BUFFER_BYTES {
-            self.flush()?;
-        }
-        let (start, block) = match &mut self.packing {
-            Some(packing) => packing,
-            none => {
-                // Its place is taken now, since other contents come between the files in it.
-                let start = self.flushed + self.buffer.len() as u64;
-                self.buffer.resize(self.buffer.len() + BLOCK_LEN, 0);
-                none.insert((start, Vec::with_capacity(BLOCK_LEN)))
-            }
+            .iter_mut()
+            .filter(fitting)
+            .max_by_key(|packing| packing.block.len());
+        let Some(packing) = fullest else {
+            let mut packing = self.start_packing()?;
+            let slot = packing.push(bytes);
+            self.packing.push(packing);
+            return Ok(slot);
         };
-        block.resize(next_slot(block), 0);
-        let slot = (*start + block.len() as u64) / SLOT_BYTES;
-        block.extend_from_slice(bytes);
-        Ok(slot)
+        Ok(packing.push(bytes))
     }
 
-    /// Writes the packed block to its place.
-    fn end_packing(&mut self) -> io::Result<()> {
-        let Some((start, block)) = self.packing.take() else {
-            return Ok(());
-        };
+    /// One more block to pack into, instead of the fullest if there are too many.
+    fn start_packing(&mut self) -> io::Result<Packing> {
+        if self.packing.len() == PACKING_MAX {
+            let fullest = (0..PACKING_MAX).max_by_key(|at| self.packing[*at].block.len());
+            let fullest = self.packing.swap_remove(fullest.unwrap_or_default());
+            self.end_packing(&fullest)?;
+        }
+        if self.buffer.len() >= BUFFER_BYTES {
+            self.flush()?;
+        }
+        // Its place is taken now, since other contents come between the files in it.
+        let start = self.bytes();
+        self.buffer.resize(self.buffer.len() + BLOCK_LEN, 0);
+        let block = Vec::with_capacity(BLOCK_LEN);
+        Ok(Packing { start, block })
+    }
+
+    /// Writes a packed block to its place.
+    fn end_packing(&mut self, packing: &Packing) -> io::Result<()> {
+        let Packing { start, block } = packing;
         match start.checked_sub(self.flushed).map(usize::try_from) {
-            Some(Ok(at)) => self.buffer[at..at + block.len()].copy_from_slice(&block),
-            _ => self.file.write_all_at(&block, start)?,
+            Some(Ok(at)) => self.buffer[at..at + block.len()].copy_from_slice(block),
+            _ => self.file.write_all_at(block, *start)?,
         }
         Ok(())
     }
 
     /// Writes out what is buffered; answers the file's length in blocks.
     pub fn finish(mut self) -> io::Result<u64> {
-        self.end_packing()?;
+        for packing in std::mem::take(&mut self.packing) {
+            self.end_packing(&packing)?;
+        }
         self.flush()?;
         // A hole at the end has to be told.
         self.file.set_len(self.flushed)?;
@@ -261,9 +280,19 @@ impl<'file> DataFile<'file> {
     }
 }
 
-/// Where in a block the next file can begin.
-fn next_slot(block: &[u8]) -> usize {
-    block.len().next_multiple_of(SLOT_LEN)
+impl Packing {
+    /// Where the next file can begin.
+    fn next_slot(&self) -> usize {
+        self.block.len().next_multiple_of(SLOT_LEN)
+    }
+
+    /// Adds a file, for which there must be room. Answers its slot in the data file.
+    fn push(&mut self, bytes: &[u8]) -> u64 {
+        self.block.resize(self.next_slot(), 0);
+        let slot = (self.start + self.block.len() as u64) / SLOT_BYTES;
+        self.block.extend_from_slice(bytes);
+        slot
+    }
 }
 
 fn shortened(hasher: Sha256) -> ContentDigest {

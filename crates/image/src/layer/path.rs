@@ -46,12 +46,20 @@ const DISPLAY_BYTES_MAX: usize = 200;
 
 /// Brings a path from an archive into the one form: no leading slash, no empty component, no `.`; empty for the root.
 pub fn normalise(raw: &[u8], limits: &Limits) -> Result<Box<[u8]>, PathError> {
+    if normal_bytes(raw, limits)? == raw.len() {
+        return Ok(raw.into());
+    }
+    let components: Vec<&[u8]> = components(raw).filter(|component| *component != b".").collect();
+    Ok(components.join(&b'/').into())
+}
+
+/// Length of a path's one form: that of the path itself if it is in it.
+pub fn normal_bytes(raw: &[u8], limits: &Limits) -> Result<usize, PathError> {
     let shown = || display(raw);
     if raw.contains(&0) {
         return Err(PathError::Nul { path: shown() });
     }
-    let mut path = Vec::with_capacity(raw.len());
-    let mut depth = 0;
+    let (mut bytes, mut depth) = (0, 0);
     for component in components(raw).filter(|component| *component != b".") {
         if component == b".." {
             return Err(PathError::Parent { path: shown() });
@@ -59,13 +67,10 @@ pub fn normalise(raw: &[u8], limits: &Limits) -> Result<Box<[u8]>, PathError> {
         if component.len() > NAME_BYTES_MAX {
             return Err(PathError::Name { path: shown() });
         }
+        bytes += component.len() + usize::from(depth > 0);
         depth += 1;
-        if !path.is_empty() {
-            path.push(b'/');
-        }
-        path.extend_from_slice(component);
     }
-    if path.len() > limits.path_bytes {
+    if bytes > limits.path_bytes {
         return Err(PathError::Length {
             path: shown(),
             limit: limits.path_bytes,
@@ -77,7 +82,7 @@ pub fn normalise(raw: &[u8], limits: &Limits) -> Result<Box<[u8]>, PathError> {
             limit: limits.path_components,
         });
     }
-    Ok(path.into())
+    Ok(bytes)
 }
 
 /// The non-empty components of a path.

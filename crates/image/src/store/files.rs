@@ -125,6 +125,7 @@ impl Files {
     pub fn work(&self) -> Result<tempfile::TempDir, FileError> {
         tempfile::Builder::new()
             .prefix("work-")
+            .permissions(fs::Permissions::from_mode(0o700))
             .tempdir_in(self.tmp())
             .map_err(self.failed("create a directory in", &self.tmp()))
     }

@@ -5,19 +5,21 @@
 //! STORE/names.json                  which name stands for which image
 //! STORE/images/<manifest>.json      what is known of an image
 //! STORE/blobs/<digest>              manifests, configurations and layers' blobs as they came
-//! STORE/layers/<diff ID>/           a converted layer: data and index
-//! STORE/snapshots/<snapshot id>/    a rootfs snapshot's metadata
+//! STORE/layers/<diff ID>/           a converted layer: data and index, sealed
+//! STORE/snapshots/<snapshot id>/    a rootfs snapshot's metadata, sealed
 //! STORE/tmp/                        work in progress, emptied on open
 //! ```
 //!
 //! Nothing is changed in place: files and directories are made in `tmp`, synced, and renamed to where they belong, layers
 //! before the image that needs them, the name last. So whatever is outside `tmp` is whole. What no image needs is swept.
+//! [`seal`] finds what somebody else has changed since.
 
 pub mod files;
 pub mod holds;
 pub mod names;
 pub mod record;
 pub mod save;
+pub(crate) mod seal;
 pub mod snapshot;
 pub mod sweep;
 
@@ -38,6 +40,7 @@ use files::{Area, FileError, Files};
 use holds::{Gates, Holds};
 use names::{Meaning, Names};
 use record::{Record, RecordError};
+use seal::Seals;
 
 /// Why the store cannot do what it is asked.
 #[derive(Debug, thiserror::Error)]
@@ -66,6 +69,12 @@ pub enum StoreError {
         path: PathBuf,
         /// Why.
         source: IndexError,
+    },
+    /// A layer or a rootfs snapshot is not what was stored.
+    #[error("{} is not as it was stored: pull the image again", path.display())]
+    Changed {
+        /// The file.
+        path: PathBuf,
     },
     /// The image's layers make no file system.
     #[error("cannot build the rootfs snapshot")]
@@ -134,6 +143,7 @@ pub(crate) struct Inner {
     pub(crate) keeps_blobs: bool,
     pub(crate) holds: Holds,
     pub(crate) gates: Gates,
+    pub(crate) seals: Seals,
     /// Shared by all threads that use the store: who changes names, records, or what is swept, does so alone.
     names: Mutex<Names>,
     /// Locked as long as it is open.
@@ -146,6 +156,9 @@ impl Store {
     pub fn open(root: &Path, options: StoreOptions) -> Result<Self, StoreError> {
         let files = Files::create(root)?;
         let lock = File::create(files.lock()).map_err(files.failed("create", &files.lock()))?;
+        // What is stored outlives a power loss only if its directories do.
+        files.sync_parent(root)?;
+        files.sync_parent(&files.lock())?;
         rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive).map_err(
             |error| match error {
                 rustix::io::Errno::WOULDBLOCK => StoreError::InUse { path: root.into() },
@@ -171,6 +184,7 @@ impl Store {
             keeps_blobs: !options.discards_blobs,
             holds: Holds::default(),
             gates: Gates::default(),
+            seals: Seals::default(),
             names: Mutex::new(names),
             _lock: lock,
         };

@@ -1,19 +1,19 @@
 //! Rootfs snapshots of stored images: built when first asked for, then kept as long as an image has these layers.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::files::Area;
+use super::files::{Area, FileError};
 use super::holds::Hold;
-use super::{Image, Inner, Store, StoreError};
+use super::{Image, Inner, Store, StoreError, seal};
 use crate::digest::Digest;
 use crate::index::Index;
 use crate::snapshot;
 
 /// The version of what [`snapshot_id`] names: another way of building metadata needs another version.
-const SNAPSHOT_VERSION: u32 = 2;
+const SNAPSHOT_VERSION: u32 = 3;
 
 /// The files that make up a rootfs snapshot, one behind the other: a flat, read-only EROFS image.
 pub struct Snapshot {
@@ -83,19 +83,40 @@ impl Store {
 
 impl Inner {
     fn make_snapshot(&self, id: Digest, diff_ids: &[Digest]) -> Result<Vec<Part>, StoreError> {
+        let data = diff_ids
+            .iter()
+            .map(|diff_id| self.sound_part(self.files.path(Area::Layers, *diff_id).join("data")));
+        let data = data.collect::<Result<Vec<_>, _>>()?;
         let metadata = self.files.path(Area::Snapshots, id).join("metadata");
         if !metadata.exists() {
             self.build_snapshot(id, diff_ids)?;
         }
-        let data = diff_ids
-            .iter()
-            .map(|diff_id| self.files.path(Area::Layers, *diff_id).join("data"));
-        let parts = [metadata]
-            .into_iter()
-            .chain(data)
-            .map(|path| self.part(path))
-            .collect::<Result<Vec<_>, _>>()?;
-        Ok(parts.into_iter().filter(|part| part.len_bytes > 0).collect())
+        let parts = [self.sound_part(metadata)?].into_iter().chain(data);
+        Ok(parts.filter(|part| part.len_bytes > 0).collect())
+    }
+
+    /// A part that is as it was stored.
+    fn sound_part(&self, path: PathBuf) -> Result<Part, StoreError> {
+        if self.seals.is_sound(&path).map_err(self.files.failed("check", &path))? {
+            self.part(path)
+        } else {
+            Err(StoreError::Changed { path })
+        }
+    }
+
+    /// Whether `directory` is in the store and its files `names` are as they were stored. If they are not, they are taken out of it, so
+    /// that they can be stored again.
+    pub(crate) fn keep_sound(&self, directory: &Path, names: &[&str]) -> Result<bool, FileError> {
+        if !directory.exists() {
+            return Ok(false);
+        }
+        for path in names.iter().map(|name| directory.join(name)) {
+            if !self.seals.is_sound(&path).map_err(self.files.failed("check", &path))? {
+                drop(self.files.retire(directory)?);
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     fn part(&self, path: PathBuf) -> Result<Part, StoreError> {
@@ -122,10 +143,9 @@ impl Inner {
             .collect();
         let work = self.files.work()?;
         let path = work.path().join("metadata");
-        let created = OpenOptions::new().read(true).write(true).create_new(true).open(&path);
-        let mut metadata: File = created.map_err(self.files.failed("create", &path))?;
+        let mut metadata = seal::create(&path).map_err(self.files.failed("create", &path))?;
         snapshot::build(&layers, &mut metadata).map_err(|error| self.full_or(error, StoreError::Snapshot))?;
-        metadata.sync_all().map_err(self.files.failed("write", &path))?;
+        seal::close(work.path(), &["metadata"]).map_err(self.files.failed("write", &path))?;
         Ok(self.files.publish(work, &self.files.path(Area::Snapshots, id))?)
     }
 

@@ -111,6 +111,7 @@ impl Inner {
                 let path = self.files.path(area, digest);
                 let retire = || Ok::<_, StoreError>((used_bytes(&path), self.files.retire(&path)?));
                 if let Some((bytes, grave)) = self.holds.unless_held(&digest, retire).transpose()? {
+                    self.seals.forget(&path);
                     freed_bytes += bytes;
                     retired.push(grave);
                 }

@@ -116,12 +116,16 @@ pub(super) fn text(field: &[u8]) -> &[u8] {
 
 fn verify_checksum(block: &Block) -> Result<(), HeaderError> {
     let stored = parse_field(&block[CHECKSUM]).ok_or(HeaderError::Checksum)?;
-    let summed = |byte_value: fn(u8) -> i64| -> i64 {
-        let value = |(at, byte): (usize, &u8)| byte_value(if CHECKSUM.contains(&at) { b' ' } else { *byte });
-        block.iter().enumerate().map(value).sum()
-    };
+    // The field itself counts as spaces.
+    let mut summed = *block;
+    summed[CHECKSUM].fill(b' ');
     // Some old writers summed signed characters; every reader takes both.
-    if stored == summed(i64::from) || stored == summed(|byte| i64::from(byte.cast_signed())) {
+    // Far below what an i32 holds; a sum that is checked would be made one byte at a time.
+    let unsigned = summed.iter().fold(0_i32, |sum, byte| sum.wrapping_add((*byte).into()));
+    let signed = summed
+        .iter()
+        .fold(0_i32, |sum, byte| sum.wrapping_add(byte.cast_signed().into()));
+    if stored == i64::from(unsigned) || stored == i64::from(signed) {
         Ok(())
     } else {
         Err(HeaderError::Checksum)

@@ -147,9 +147,10 @@ impl<R: Read> Reader<R> {
     }
 
     fn skip(&mut self, bytes: u64) -> Result<(), TarError> {
+        // Data is seldom left, and then a file's: no time goes into zeros for each member.
         let mut left = bytes;
-        let mut scratch = [0; 16 << 10];
         while left > 0 {
+            let mut scratch = [0; 16 << 10];
             let step = usize::try_from(left).map_or(scratch.len(), |left| left.min(scratch.len()));
             self.read_data(&mut scratch[..step])?;
             left -= step as u64;

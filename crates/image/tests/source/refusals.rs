@@ -123,6 +123,63 @@ async fn a_layer_that_is_another_than_the_configuration_says() {
         .await;
 }
 
+/// A layer of one entry, by the path as it stands in the archive.
+fn with_path(path: &[u8]) -> Layer {
+    let mut header = tar::Header::new_gnu();
+    header.set_entry_type(tar::EntryType::Regular);
+    header.set_size(0);
+    header.set_mode(0o644);
+    header.set_cksum();
+    let mut builder = tar::Builder::new(Vec::new());
+    let mut long = tar::Header::new_gnu();
+    long.set_entry_type(tar::EntryType::GNULongName);
+    long.set_size(path.len() as u64);
+    long.set_cksum();
+    builder.append(&long, path).unwrap();
+    builder.append(&header, &b""[..]).unwrap();
+    let tar = builder.into_inner().unwrap();
+    let mut layer = Layer::new("none", b"", Packing::Gzip);
+    (layer.blob, layer.tar) = (Blob::new(gzip(&tar)), tar);
+    layer
+}
+
+#[tokio::test]
+async fn a_layer_whose_paths_are_hostile() {
+    for (path, sentence) in [
+        (b"a/../../etc/passwd".to_vec(), "has a \"..\" component"),
+        (vec![b'n'; 256], "has a component longer than 255 bytes"),
+        (b"d/".repeat(257), "has more than 256 components"),
+        (
+            [
+                &b"long/".repeat(250)[..],
+                &[b'n'; 200].map(|_| b'/'),
+                &b"d/".repeat(3000),
+            ]
+            .concat(),
+            "is longer than 4095 bytes",
+        ),
+    ] {
+        let (world, registry) = (World::new(), FakeRegistry::start().await);
+        world.pull(&registry.push("good", "v1", &hello())).await.unwrap();
+        let sample = Sample::new(vec![with_path(&path)]);
+        world
+            .check_refused(&registry.push("app", "v1", &sample), sentence)
+            .await;
+    }
+}
+
+#[tokio::test]
+async fn a_layer_that_lies_elsewhere() {
+    let (world, registry) = (World::new(), FakeRegistry::start().await);
+    let mut sample = hello();
+    let manifest = String::from_utf8(sample.manifest.bytes).unwrap();
+    let foreign = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip\",\"urls\":[\"http://elsewhere.invalid/layer\"],\"a\":\"";
+    sample.manifest = Blob::new(manifest.replacen(&sample.layers[0].media_type, foreign, 1));
+    let reference = registry.push("app", "v1", &sample);
+    world.check_refused(&reference, "foreign").await;
+    assert!(registry.requests("/blobs/").is_empty());
+}
+
 #[tokio::test]
 async fn a_layer_that_is_no_archive() {
     for (tar, blob, sentence) in [

@@ -56,6 +56,11 @@ impl World {
         self.store.load(archive, &self.options, &self.progress()).await
     }
 
+    /// Its directory, for another process's store.
+    pub fn into_directory(self) -> tempfile::TempDir {
+        self.directory
+    }
+
     /// Names of the images.
     pub fn names(&self) -> Vec<Vec<String>> {
         self.store
@@ -109,16 +114,16 @@ pub fn store_options() -> StoreOptions {
     }
 }
 
-/// Every file and directory below `path` with its length.
+/// Every file and directory below `path` with its length. What just goes may be among them or not.
 pub fn files(path: &Path) -> Vec<(PathBuf, u64)> {
     let mut found = Vec::new();
-    for entry in std::fs::read_dir(path).unwrap() {
+    for entry in std::fs::read_dir(path).into_iter().flatten() {
         let path = entry.unwrap().path();
         if path.is_dir() {
             found.extend(files(&path));
             found.push((path, 0));
-        } else {
-            found.push((path.clone(), path.metadata().unwrap().len()));
+        } else if let Ok(metadata) = path.metadata() {
+            found.push((path, metadata.len()));
         }
     }
     found.sort();

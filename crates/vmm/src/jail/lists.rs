@@ -4,19 +4,21 @@ use std::ops::BitOr;
 
 use kvm_bindings as kvm;
 use libc::{
-    CLONE_THREAD, PROT_EXEC, SYS_accept4, SYS_brk, SYS_clock_gettime, SYS_clone, SYS_clone3, SYS_close,
-    SYS_copy_file_range, SYS_epoll_create1, SYS_epoll_ctl, SYS_epoll_pwait, SYS_epoll_wait, SYS_eventfd2, SYS_exit,
-    SYS_exit_group, SYS_fallocate, SYS_fchmodat, SYS_fchownat, SYS_fcntl, SYS_fdatasync, SYS_fgetxattr, SYS_flistxattr,
-    SYS_flock, SYS_fremovexattr, SYS_fsetxattr, SYS_fstat, SYS_fstatfs, SYS_fsync, SYS_ftruncate, SYS_futex,
-    SYS_getdents64, SYS_getpid, SYS_getrandom, SYS_getsockopt, SYS_gettid, SYS_ioctl, SYS_landlock_add_rule,
-    SYS_landlock_create_ruleset, SYS_landlock_restrict_self, SYS_linkat, SYS_lseek, SYS_madvise, SYS_memfd_create,
-    SYS_mkdirat, SYS_mknodat, SYS_mmap, SYS_mprotect, SYS_mremap, SYS_munmap, SYS_newfstatat, SYS_openat, SYS_poll,
-    SYS_ppoll, SYS_prctl, SYS_pread64, SYS_preadv, SYS_pwrite64, SYS_pwritev, SYS_read, SYS_readlinkat, SYS_readv,
-    SYS_recvfrom, SYS_recvmsg, SYS_renameat2, SYS_restart_syscall, SYS_rseq, SYS_rt_sigaction, SYS_rt_sigprocmask,
-    SYS_rt_sigreturn, SYS_sched_getaffinity, SYS_sched_setattr, SYS_sched_yield, SYS_seccomp, SYS_sendmsg, SYS_sendto,
-    SYS_set_robust_list, SYS_shutdown, SYS_sigaltstack, SYS_signalfd4, SYS_statx, SYS_symlinkat, SYS_tgkill,
-    SYS_timerfd_create, SYS_timerfd_settime, SYS_umask, SYS_unlinkat, SYS_unshare, SYS_userfaultfd, SYS_utimensat,
-    SYS_write, SYS_writev, c_long,
+    CLONE_THREAD, PROT_EXEC, SYS_accept4, SYS_access, SYS_arch_prctl, SYS_brk, SYS_capset, SYS_clock_gettime,
+    SYS_clone, SYS_clone3, SYS_close, SYS_copy_file_range, SYS_dup2, SYS_epoll_create1, SYS_epoll_ctl, SYS_epoll_pwait,
+    SYS_epoll_wait, SYS_eventfd2, SYS_execve, SYS_exit, SYS_exit_group, SYS_fallocate, SYS_fchmodat, SYS_fchownat,
+    SYS_fcntl, SYS_fdatasync, SYS_fgetxattr, SYS_flistxattr, SYS_flock, SYS_fremovexattr, SYS_fsetxattr, SYS_fstat,
+    SYS_fstatfs, SYS_fsync, SYS_ftruncate, SYS_futex, SYS_getdents64, SYS_getpid, SYS_getrandom, SYS_getsockname,
+    SYS_getsockopt, SYS_gettid, SYS_ioctl, SYS_landlock_add_rule, SYS_landlock_create_ruleset,
+    SYS_landlock_restrict_self, SYS_linkat, SYS_lseek, SYS_madvise, SYS_memfd_create, SYS_mkdirat, SYS_mknodat,
+    SYS_mmap, SYS_mprotect, SYS_mremap, SYS_munmap, SYS_newfstatat, SYS_openat, SYS_poll, SYS_ppoll, SYS_prctl,
+    SYS_pread64, SYS_preadv, SYS_prlimit64, SYS_pwrite64, SYS_pwritev, SYS_read, SYS_readlink, SYS_readlinkat,
+    SYS_readv, SYS_recvfrom, SYS_recvmsg, SYS_renameat2, SYS_restart_syscall, SYS_rseq, SYS_rt_sigaction,
+    SYS_rt_sigprocmask, SYS_rt_sigreturn, SYS_sched_getaffinity, SYS_sched_setattr, SYS_sched_yield, SYS_seccomp,
+    SYS_sendmsg, SYS_sendto, SYS_set_robust_list, SYS_set_tid_address, SYS_setgroups, SYS_setns, SYS_setpgid,
+    SYS_setresgid, SYS_setresuid, SYS_shutdown, SYS_sigaltstack, SYS_signalfd4, SYS_statx, SYS_symlinkat, SYS_tgkill,
+    SYS_timerfd_create, SYS_timerfd_settime, SYS_umask, SYS_uname, SYS_unlinkat, SYS_unshare, SYS_userfaultfd,
+    SYS_utimensat, SYS_waitid, SYS_write, SYS_writev, c_long,
 };
 
 use super::seccomp::{Allowed, Check};
@@ -248,16 +250,50 @@ const REQUESTS: &[(u32, Who)] = &[
     (0x4004_54d8, P),  // TUNSETVNETHDRSZ
 ];
 
+/// What a process may do beside, without a look at arguments, from its birth until it is confined: its program is executed, the C library begins, it
+/// opens its files and gives up its rights.
+const BEFORE: &[c_long] = &[
+    // The host agent's thread, and its child that executes the program.
+    SYS_clone3,
+    SYS_dup2,
+    SYS_execve,
+    SYS_setpgid,
+    SYS_waitid,
+    // The C library, and its loader where it has one.
+    SYS_access,
+    SYS_arch_prctl,
+    SYS_mmap,
+    SYS_mprotect,
+    SYS_openat,
+    SYS_prlimit64,
+    SYS_readlink,
+    SYS_set_tid_address,
+    SYS_uname,
+    // Its files, and its confinement.
+    SYS_getsockname,
+    SYS_readlinkat,
+    SYS_setns,
+    SYS_setgroups,
+    SYS_setresgid,
+    SYS_setresuid,
+    SYS_capset,
+    SYS_prctl,
+    SYS_landlock_create_ruleset,
+    SYS_landlock_add_rule,
+    SYS_landlock_restrict_self,
+    SYS_tgkill,
+];
+
 /// What the threads in `who` may do, in the process with the number `own`.
-pub fn of(who: Who, own: u64) -> Vec<Allowed> {
+pub fn of(who: Who, own: u32) -> Allowed {
     let is_in = |other: &Who| other.meets(who);
     let rows = CALLS.iter().filter(|(_, other, _)| is_in(other));
-    let allowed = rows.map(|(number, _, look)| {
+    let allowed = rows.filter_map(|(number, _, look)| {
         let check = match look {
             Any => Check::Any,
             NoCode => Check::Bits(2, PROT_EXEC as u32, 0),
             Thread => Check::Bits(0, THREAD | NAMESPACES, THREAD),
-            Own => Check::OneOf(0, u32::try_from(own).into_iter().collect()),
+            Own => Check::OneOf(0, vec![own]),
             OneOf(argument, values) => Check::OneOf(*argument, values.to_vec()),
             Requests => {
                 let requests = REQUESTS.iter().filter(|(_, other)| is_in(other));
@@ -265,10 +301,18 @@ pub fn of(who: Who, own: u64) -> Vec<Allowed> {
             }
             Missing => Check::Fails(ENOSYS),
         };
-        let number = *number;
-        Allowed { number, check }
+        Some((u32::try_from(*number).ok()?, check))
     });
     allowed.collect()
+}
+
+/// What a process may do from its birth on, which includes what all its threads may do once it is confined.
+pub fn at_birth() -> Allowed {
+    // Of a process that is not born yet, nothing is looked at that depends on its number.
+    let mut list = of(Who::PROCESS, 0);
+    let before = BEFORE.iter().filter_map(|number| u32::try_from(*number).ok());
+    list.extend(before.map(|number| (number, Check::Any)));
+    list
 }
 
 #[cfg(test)]
@@ -280,10 +324,20 @@ mod tests {
     fn a_call_is_listed_once_and_a_vcpu_may_do_nothing_that_its_process_may_not() {
         let numbers: BTreeSet<c_long> = CALLS.iter().map(|(number, ..)| *number).collect();
         assert_eq!(numbers.len(), CALLS.len());
-        let process: Vec<c_long> = of(Who::PROCESS, 1).iter().map(|allowed| allowed.number).collect();
-        let vcpu = of(Who::VCPU, 1);
-        assert!(vcpu.iter().all(|allowed| process.contains(&allowed.number)));
+        let (process, vcpu) = (of(Who::PROCESS, 1), of(Who::VCPU, 1));
+        assert!(vcpu.keys().all(|number| process.contains_key(number)));
         assert!(vcpu.len() < process.len());
+    }
+
+    #[test]
+    fn what_a_process_may_do_it_may_do_from_its_birth_on() {
+        let birth = at_birth();
+        for (number, check) in of(Who::PROCESS, 1) {
+            assert!(
+                [Some(&check), Some(&Check::Any)].contains(&birth.get(&number)),
+                "{number}"
+            );
+        }
     }
 
     #[test]
@@ -305,7 +359,7 @@ mod tests {
                 libc::SYS_mount,
                 libc::SYS_kill,
             ] {
-                assert!(list.iter().all(|allowed| allowed.number != number), "{number}");
+                assert!(!list.contains_key(&u32::try_from(number).unwrap()), "{number}");
             }
         }
     }

@@ -11,9 +11,10 @@ mod system;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
-use protocol::jail::Confinement;
+use protocol::jail::{CallList, Confinement, load};
 
 use lists::Who;
+use seccomp::Allowed;
 
 /// Open files that a VMM can have: what comes with a shape, the guest's connections, and what its devices need.
 const FILES_MAX: u64 = 8192;
@@ -75,12 +76,13 @@ pub fn enter(confinement: &Confinement, serves_directories: bool) -> Result<Jail
     if !serves_directories {
         landlock::deny_everything().map_err(failed("give up the file system"))?;
     }
-    let list = if serves_directories {
-        Who::PROCESS | Who::DIRECTORIES
+    let list = jail.list();
+    let program = if confinement.was_born_with_list {
+        seccomp::compile_rest(&list, &lists::at_birth())
     } else {
-        Who::PROCESS
+        seccomp::compile(&list)
     };
-    allow_only(list).map_err(failed("allow few system calls"))?;
+    load(&program).map_err(failed("allow few system calls"))?;
     Ok(jail)
 }
 
@@ -101,13 +103,25 @@ impl Jail {
     /// # Errors
     /// Where the system refuses.
     pub fn enter_vcpu(self) -> Result<(), JailError> {
-        allow_only(Who::VCPU).map_err(failed("allow a vCPU's thread few system calls"))
+        let list = lists::of(Who::VCPU, std::process::id());
+        let program = seccomp::compile_rest(&list, &self.list());
+        load(&program).map_err(failed("allow a vCPU's thread few system calls"))
+    }
+
+    /// What the process may do.
+    fn list(self) -> Allowed {
+        let who = if self.serves_directories {
+            Who::PROCESS | Who::DIRECTORIES
+        } else {
+            Who::PROCESS
+        };
+        lists::of(who, std::process::id())
     }
 }
 
-fn allow_only(who: Who) -> io::Result<()> {
-    let own = u64::from(std::process::id());
-    system::install(&seccomp::compile(&lists::of(who, own)))
+/// The list that a VMM can be born under.
+pub fn birth_list() -> CallList {
+    seccomp::compile(&lists::at_birth())
 }
 
 /// Where this process's descriptors can be named, for one that serves directories.

@@ -1,12 +1,16 @@
 //! A list of system calls as the program by which the kernel decides (Linux, `userspace-api/seccomp_filter.rst`).
 //!
 //! The kernel runs a new program for every system call there is, to remember those that need no look at arguments, and translates it to machine
-//! code. So its length and its depth are what installing it costs: numbers are searched by halves down to a few, which are compared one by one.
+//! code. So its length and its depth are what installing it costs: it searches by halves among ranges of numbers of which the same is to become,
+//! and those that an earlier program has ended already belong to whatever range is next to them.
+
+use std::collections::BTreeMap;
 
 use libc::{
     BPF_ABS, BPF_ALU, BPF_AND, BPF_JA, BPF_JEQ, BPF_JGE, BPF_JMP, BPF_K, BPF_LD, BPF_RET, BPF_W, SECCOMP_RET_ALLOW,
-    SECCOMP_RET_ERRNO, SECCOMP_RET_KILL_PROCESS, c_long, sock_filter,
+    SECCOMP_RET_ERRNO, SECCOMP_RET_KILL_PROCESS,
 };
+use protocol::jail::CallList;
 
 /// `AUDIT_ARCH_X86_64`
 const ARCHITECTURE: u32 = 0xc000_003e;
@@ -16,8 +20,8 @@ const NUMBER_AT: u32 = 0;
 const ARCHITECTURE_AT: u32 = 4;
 const ARGUMENTS_AT: u32 = 16;
 
-/// So many numbers are compared one by one.
-const GROUP_LEN: usize = 4;
+/// How far a conditional jump is let reach: it could as far as 255, and one more instruction may come in between.
+const REACH: usize = 250;
 
 /// What is looked at of a system call that is allowed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,118 +36,171 @@ pub enum Check {
     Fails(u16),
 }
 
-/// A system call that is allowed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Allowed {
-    /// Its number.
-    pub number: c_long,
-    /// What is looked at.
-    pub check: Check,
-}
+/// The system calls that are allowed, by their numbers.
+pub type Allowed = BTreeMap<u32, Check>;
 
-/// The program that allows these, each once, and ends the process at any other one.
-pub fn compile(list: &[Allowed]) -> Vec<sock_filter> {
-    let mut sorted: Vec<(u32, &Check)> = list
-        .iter()
-        .filter_map(|allowed| Some((u32::try_from(allowed.number).ok()?, &allowed.check)))
-        .collect();
-    sorted.sort_by_key(|(number, _)| *number);
-    let mut program = Vec::with_capacity(list.len() * 4);
-    program.extend([
-        load(ARCHITECTURE_AT),
-        jump(BPF_JEQ, ARCHITECTURE, 1, 0),
-        kill(),
-        load(NUMBER_AT),
-    ]);
-    search(&sorted, &mut program);
-    program
-}
-
-/// Finds the number among these.
-fn search(sorted: &[(u32, &Check)], program: &mut Vec<sock_filter>) {
-    if sorted.len() <= GROUP_LEN {
-        return group(sorted, program);
+/// The program that allows these, and ends the process at any other call.
+pub fn compile(list: &Allowed) -> CallList {
+    let mut ranges = vec![(0, None)];
+    for (number, check) in list {
+        ranges.extend([(*number, Some(check)), (number + 1, None)]);
     }
-    let (lower, upper) = sorted.split_at(sorted.len() / 2);
-    let mut code = Vec::new();
-    search(lower, &mut code);
-    let first = upper.first().map_or(u32::MAX, |(number, _)| *number);
-    match u8::try_from(code.len()) {
-        Ok(len) => program.push(jump(BPF_JGE, first, len, 0)),
-        // A conditional jump reaches 255 instructions.
-        Err(_) => program.extend([jump(BPF_JGE, first, 0, 1), skip(code.len())]),
-    }
-    program.append(&mut code);
-    search(upper, program);
+    // Where one number follows another, the range between them is empty: the later one counts.
+    ranges.reverse();
+    ranges.dedup_by_key(|(first, _)| *first);
+    ranges.reverse();
+    let mut program = Program::default();
+    let body = program.search(&joined(ranges));
+    program.begin_by(body, Some(ARCHITECTURE))
 }
 
-fn group(sorted: &[(u32, &Check)], program: &mut Vec<sock_filter>) {
-    for (number, check) in sorted {
-        let code = decide(check);
-        // The code of a check is short.
-        let len = u8::try_from(code.len()).unwrap_or(u8::MAX);
-        program.push(jump(BPF_JEQ, *number, 0, len));
-        program.extend(code);
-    }
-    program.push(kill());
+/// The program that allows of what an earlier one lets pass, which is `before`, only what is in `list` as well, and ends the process at the rest.
+pub fn compile_rest(list: &Allowed, before: &Allowed) -> CallList {
+    let ranges = before.iter().map(|(number, passed)| {
+        let check = list.get(number);
+        // What is looked at already need not be again.
+        (
+            *number,
+            if check == Some(passed) {
+                Some(&Check::Any)
+            } else {
+                check
+            },
+        )
+    });
+    let mut program = Program::default();
+    let body = program.search(&joined(ranges.collect()));
+    program.begin_by(body, None)
 }
 
-/// What decides once the number is found.
-fn decide(check: &Check) -> Vec<sock_filter> {
-    let argument = |index: &u8| load(ARGUMENTS_AT + 8 * u32::from(*index));
-    match check {
-        Check::Any => vec![allow()],
-        Check::Fails(error) => vec![result(SECCOMP_RET_ERRNO | u32::from(*error))],
-        Check::Bits(index, mask, bits) => vec![
-            argument(index),
-            statement(BPF_ALU | BPF_AND | BPF_K, *mask),
-            jump(BPF_JEQ, *bits, 0, 1),
-            allow(),
-            kill(),
-        ],
-        Check::OneOf(index, values) => {
-            let mut code = vec![argument(index)];
-            for (left, value) in (0_u8..).zip(values.iter().rev()).collect::<Vec<_>>().into_iter().rev() {
-                code.push(jump(BPF_JEQ, *value, left + 1, 0));
+/// The first number of a range, and what is looked at in it; nothing of it is allowed where that is absent.
+type Range<'a> = (u32, Option<&'a Check>);
+
+/// Ranges next to each other of which the same becomes are one.
+fn joined(mut ranges: Vec<Range<'_>>) -> Vec<Range<'_>> {
+    ranges.dedup_by(|next, range| next.1 == range.1);
+    ranges
+}
+
+/// A program while it is made, from its end to its beginning: a jump goes forward, to what is there already.
+#[derive(Default)]
+struct Program {
+    reversed: CallList,
+    /// The last place of each result.
+    results: BTreeMap<u32, usize>,
+}
+
+impl Program {
+    /// The whole, which begins with `body`; it ends the process at a call of another architecture, if one is given.
+    fn begin_by(mut self, body: usize, architecture: Option<u32>) -> CallList {
+        self.go_on_at(body);
+        self.push(BPF_LD | BPF_W | BPF_ABS, NUMBER_AT);
+        if let Some(architecture) = architecture {
+            let body = self.reversed.len() - 1;
+            let other = self.result(SECCOMP_RET_KILL_PROCESS);
+            self.jump(BPF_JEQ, architecture, body, other);
+            self.push(BPF_LD | BPF_W | BPF_ABS, ARCHITECTURE_AT);
+        }
+        self.reversed.reverse();
+        self.reversed
+    }
+
+    /// Where it is decided in which of these ranges the number is, and what becomes of it.
+    fn search(&mut self, ranges: &[Range<'_>]) -> usize {
+        let (lower, upper) = ranges.split_at(ranges.len() / 2);
+        match (lower, upper) {
+            ([], upper) => self.decide(upper.first().and_then(|(_, check)| *check)),
+            (lower, upper) => {
+                let first = upper.first().map_or(0, |(first, _)| *first);
+                let above = self.search(upper);
+                let below = self.search(lower);
+                self.jump(BPF_JGE, first, above, below)
             }
-            code.extend([kill(), allow()]);
-            code
         }
     }
-}
 
-fn statement(code: u32, value: u32) -> sock_filter {
-    jump_or_statement(code, value, 0, 0)
-}
+    /// Where it is decided by what is looked at.
+    fn decide(&mut self, check: Option<&Check>) -> usize {
+        match check {
+            None => self.result(SECCOMP_RET_KILL_PROCESS),
+            Some(Check::Any) => self.result(SECCOMP_RET_ALLOW),
+            Some(Check::Fails(error)) => self.result(SECCOMP_RET_ERRNO | u32::from(*error)),
+            Some(Check::Bits(index, mask, bits)) => {
+                let kill = self.result(SECCOMP_RET_KILL_PROCESS);
+                let allow = self.result(SECCOMP_RET_ALLOW);
+                self.jump(BPF_JEQ, *bits, allow, kill);
+                self.push(BPF_ALU | BPF_AND | BPF_K, *mask);
+                self.load(*index)
+            }
+            Some(Check::OneOf(index, values)) => {
+                let mut next = self.result(SECCOMP_RET_KILL_PROCESS);
+                for value in values.iter().rev() {
+                    let allow = self.result(SECCOMP_RET_ALLOW);
+                    next = self.jump(BPF_JEQ, *value, allow, next);
+                }
+                self.go_on_at(next);
+                self.load(*index)
+            }
+        }
+    }
 
-fn jump(comparison: u32, value: u32, if_true: u8, if_false: u8) -> sock_filter {
-    jump_or_statement(BPF_JMP | comparison | BPF_K, value, if_true, if_false)
-}
+    /// Where this is the result.
+    fn result(&mut self, value: u32) -> usize {
+        let known = self.results.get(&value).copied();
+        known.filter(|at| self.is_near(*at)).unwrap_or_else(|| {
+            let at = self.push(BPF_RET | BPF_K, value);
+            self.results.insert(value, at);
+            at
+        })
+    }
 
-fn jump_or_statement(code: u32, k: u32, jt: u8, jf: u8) -> sock_filter {
-    // Codes of instructions have eight bits.
-    let code = u16::try_from(code).unwrap_or_default();
-    sock_filter { code, jt, jf, k }
-}
+    fn load(&mut self, argument: u8) -> usize {
+        self.push(BPF_LD | BPF_W | BPF_ABS, ARGUMENTS_AT + 8 * u32::from(argument))
+    }
 
-fn skip(len: usize) -> sock_filter {
-    statement(BPF_JMP | BPF_JA, u32::try_from(len).unwrap_or(u32::MAX))
-}
+    /// A comparison, which goes on at one place or the other.
+    fn jump(&mut self, comparison: u32, value: u32, if_true: usize, if_false: usize) -> usize {
+        let if_true = self.within_reach(if_true);
+        let if_false = self.within_reach(if_false);
+        let at = self.push(BPF_JMP | comparison | BPF_K, value);
+        // Both are within reach.
+        let distance = |target: usize| u8::try_from(at - target - 1).unwrap_or(u8::MAX);
+        (self.reversed[at].1, self.reversed[at].2) = (distance(if_true), distance(if_false));
+        at
+    }
 
-fn load(at: u32) -> sock_filter {
-    statement(BPF_LD | BPF_W | BPF_ABS, at)
-}
+    fn is_near(&self, target: usize) -> bool {
+        self.reversed.len() - target <= REACH
+    }
 
-fn result(value: u32) -> sock_filter {
-    statement(BPF_RET | BPF_K, value)
-}
+    /// From where `target` is come to, and which a conditional jump reaches.
+    fn within_reach(&mut self, target: usize) -> usize {
+        if self.is_near(target) {
+            target
+        } else {
+            self.skip_to(target)
+        }
+    }
 
-fn allow() -> sock_filter {
-    result(SECCOMP_RET_ALLOW)
-}
+    /// What comes before is followed by what is at `target`.
+    fn go_on_at(&mut self, target: usize) {
+        if target + 1 != self.reversed.len() {
+            self.skip_to(target);
+        }
+    }
 
-fn kill() -> sock_filter {
-    result(SECCOMP_RET_KILL_PROCESS)
+    fn skip_to(&mut self, target: usize) -> usize {
+        // A program has far fewer instructions.
+        let distance = u32::try_from(self.reversed.len() - target - 1).unwrap_or(u32::MAX);
+        self.push(BPF_JMP | BPF_JA, distance)
+    }
+
+    fn push(&mut self, code: u32, k: u32) -> usize {
+        // Codes of instructions have eight bits.
+        let code = u16::try_from(code).unwrap_or_default();
+        self.reversed.push((code, 0, 0, k));
+        self.reversed.len() - 1
+    }
 }
 
 #[cfg(test)]
@@ -152,14 +209,13 @@ mod tests {
     use proptest::prelude::*;
 
     /// What the kernel does with `program`.
-    fn run(program: &[sock_filter], architecture: u32, number: u32, arguments: [u32; 6]) -> u32 {
+    fn run(program: &CallList, architecture: u32, number: u32, arguments: [u32; 6]) -> u32 {
         let (mut at, mut value) = (0, 0);
         loop {
-            let instruction = program[at];
+            let (code, if_true, if_false, k) = program[at];
             at += 1;
-            let k = instruction.k;
-            let jumps = |is: bool| usize::from(if is { instruction.jt } else { instruction.jf });
-            match u32::from(instruction.code) {
+            let jumps = |is: bool| usize::from(if is { if_true } else { if_false });
+            match u32::from(code) {
                 code if code == BPF_LD | BPF_W | BPF_ABS => {
                     value = match k {
                         NUMBER_AT => number,
@@ -177,12 +233,13 @@ mod tests {
         }
     }
 
-    fn allowed(check: &Check, arguments: [u32; 6]) -> u32 {
-        let ok = match check {
-            Check::Any => true,
-            Check::Fails(error) => return SECCOMP_RET_ERRNO | u32::from(*error),
-            Check::OneOf(index, values) => values.contains(&arguments[usize::from(*index)]),
-            Check::Bits(index, mask, bits) => arguments[usize::from(*index)] & mask == *bits,
+    fn expected(list: &Allowed, number: u32, arguments: [u32; 6]) -> u32 {
+        let ok = match list.get(&number) {
+            None => false,
+            Some(Check::Any) => true,
+            Some(Check::Fails(error)) => return SECCOMP_RET_ERRNO | u32::from(*error),
+            Some(Check::OneOf(index, values)) => values.contains(&arguments[usize::from(*index)]),
+            Some(Check::Bits(index, mask, bits)) => arguments[usize::from(*index)] & mask == *bits,
         };
         if ok {
             SECCOMP_RET_ALLOW
@@ -193,26 +250,45 @@ mod tests {
 
     fn check_of() -> impl Strategy<Value = Check> {
         prop_oneof![
-            Just(Check::Any),
-            (1_u16..99).prop_map(Check::Fails),
-            (0_u8..6, prop::collection::vec(0_u32..8, 0..60)).prop_map(|(index, values)| Check::OneOf(index, values)),
-            (0_u8..6, 0_u32..8, 0_u32..8).prop_map(|(index, mask, bits)| Check::Bits(index, mask, bits)),
+            4 => Just(Check::Any),
+            1 => (1_u16..9).prop_map(Check::Fails),
+            1 => (0_u8..6, prop::collection::vec(0_u32..8, 0..60)).prop_map(|(index, values)| Check::OneOf(index, values)),
+            1 => (0_u8..6, 0_u32..8, 0_u32..8).prop_map(|(index, mask, bits)| Check::Bits(index, mask, bits)),
         ]
+    }
+
+    fn list() -> impl Strategy<Value = Allowed> {
+        prop::collection::btree_map(0_u32..300, check_of(), 0..120)
     }
 
     proptest! {
         #[test]
         fn what_is_listed_is_allowed_and_all_else_ends(
-            list in prop::collection::btree_map(0_i64..500, check_of(), 0..120),
-            number in 0_u32..600, arguments in prop::array::uniform6(0_u32..8),
+            list in list(), number in 0_u32..400, arguments in prop::array::uniform6(0_u32..8),
         ) {
-            let rows: Vec<Allowed> = list.iter().map(|(number, check)| Allowed { number: *number, check: check.clone() }).collect();
-            let program = compile(&rows);
-            let expected = list.get(&number.into()).map_or(SECCOMP_RET_KILL_PROCESS, |check| allowed(check, arguments));
-            prop_assert_eq!(run(&program, ARCHITECTURE, number, arguments), expected);
+            let program = compile(&list);
+            prop_assert_eq!(run(&program, ARCHITECTURE, number, arguments), expected(&list, number, arguments));
             prop_assert_eq!(run(&program, 0x4000_0003, number, arguments), SECCOMP_RET_KILL_PROCESS);
             // Numbers of the x32 calls.
             prop_assert_eq!(run(&program, ARCHITECTURE, number | 0x4000_0000, arguments), SECCOMP_RET_KILL_PROCESS);
+        }
+
+        #[test]
+        fn of_what_has_passed_only_what_is_listed_passes(
+            before in list(), other in list(), kept in prop::collection::vec(any::<bool>(), 300),
+            number in 0_u32..300, arguments in prop::array::uniform6(0_u32..8),
+        ) {
+            // Some as before, some otherwise, and some no more.
+            let same = before.iter().filter(|(number, _)| kept[usize::try_from(**number).unwrap()]);
+            let list: Allowed = other.into_iter().chain(same.map(|(number, check)| (*number, check.clone()))).collect();
+            let program = compile_rest(&list, &before);
+            let first = expected(&before, number, arguments);
+            // Of two programs' results the lesser counts, as a signed number.
+            let least = |first: u32, second: u32| first.cast_signed().min(second.cast_signed()).cast_unsigned();
+            if before.contains_key(&number) {
+                let second = run(&program, ARCHITECTURE, number, arguments);
+                prop_assert_eq!(least(first, second), least(first, expected(&list, number, arguments)));
+            }
         }
     }
 }

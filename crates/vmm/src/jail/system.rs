@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::RawFd;
 
-use libc::{c_int, c_long, c_ulong, sock_filter, sock_fprog};
+use libc::{c_int, c_long, c_ulong};
 
 /// Of the capabilities (Linux, `include/uapi/linux/capability.h`), none.
 pub const NO_CAPABILITY: u64 = 0;
@@ -111,23 +111,6 @@ pub fn seal_process() -> io::Result<()> {
         succeeded(unsafe { libc::syscall(libc::SYS_prctl, option, value, 0, 0, 0) })?;
     }
     Ok(())
-}
-
-/// Has `program` decide on each system call of the calling thread from now on, beside those before it.
-pub fn install(program: &[sock_filter]) -> io::Result<()> {
-    let description = sock_fprog {
-        len: u16::try_from(program.len()).map_err(io::Error::other)?,
-        filter: program.as_ptr().cast_mut(),
-    };
-    // SAFETY: the system copies as many instructions as the description says, which are there, and does not change them.
-    succeeded(unsafe {
-        libc::syscall(
-            libc::SYS_seccomp,
-            libc::SECCOMP_SET_MODE_FILTER,
-            0,
-            &raw const description,
-        )
-    })
 }
 
 /// The raw call of Landlock `number` with these arguments, which are numbers or pointers to what outlives it.

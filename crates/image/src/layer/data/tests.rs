@@ -112,6 +112,24 @@ fn small_files_share_blocks_wherever_others_come_between() {
 }
 
 #[test]
+fn small_files_of_any_sizes_leave_little_of_their_blocks() {
+    let file = tempfile::tempfile().unwrap();
+    let mut data = DataFile::new(&file);
+    let (mut state, mut slots_bytes) = (1_u64, 0);
+    for _ in 0..2000 {
+        // Knuth's linear congruential generator.
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        let small = bytes(1, 1 + usize::try_from(state >> 33).unwrap() % 2048);
+        slots_bytes += (small.len() as u64).next_multiple_of(SLOT_BYTES);
+        data.pack(&small).unwrap();
+    }
+    let bytes = data.finish().unwrap() * BLOCK_BYTES;
+    assert!(bytes * 100 < slots_bytes * 103, "{bytes} for {slots_bytes}");
+}
+
+#[test]
 fn small_files_alone_do_not_pile_up_in_memory() {
     let file = tempfile::tempfile().unwrap();
     let mut data = DataFile::new(&file);
