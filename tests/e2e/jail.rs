@@ -83,6 +83,7 @@ fn check_threads(vmm: u32, capabilities: &str) -> u32 {
             ("CapPrm", capabilities),
             ("CapInh", "0000000000000000"),
             ("CapAmb", "0000000000000000"),
+            ("CapBnd", "0000000000000000"),
             ("NoNewPrivs", "1"),
             ("Seccomp", "2"),
         ] {

@@ -73,6 +73,19 @@ pub fn become_user(user: u32, kept: u64) -> io::Result<()> {
     }
 }
 
+/// No program that this process executes gets a capability again, from its file or because root executes it. For this it takes `CAP_SETPCAP`.
+pub fn empty_bounding_set() -> io::Result<()> {
+    for capability in 0.. {
+        // SAFETY: the option touches no memory.
+        match succeeded(unsafe { libc::syscall(libc::SYS_prctl, libc::PR_CAPBSET_DROP, capability, 0, 0, 0) }) {
+            // The kernel has no more than those before.
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => break,
+            dropped => dropped?,
+        }
+    }
+    Ok(())
+}
+
 /// Gives up all capabilities but those, of which the process may have none.
 pub fn keep_capabilities(kept: u64) -> io::Result<()> {
     let mut header = CapabilityHeader {
