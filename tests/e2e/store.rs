@@ -249,7 +249,6 @@ fn what_somebody_changed_in_the_store_is_not_run() {
     let host = Host::start(&IDLE).unwrap();
     host.load("busybox").unwrap();
     let run = || host.run(&[], "busybox", &["echo", "sound"]);
-    assert_eq!(run().ended_with(0).text(), "sound\n");
     let data = listing(&host.store())
         .unwrap()
         .into_iter()

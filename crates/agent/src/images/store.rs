@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use api::error::{ApiError, ErrorCode};
 use api::image::{Image, ImageEvent, LayerSummary, PullRequest, StoredLayer};
 use futures_util::future::BoxFuture;
-use image::{Credentials, Event, Platform, PullOptions, Reference, Source, Store, StoreError, StoreOptions};
+use image::{Credentials, Event, Platform, PullOptions, Reference, Snapshot, Source, Store, StoreError, StoreOptions};
 use tokio::sync::mpsc;
 
 use super::refusal::{refuse, refuse_import, refuse_store};
@@ -33,7 +33,7 @@ pub struct StoredImages {
 /// What was looked up lately, by the word that was asked for.
 #[derive(Debug, Default)]
 struct Found {
-    images: HashMap<String, RunnableImage>,
+    images: HashMap<String, (RunnableImage, Arc<Snapshot>)>,
     /// Counts changes of the store: what was looked up before one is not kept after it.
     changes: u64,
 }
@@ -102,23 +102,25 @@ impl StoredImages {
     async fn find(&self, word: &str) -> Result<RunnableImage, ApiError> {
         let changes = {
             let found = self.found();
-            if let Some(image) = found.images.get(word) {
+            if let Some((image, snapshot)) = found.images.get(word)
+                && snapshot.is_untouched()
+            {
                 return Ok(image.clone());
             }
             found.changes
         };
-        let image = self.look_up(word.to_owned()).await?;
+        let (image, snapshot) = self.look_up(word.to_owned()).await?;
         let mut found = self.found();
         if found.changes == changes {
             if found.images.len() >= FOUND_MAX {
                 found.images.clear();
             }
-            found.images.insert(word.to_owned(), image.clone());
+            found.images.insert(word.to_owned(), (image.clone(), snapshot));
         }
         Ok(image)
     }
 
-    async fn look_up(&self, word: String) -> Result<RunnableImage, ApiError> {
+    async fn look_up(&self, word: String) -> Result<(RunnableImage, Arc<Snapshot>), ApiError> {
         let resolved = self
             .blocking(move |store| store.resolve(&word).map(|image| (image, word)))
             .await;
@@ -136,10 +138,11 @@ impl StoredImages {
             .snapshot(&image)
             .await
             .map_err(|error| refuse_store(&error))?;
+        let snapshot = Arc::new(snapshot);
         let process = image.record.process;
         let digest = image.record.digest.to_string();
         let full_name = Reference::parse(&word).map(|reference| reference.to_string()).ok();
-        Ok(RunnableImage {
+        let image = RunnableImage {
             name: full_name
                 .filter(|name| image.names.contains(name))
                 .unwrap_or_else(|| digest.clone()),
@@ -158,8 +161,9 @@ impl StoredImages {
                 .map(|part| part.len_bytes.next_multiple_of(PART_ALIGNMENT))
                 .sum(),
             parts: snapshot.parts.iter().map(|part| part.path.clone()).collect(),
-            hold: Arc::new(snapshot),
-        })
+            hold: snapshot.clone(),
+        };
+        Ok((image, snapshot))
     }
 
     async fn pull(&self, request: PullRequest, progress: Progress) -> Result<Vec<Image>, ApiError> {

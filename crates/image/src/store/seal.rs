@@ -117,6 +117,12 @@ impl Seals {
         Ok(is_sound)
     }
 
+    /// Whether a published file is the one that this process has found sound before, and nobody has touched it since.
+    pub fn is_known(&self, path: &Path) -> bool {
+        let stamp = fs::symlink_metadata(path).map(|metadata| Stamp::of(&metadata));
+        stamp.is_ok_and(|stamp| self.lock().get(path) == Some(&stamp))
+    }
+
     /// A directory of published files is gone.
     pub fn forget(&self, directory: &Path) {
         self.lock().retain(|path, _| !path.starts_with(directory));
@@ -161,7 +167,9 @@ mod tests {
         let seen = Seals::default();
         assert!(seen.is_sound(&path).unwrap());
         act(&path);
+        assert!(expected || !seen.is_known(&path));
         assert_eq!(seen.is_sound(&path).unwrap(), expected);
+        assert_eq!(seen.is_known(&path), expected);
         assert_eq!(Seals::default().is_sound(&path).unwrap(), expected);
     }
 
