@@ -16,7 +16,8 @@ const CLONE_FAILURES_MAX: u64 = 3;
 fn host(directory: &TempDir, unwanted: &str) -> (Host, PathBuf) {
     let (vmm, log) = (directory.path().join("vmm"), directory.path().join("log"));
     let script = format!(
-        "#!/bin/sh\nconfig=$(cat)\n\
+        // A shell makes calls that are on no list of a VMM's.
+        "#!/bin/sh\n[ $1 = --birth-list ] && exit 1\nconfig=$(cat)\n\
          case $config in *'{unwanted}'*) echo 'mote-vmm: this host has a fault' >&2; exit 1;; esac\n\
          exec {} \"$@\" <<END\n$config\nEND\n",
         installed("bin/mote-vmm")

@@ -1,8 +1,9 @@
 //! Capabilities and shares, from how they are asked for to how the kernel has them.
 
 use api::error::ApiError;
+use protocol::usual;
 
-use super::{defaults, invalid, owned};
+use super::{invalid, owned};
 
 /// Every capability of Linux 6.12 (capability.h), by number.
 const CAPABILITIES: [&str; 41] = [
@@ -69,7 +70,7 @@ pub fn capabilities(added: &[String], dropped: &[String]) -> Result<Vec<String>,
     let mut kept: Vec<&str> = match (adds_all, drops_all) {
         (true, _) => CAPABILITIES.to_vec(),
         (false, true) => vec![],
-        (false, false) => defaults::CAPABILITIES.to_vec(),
+        (false, false) => usual::CAPABILITIES.to_vec(),
     };
     kept.retain(|name| !dropped.contains(name));
     kept.extend(
@@ -120,7 +121,7 @@ mod tests {
 
     #[test]
     fn capabilities_are_added_and_dropped_by_either_name() {
-        assert_eq!(check(&[], &[]), defaults::CAPABILITIES);
+        assert_eq!(check(&[], &[]), usual::CAPABILITIES);
         assert!(check(&["net_admin"], &[]).contains(&"CAP_NET_ADMIN".to_owned()));
         assert!(!check(&[], &["CAP_CHOWN"]).contains(&"CAP_CHOWN".to_owned()));
         assert_eq!(check(&["SYS_TIME"], &["ALL"]), ["CAP_SYS_TIME"]);

@@ -13,6 +13,7 @@ mod tests;
 
 use api::error::{ApiError, ErrorCode};
 use protocol::guest::{Container, Mount, MountSource, TerminalSize, Ulimit};
+use protocol::usual;
 use protocol::vmm::{PMEM_WINDOW_BYTES, SLOTS, standing};
 
 use crate::images::{ImageConfig, RunnableImage};
@@ -85,8 +86,8 @@ pub fn resolve(plan: &ContainerPlan, given: &Given<'_>) -> Result<Spec, ApiError
         stdin: plan.stdin,
         capabilities: limits::capabilities(&plan.capabilities_added, &plan.capabilities_dropped)?,
         no_new_privileges: plan.no_new_privileges,
-        masked_paths: owned(&defaults::MASKED_PATHS),
-        read_only_paths: owned(&defaults::READ_ONLY_PATHS),
+        masked_paths: owned(&usual::MASKED_PATHS),
+        read_only_paths: owned(&usual::READ_ONLY_PATHS),
         memory_bytes_max: Some(memory_bytes),
         pids_max: plan.pids_max.map(u64::from),
         memory_bytes_low: plan.memory_reservation_mib.map(|mib| u64::from(mib) << 20),

@@ -53,6 +53,7 @@ TasksMax=infinity
 OOMScoreAdjust=-500
 Slice=-.slice
 MemoryMin=64M
+CPUWeight=1000
 
 [Install]
 WantedBy=multi-user.target
@@ -87,6 +88,7 @@ mod tests {
             "Delegate=yes",
             "LimitNOFILE=1048576",
             "MemoryMin=64M",
+            "CPUWeight=1000",
             "Slice=-.slice",
         ] {
             assert!(unit.lines().any(|found| found == line), "{line} is not in\n{unit}");

@@ -1,4 +1,4 @@
-//! The host agent's own cgroup: what tasks take of the host's memory is not taken from the one that looks after them.
+//! The host agent's own cgroup: what tasks take of the host's memory and CPU is not taken from the one that looks after them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,6 +10,10 @@ use crate::sentence::sentence;
 
 /// What of the host agent's memory the kernel leaves to it when it looks for memory to take back, in bytes: what it has in memory with 1,000 tasks.
 const MEMORY_BYTES_MIN: u64 = 64 << 20;
+
+/// The host agent's share of the CPU against that of all tasks together, which is 100 (cgroup-v2.rst, `cpu.weight`). It needs little, but soon: what a guest
+/// tells it waits otherwise, where no CPU is free, until a task's turn is over.
+const CPU_WEIGHT: u64 = 1000;
 
 /// How much less likely than others it is killed when the host has no memory left (proc_pid_oom_score_adj(5)). VMMs take that back for
 /// themselves.
@@ -55,8 +59,9 @@ impl OwnCgroup {
         write(&self.path.join("cgroup.procs"), "0")?;
         // Only now: a cgroup other than the first of all may not have processes and limited children at once (cgroup-v2.rst, "No Internal
         // Process Constraint"), and this process may have been the one that was in the way.
-        write(&root.join("cgroup.subtree_control"), "+memory")?;
-        write(&self.path.join("memory.min"), &MEMORY_BYTES_MIN.to_string())
+        write(&root.join("cgroup.subtree_control"), "+cpu +memory")?;
+        write(&self.path.join("memory.min"), &MEMORY_BYTES_MIN.to_string())?;
+        write(&self.path.join("cpu.weight"), &CPU_WEIGHT.to_string())
     }
 }
 
@@ -134,6 +139,7 @@ mod tests {
             "cgroup.subtree_control",
             "mote-agent/cgroup.procs",
             "mote-agent/memory.min",
+            "mote-agent/cpu.weight",
         ] {
             fs::write(root.path().join(file), "").unwrap();
         }
@@ -144,9 +150,10 @@ mod tests {
         own.try_enter(root.path()).unwrap();
         let read = |file: &str| fs::read_to_string(root.path().join(file)).unwrap();
         assert_eq!(read("mote-agent/memory.min"), MEMORY_BYTES_MIN.to_string());
+        assert_eq!(read("mote-agent/cpu.weight"), CPU_WEIGHT.to_string());
         assert_eq!(
             (read("mote-agent/cgroup.procs"), read("cgroup.subtree_control")),
-            ("0".into(), "+memory".into())
+            ("0".into(), "+cpu +memory".into())
         );
         drop(own);
         assert_eq!(read("cgroup.procs"), "0");
