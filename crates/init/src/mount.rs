@@ -1,9 +1,12 @@
-//! Mounts as data: a row per mount and one loop.
+//! Mounts as data: a row per mount and one loop; and mounts that exist, put to their places.
 
 use std::ffi::CStr;
 use std::fs;
+use std::os::fd::AsFd;
 
-use rustix::mount::{MountFlags, mount};
+use rustix::fs::CWD;
+use rustix::io::Errno;
+use rustix::mount::{MountFlags, MoveMountFlags, mount, move_mount};
 
 use crate::failure::{Attempt, StepError};
 
@@ -30,4 +33,12 @@ pub fn mount_all(table: &[Mount]) -> Result<(), StepError> {
         mount(*kind, *at, *kind, *flags, *data).attempting(|| format!("mount {kind} at {at}"))?;
     }
     Ok(())
+}
+
+/// Attaches a mount, which may be attached elsewhere, at `path`.
+///
+/// # Errors
+/// The kernel's.
+pub fn attach(tree: impl AsFd, path: &str) -> Result<(), Errno> {
+    move_mount(tree.as_fd(), "", CWD, path, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
 }

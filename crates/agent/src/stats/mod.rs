@@ -1,7 +1,8 @@
 //! What tasks use, as the host can see it: control group counters, a VMM's mappings, its open disks.
 //!
-//! [`mappings`] reads what the kernel writes, [`process`] asks it, [`reading`] puts the figures of one task together.
+//! [`mappings`] reads what the kernel writes, [`process`] asks it by [`files`], [`reading`] puts the figures of one task together.
 
+mod files;
 mod mappings;
 mod process;
 mod reading;
@@ -16,7 +17,8 @@ use crate::launch::Whereabouts;
 use crate::names;
 use crate::record::TaskRecord;
 use crate::sentence::sentence;
-use reading::{StatsError, read};
+use files::StatsError;
+use reading::read;
 
 /// What the task uses that `query` means.
 ///

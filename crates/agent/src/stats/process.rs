@@ -5,8 +5,8 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
+use super::files::{StatsError, if_there, read_if_there};
 use super::mappings::{self, Mapped};
-use super::reading::{StatsError, if_there, read_if_there};
 
 /// The bits that the link of an open file has where the file is open for both (proc_pid_fd(5)).
 const READ_AND_WRITE: u32 = 0o600;

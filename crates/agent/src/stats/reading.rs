@@ -1,13 +1,11 @@
 //! The figures of one task, put together.
 
-use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use api::stats::{MemoryStats, MemoryUse, TaskStats};
 use api::task::Task;
-use rustix::io::Errno;
 
+use super::files::{StatsError, read_if_there};
 use super::process;
 use crate::clock;
 use crate::launch::Whereabouts;
@@ -15,14 +13,6 @@ use crate::launch::cgroup::counters;
 
 /// Where the kernel tells of processes.
 const PROC: &str = "/proc";
-
-/// Why a task's figures cannot be had.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot read {}", path.display())]
-pub struct StatsError {
-    path: PathBuf,
-    source: io::Error,
-}
 
 /// Reads what a task uses whose microVM is at `whereabouts`; `None` where that has ended.
 ///
@@ -67,31 +57,10 @@ fn sum(one: MemoryUse, other: MemoryUse) -> MemoryUse {
     }
 }
 
-/// The text at `path`; `None` where what the kernel tells of there has ended.
-pub fn read_if_there(path: &Path) -> Result<Option<String>, StatsError> {
-    if_there(path, fs::read_to_string(path))
-}
-
-/// What was read at `path`; `None` where what the kernel tells of there has ended.
-pub fn if_there<T>(path: &Path, read: io::Result<T>) -> Result<Option<T>, StatsError> {
-    match read {
-        Ok(found) => Ok(Some(found)),
-        // ESRCH and ENODEV where a process or cgroup goes between the opening of a file and its reading.
-        Err(error)
-            if error.kind() == io::ErrorKind::NotFound
-                || matches!(Errno::from_io_error(&error), Some(Errno::SRCH | Errno::NODEV)) =>
-        {
-            Ok(None)
-        }
-        Err(source) => Err(StatsError {
-            path: path.to_owned(),
-            source,
-        }),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use api::task::{ClockPoints, Status};
 
     use super::*;

@@ -9,7 +9,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
 use protocol::guest::{Mount, MountSource};
-use rustix::fs::{CWD, Mode, OFlags};
+use rustix::fs::CWD;
 use rustix::mount::{MountFlags, OpenTreeFlags, mount, mount_remount, open_tree};
 
 use super::{populate, stage};
@@ -83,7 +83,7 @@ pub fn attach(mounts: &[Mount], sources: Vec<Option<OwnedFd>>) -> Result<(), Ste
                 if matches!(source, MountSource::Volume(_)) {
                     populate::fill(tree.as_fd(), target)?;
                 }
-                stage::attach(tree, target).attempting(|| format!("mount at {target}"))?;
+                crate::mount::attach(tree, target).attempting(|| format!("mount at {target}"))?;
             }
             (_, None) => {}
         }
@@ -133,15 +133,6 @@ pub fn resize_shared_memory(bytes: u64) -> Result<(), StepError> {
 /// The kernel's.
 pub fn make_root_read_only() -> Result<(), StepError> {
     stage::remount_read_only("/")
-}
-
-/// Opens a directory, which is not to be a symbolic link, below `parent`.
-///
-/// # Errors
-/// The kernel's.
-pub fn open_directory(parent: impl AsFd, name: impl rustix::path::Arg) -> io::Result<OwnedFd> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    Ok(rustix::fs::openat(parent, name, flags, Mode::empty())?)
 }
 
 #[cfg(test)]

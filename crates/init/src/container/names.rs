@@ -13,8 +13,8 @@ use rustix::mount::{OpenTreeFlags, open_tree};
 
 use super::layer::FILES;
 use super::report::Place;
-use super::stage::attach;
 use crate::failure::{Attempt, StepError};
+use crate::mount::attach;
 
 /// Names that need no server and that every host has (hosts(5)).
 const HOSTS: &str = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\nfe00::\tip6-localnet\n\

@@ -14,7 +14,6 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
-use super::mounts::open_directory;
 use crate::failure::{Attempt, StepError};
 
 /// How deep directories may be in each other: bounds the stack and the open files.
@@ -153,6 +152,12 @@ fn copy_extended(source: BorrowedFd<'_>, target: BorrowedFd<'_>) -> io::Result<(
         fsetxattr(target, name, &value[..len], XattrFlags::empty())?;
     }
     Ok(())
+}
+
+/// Opens a directory, which is not to be a symbolic link, below `parent`.
+fn open_directory(parent: impl AsFd, name: impl rustix::path::Arg) -> io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    Ok(openat(parent, name, flags, Mode::empty())?)
 }
 
 #[cfg(test)]

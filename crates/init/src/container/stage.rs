@@ -13,9 +13,9 @@ use protocol::guest::Container;
 use rustix::fs::{CWD, OFlags, StatVfsMountFlags, statvfs};
 use rustix::io::Errno;
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags,
-    UnmountFlags, fsconfig_create, fsconfig_set_string, fsmount, fsopen, mount, mount_bind, mount_bind_recursive,
-    mount_change, mount_remount, move_mount, open_tree, unmount,
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MountPropagationFlags, OpenTreeFlags, UnmountFlags,
+    fsconfig_create, fsconfig_set_string, fsmount, fsopen, mount, mount_bind, mount_bind_recursive, mount_change,
+    mount_remount, open_tree, unmount,
 };
 
 use super::names::Names;
@@ -23,7 +23,7 @@ use super::report::Place;
 use super::{devices, layer};
 use crate::disks::DISKS;
 use crate::failure::{Attempt, StepError};
-use crate::mount::{Mount, mount_all};
+use crate::mount::{Mount, attach, mount_all};
 
 const NOTHING_SPECIAL: MountFlags = MountFlags::NOSUID.union(MountFlags::NOEXEC).union(MountFlags::NODEV);
 
@@ -158,14 +158,6 @@ fn enter_stage() -> Result<(), StepError> {
     rustix::process::pivot_root(".", ".").attempting(attempt)?;
     unmount(".", UnmountFlags::DETACH).attempting(attempt)?;
     std::env::set_current_dir("/").attempting(attempt)
-}
-
-/// Attaches a mount, which may be attached elsewhere, at `path`.
-///
-/// # Errors
-/// The kernel's.
-pub fn attach(tree: impl AsFd, path: &str) -> Result<(), Errno> {
-    move_mount(tree.as_fd(), "", CWD, path, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
 }
 
 /// A pseudoterminal file system of its own, mounted nowhere yet.
