@@ -170,6 +170,7 @@ impl Launcher {
             source,
         };
         let stderr = File::create(held.stderr()).map_err(failed)?;
+        // Where this process is killed before it has written the configuration, the VMM reads an empty one and ends.
         let (stdin, mut document) = io::pipe().map_err(failed)?;
         let namespaces = self.cells.namespaces();
         let birth = Birth {

@@ -99,6 +99,14 @@ pub struct Driver {
     added: [u16; QUEUES_MAX as usize],
 }
 
+/// Whether a driver that keeps to the rules can use the device after one that did what the bytes say.
+#[must_use]
+pub fn withstands(device: Device, script: &[u8]) -> bool {
+    let mut driver = Driver::of(device);
+    driver.play(script);
+    driver.is_usable()
+}
+
 impl Driver {
     /// A guest that has begun to use the device.
     ///
