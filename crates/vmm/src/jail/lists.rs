@@ -306,10 +306,8 @@ pub fn of(who: Who, own: u32) -> Allowed {
     allowed.collect()
 }
 
-/// What a process may do from its birth on, which includes what all its threads may do once it is confined.
-pub fn at_birth() -> Allowed {
-    // Of a process that is not born yet, nothing is looked at that depends on its number.
-    let mut list = of(Who::PROCESS, 0);
+/// What a process may do from its birth on that may do what is in `list` once it is confined. Nothing is looked at that depends on its number.
+pub fn at_birth(mut list: Allowed) -> Allowed {
     let before = BEFORE.iter().filter_map(|number| u32::try_from(*number).ok());
     list.extend(before.map(|number| (number, Check::Any)));
     list
@@ -331,7 +329,7 @@ mod tests {
 
     #[test]
     fn what_a_process_may_do_it_may_do_from_its_birth_on() {
-        let birth = at_birth();
+        let birth = at_birth(of(Who::PROCESS, 2));
         for (number, check) in of(Who::PROCESS, 1) {
             assert!(
                 [Some(&check), Some(&Check::Any)].contains(&birth.get(&number)),

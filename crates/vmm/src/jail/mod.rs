@@ -79,7 +79,7 @@ pub fn enter(confinement: &Confinement, serves_directories: bool) -> Result<Jail
     }
     let list = jail.list();
     let program = if confinement.was_born_with_list {
-        seccomp::compile_rest(&list, &lists::at_birth())
+        seccomp::compile_rest(&list, &lists::at_birth(list.clone()))
     } else {
         seccomp::compile(&list)
     };
@@ -122,7 +122,8 @@ impl Jail {
 
 /// The list that a VMM can be born under.
 pub fn birth_list() -> CallList {
-    seccomp::compile(&lists::at_birth())
+    // Of a process that is not born yet.
+    seccomp::compile(&lists::at_birth(lists::of(Who::PROCESS, 0)))
 }
 
 /// Where this process's descriptors can be named, for one that serves directories.
