@@ -20,7 +20,8 @@ pub struct Confinement {
     /// Whether it is to serve directories of the host. Then it keeps what that takes: to open what is below them, and to act for any owner.
     #[serde(default)]
     pub serves_directories: bool,
-    /// Whether it was born of a thread that the kernel judges by the list of this same program ([`BIRTH_LIST`]). Then it only gives up what it needed to begin.
+    /// Whether it was born of a thread that the kernel judges by the list of this same program ([`BIRTH_LIST`]), and whose bounding set of capabilities
+    /// is empty. Then it only gives up what it needed to begin.
     #[serde(default)]
     pub was_born_with_list: bool,
 }

@@ -75,8 +75,10 @@ fn run(task: Task) -> Result<()> {
     }
 }
 
-/// The root of the checkout.
+/// The root of the checkout, as cargo says when it starts this program: the program may have been built for another checkout that has the same
+/// target directory.
 fn root() -> PathBuf {
-    let krate = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let krate = std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+    let krate = Path::new(&krate);
     krate.ancestors().nth(2).unwrap_or(krate).to_owned()
 }

@@ -1,7 +1,8 @@
 //! The thread that has VMMs born under their list of system calls.
 //!
-//! To load that list takes the kernel longer than all else that confines a VMM. It is handed down to children, so it is loaded once, into a thread that
-//! does nothing else than have them born. The list is the program's own: when the program changes, so does the thread.
+//! To load that list takes the kernel longer than all else that confines a VMM, and to give up one capability after the other comes next. Both are handed
+//! down to children, so it is done once, in a thread that does nothing else than have them born. The list is the program's own: when the program
+//! changes, so does the thread.
 
 use std::ffi::CString;
 use std::fs::Metadata;
@@ -15,8 +16,15 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use protocol::jail::{self, BIRTH_LIST, CallList};
+use rustix::thread::{CapabilitySet, capabilities, remove_capability_from_bounding_set, set_capabilities};
 
 use super::spawn::{self, Birth, Born};
+
+/// The capabilities that a VMM begins with: it enters namespaces, and becomes another user. Then it has none.
+const TO_CONFINE_ITSELF: CapabilitySet = CapabilitySet::SYS_ADMIN
+    .union(CapabilitySet::SYS_CHROOT)
+    .union(CapabilitySet::SETUID)
+    .union(CapabilitySet::SETGID);
 
 /// Starts one program.
 pub struct Spawner {
@@ -29,7 +37,7 @@ pub struct Spawner {
 pub struct Spawned {
     /// The process.
     pub born: Born,
-    /// Whether the kernel judges it by its list of system calls already.
+    /// Whether the kernel judges it by its list of system calls already, and what it executes gets no capability.
     pub has_list: bool,
 }
 
@@ -117,6 +125,9 @@ fn serve(program: &Path, requested: &Receiver<Request>) {
     let loaded = list_of(program).and_then(|list| {
         // Without this only root may load it.
         rustix::thread::set_no_new_privs(true)?;
+        if rustix::process::geteuid().is_root() {
+            hand_few_capabilities_down()?;
+        }
         jail::load(&list)
     });
     if let Err(error) = &loaded {
@@ -130,6 +141,22 @@ fn serve(program: &Path, requested: &Receiver<Request>) {
         // Whoever asked waits.
         let _ = answer.send(spawned);
     }
+}
+
+/// Programs that this thread's children execute have no other capabilities than those that confining themselves takes, and theirs none.
+fn hand_few_capabilities_down() -> io::Result<()> {
+    let mut own = capabilities(None)?;
+    own.inheritable = own.permitted & TO_CONFINE_ITSELF;
+    // First: what is not in the bounding set any more cannot become inheritable.
+    set_capabilities(None, own)?;
+    for capability in CapabilitySet::all().iter() {
+        match remove_capability_from_bounding_set(capability) {
+            // This kernel does not know it.
+            Err(rustix::io::Errno::INVAL) => (),
+            removed => removed?,
+        }
+    }
+    Ok(())
 }
 
 /// What the program says that it needs.
@@ -169,7 +196,7 @@ mod tests {
     fn program(directory: &Path, list: &str) -> PathBuf {
         let path = directory.join("program");
         let text = format!(
-            "#!/bin/sh\nif [ $1 = {BIRTH_LIST} ]; then echo '{list}'; else grep ^Seccomp: /proc/self/status; fi\n"
+            "#!/bin/sh\nif [ $1 = {BIRTH_LIST} ]; then echo '{list}'; else grep -E '^(Seccomp|CapPrm|CapBnd):' /proc/self/status; fi\n"
         );
         // In place of the one before, at once.
         let new = directory.join("new");
@@ -205,10 +232,17 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let spawner = Spawner::new(program(directory.path(), ANYTHING));
         spawner.prepare().unwrap();
-        assert_eq!(output_of(&spawner), ("Seccomp:\t2\n".to_owned(), true));
+        let (status, has_list) = output_of(&spawner);
+        assert!(has_list && status.contains("Seccomp:\t2\n"), "{status}");
         // This thread has none.
-        let status = fs::read_to_string("/proc/thread-self/status").unwrap();
-        assert!(status.contains("Seccomp:\t0\n"));
+        let own = fs::read_to_string("/proc/thread-self/status").unwrap();
+        assert!(own.contains("Seccomp:\t0\n"));
+        // The usual user has no capability to begin with.
+        if rustix::process::geteuid().is_root() {
+            assert!(status.contains("CapPrm:\t00000000002400c0\n"), "{status}");
+            // And it cannot get another one.
+            assert!(status.contains("CapBnd:\t0000000000000000\n"), "{status}");
+        }
     }
 
     #[test]
@@ -217,7 +251,8 @@ mod tests {
         let spawner = Spawner::new(program(directory.path(), ANYTHING));
         assert!(output_of(&spawner).1);
         program(directory.path(), "");
-        assert_eq!(output_of(&spawner), ("Seccomp:\t0\n".to_owned(), false));
+        let (status, has_list) = output_of(&spawner);
+        assert!(!has_list && status.contains("Seccomp:\t0\n"), "{status}");
         program(directory.path(), ANYTHING);
         assert!(output_of(&spawner).1);
     }

@@ -69,7 +69,9 @@ pub fn enter(confinement: &Confinement, serves_directories: bool) -> Result<Jail
         system::NO_CAPABILITY
     };
     if let Some(user) = confinement.user {
-        system::empty_bounding_set().map_err(failed("keep capabilities from what it executes"))?;
+        if !confinement.was_born_with_list {
+            system::empty_bounding_set().map_err(failed("keep capabilities from what it executes"))?;
+        }
         system::become_user(user, kept).map_err(failed("become a user of its own"))?;
     }
     system::keep_capabilities(kept).map_err(failed("drop privileges"))?;
