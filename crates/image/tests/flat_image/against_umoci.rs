@@ -102,3 +102,59 @@ fn old_sparse_files_are_what_they_were() {
         assert_eq!(ours[name].kind, theirs[name].kind);
     }
 }
+
+/// The most layers that Docker has ever let an image have.
+const LAYERS_MAX: usize = 127;
+
+#[test]
+fn as_many_layers_as_an_image_can_have() {
+    let directory = tempfile::tempdir().unwrap();
+    let blobs: Vec<PathBuf> = (0..LAYERS_MAX)
+        .map(|at| {
+            let source = sample::Source::new(directory.path().join(format!("source{at}")));
+            source.file(format!("own/{at}"), format!("of layer {at}"));
+            source.file("last", at.to_string());
+            // What the layer before the last one brought goes.
+            if at % 2 == 0 && at >= 2 {
+                source.file(format!("own/.wh.{}", at - 2), "");
+            }
+            source.archive(&format!("{at}.tar"), &["--format=posix"], ["."])
+        })
+        .collect();
+    check(&blobs, &directory);
+}
+
+#[test]
+fn one_empty_layer_is_an_empty_directory() {
+    let directory = tempfile::tempdir().unwrap();
+    let source = sample::Source::new(directory.path().join("source"));
+    let blob = source.archive("empty.tar", &["--files-from=/dev/null"], Vec::<&str>::new());
+    let flat = image::flatten(&[blob], directory.path());
+    let ours = image::items(&flat);
+    let (path, root) = ours.first_key_value().unwrap();
+    assert_eq!(
+        (ours.len(), path.as_slice(), root.mode, root.links),
+        (1, &b""[..], 0o755, 2)
+    );
+    assert_eq!((root.uid, root.gid, &root.kind), (0, 0, &listing::Kind::Directory));
+    tool::fsck(&flat, "--extract");
+}
+
+#[test]
+fn a_directory_may_have_very_many_names() {
+    const NAMES: usize = 60_000;
+    let directory = tempfile::tempdir().unwrap();
+    let mut archive = tar::Builder::new(Vec::new());
+    for at in 0..NAMES {
+        let mut header = tar::Header::new_ustar();
+        header.set_size(0);
+        header.set_mode(0o644);
+        archive.append_data(&mut header, format!("d/{at}"), &[][..]).unwrap();
+    }
+    let blob = directory.path().join("many.tar");
+    std::fs::write(&blob, archive.into_inner().unwrap()).unwrap();
+    let flat = image::flatten(&[blob], directory.path());
+    // The directory and its parent, which no entry names, as well.
+    assert_eq!(image::items(&flat).len(), NAMES + 2);
+    tool::fsck(&flat, "--extract");
+}
