@@ -11,8 +11,6 @@
 mod round;
 
 use std::fs;
-use std::os::unix::fs::symlink;
-use std::path::Path;
 use std::process::Command;
 use std::thread::{self, JoinHandle, sleep};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -20,6 +18,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde_json::Value;
 use tempfile::TempDir;
 use tests::command::{Ran, ran};
+use tests::disk::Disk;
 use tests::host::{HUNG_SECONDS, Host, listing};
 use tests::leftovers::{Held, processes};
 use tests::patience::until;
@@ -29,54 +28,21 @@ use round::{Chance, Fault, Plan, Round, judge};
 
 const ROUNDS: u64 = 30;
 
-/// The size of the disk of the state directory.
-const DISK: &str = "size=64m";
+/// The size of the disk of the state directory, in MiB.
+const DISK_MIB: u32 = 64;
 
 /// What makes the kernel of a guest panic, executed in its container.
 const PANIC: &str =
     "mkdir -p /p; mount -t proc proc /p && echo 2 > /p/sys/vm/panic_on_oom && echo soon; exec tail /dev/zero";
 
-/// A disk of its own for the state of a host agent.
-struct Disk(TempDir);
-
-impl Disk {
-    fn make() -> Self {
-        let directory = TempDir::new().unwrap();
-        let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", DISK, "disk"]).arg(directory.path());
-        let _ = ran(&mut mount, b"").unwrap().ended_with(0);
-        Self(directory)
-    }
-
-    fn path(&self) -> &Path {
-        self.0.path()
-    }
-
-    /// The files in it, but for images and what the database has beside itself while it is open.
-    fn files(&self) -> Vec<String> {
-        let files = listing(self.path()).unwrap().into_iter();
-        let names = files.map(|(path, _)| path.display().to_string());
-        let passing = ["/images/", "mote.db-"];
-        names
-            .filter(|name| !passing.iter().any(|part| name.contains(part)))
-            .collect()
-    }
-
-    /// Leaves no room in it for as long as `work` takes.
-    fn full(&self, work: impl FnOnce()) {
-        let ballast = self.path().join("ballast");
-        let filled = std::io::copy(&mut std::io::repeat(1), &mut fs::File::create(&ballast).unwrap());
-        assert_eq!(filled.unwrap_err().kind(), std::io::ErrorKind::StorageFull);
-        work();
-        fs::remove_file(ballast).unwrap();
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        // Where a test failed, something may still use it.
-        let _ = Command::new("umount").arg("--lazy").arg(self.path()).status();
-    }
+/// The files on the disk of a host agent's state, but for images and what the database has beside itself while it is open.
+fn files(disk: &Disk) -> Vec<String> {
+    let files = listing(disk.path()).unwrap().into_iter();
+    let names = files.map(|(path, _)| path.display().to_string());
+    let passing = ["/images/", "mote.db-"];
+    names
+        .filter(|name| !passing.iter().any(|part| name.contains(part)))
+        .collect()
 }
 
 /// What runs at the same time.
@@ -110,9 +76,8 @@ struct Site {
 
 impl Site {
     fn new(chance: Chance) -> Self {
-        let disk = Disk::make();
-        let directory = TempDir::new().unwrap();
-        symlink(disk.path(), directory.path().join("state")).unwrap();
+        let disk = Disk::of_mib(DISK_MIB);
+        let directory = disk.for_state();
         let host = Host::start_in(directory, agent(), &["--pool", "0", "--on-exit", "keep"]).unwrap();
         host.load("busybox").unwrap();
         // From now on there is a template.
@@ -278,7 +243,7 @@ fn tasks_come_to_a_true_end_and_leave_nothing_whatever_fails() {
     let seed = seed();
     let before = interfaces();
     let mut site = Site::new(Chance(seed));
-    let (wired, files) = (interfaces(), site.disk.files());
+    let (wired, stored) = (interfaces(), files(&site.disk));
     let mut play = |number| {
         let round = Round::new(number, &mut site.chance);
         // Where it fails, this is shown.
@@ -299,5 +264,5 @@ fn tasks_come_to_a_true_end_and_leave_nothing_whatever_fails() {
     let held = Held::now(&runtime).unwrap();
     assert!(held.is_nothing(), "{held:?}");
     assert_eq!(interfaces(), before);
-    assert_eq!(site.disk.files(), files);
+    assert_eq!(files(&site.disk), stored);
 }

@@ -6,6 +6,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 use tests::command::ran;
+use tests::disk::Disk;
 use tests::host::{Host, image_archive, listing};
 use tests::registry::{PASSWORD, Registry, USER};
 use tests::running::Running;
@@ -295,4 +296,31 @@ fn a_host_bounds_what_images_may_cost() {
     let refusal = host.ran(&["load", &archive]).refusal();
     assert!(refusal.contains("the image has more than 3 files"), "{refusal}");
     assert_eq!(listing(&host.store()).unwrap(), before);
+}
+
+/// Room for the image of busybox and what the host agent keeps, and for less than half of that of nginx.
+const SMALL_DISK_MIB: u32 = 48;
+
+#[test]
+fn a_disk_that_is_full_keeps_what_is_stored() {
+    let disk = Disk::of_mib(SMALL_DISK_MIB);
+    let host = Host::start_in(disk.for_state(), agent(), &IDLE).unwrap();
+    host.load("busybox").unwrap();
+    let run = || host.run(&[], "busybox", &["echo", "runs"]);
+    assert_eq!(run().ended_with(0).text(), "runs\n");
+    let before = (listing(&host.store()).unwrap(), disk_use(&host));
+    let archive = image_archive("nginx").unwrap().display().to_string();
+    let refusal = host.ran(&["load", &archive]).refusal();
+    assert!(refusal.contains("no space is left for images on the disk of"), "{refusal}");
+    // What had been brought by then has gone.
+    assert_eq!((listing(&host.store()).unwrap(), disk_use(&host)), before);
+    assert_eq!(run().ended_with(0).text(), "runs\n");
+    // Without any room there is no task, but a clear sentence; what is stored can still be seen.
+    disk.full(|| {
+        let refusal = run().refusal();
+        assert!(refusal.contains("No space left on device"), "{refusal}");
+        assert_eq!(disk_use(&host), before.1);
+    });
+    assert_eq!(run().ended_with(0).text(), "runs\n");
+    assert_eq!(host.stop().unwrap(), Some(0));
 }

@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "a harness fails the test that uses it")]
 
 pub mod command;
+pub mod disk;
 pub mod host;
 pub mod injection;
 pub mod leftovers;

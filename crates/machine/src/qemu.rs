@@ -10,7 +10,9 @@ use crate::wire::{CONTROL_PORT, HOST_ROOT_TAG, RELAY_PORT, share_tag};
 
 /// The kernel's command line. Most of it saves work that an emulated CPU does slowly: checks of clocks, self-tests, mitigations. Without debugfs
 /// KVM does not make some sixty files for each virtual machine, which no production host needs; and it starts no thread for each one that puts
-/// huge pages together again which a flaw of some Intel processors makes it split: the emulated one is AMD's.
+/// huge pages together again which a flaw of some Intel processors makes it split: the emulated one is AMD's. The kernel measures the CPU's clock
+/// twice, the second time when KVM has the first result already; in a busy emulator they differ by more than KVM takes for the same clock, and then a
+/// guest's timers expire when the machine is twice as old. A second result that differs by more than these 10,000 millionths is not taken.
 const KERNEL_ARGUMENTS: &[&str] = &[
     "console=ttyS0",
     "quiet",
@@ -29,6 +31,7 @@ const KERNEL_ARGUMENTS: &[&str] = &[
     "cryptomgr.notests",
     "debugfs=off",
     "kvm.nx_huge_pages=never",
+    "kvm.tsc_tolerance_ppm=10000",
     "transparent_hugepage=madvise",
     "cgroup_no_v1=all",
     // The one network interface is eth0.
