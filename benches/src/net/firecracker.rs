@@ -1,4 +1,4 @@
-//! Firecracker with our guest kernel, the same image as a read-only disk, a second disk, and a TAP whose other end has an address.
+//! Firecracker with our guest kernel, the same image as a read-only disk, a second disk, and a TAP in a bridge that has an address, as ours is.
 
 use std::io::Read;
 use std::net::TcpListener;
@@ -14,8 +14,9 @@ use crate::bundle::{Bundle, succeed};
 use crate::host::{Installation, Scratch};
 use crate::worker::PROGRAM;
 
-/// The TAP, its address and the guest's.
+/// The TAP, its bridge, that one's address and the guest's.
 const TAP: &str = "fcbench0";
+const BRIDGE: &str = "fcbench-br";
 const HOST_ADDRESS: &str = "172.29.255.1";
 const GUEST_ADDRESS: &str = "172.29.255.2";
 const MAC: &str = "06:00:ac:1d:ff:02";
@@ -46,8 +47,11 @@ pub fn boot(program: &Path, memory_mib: u32, archive: &Path) -> Result<Guest> {
     let data = directory.join("data.ext4");
     succeed(Command::new("mkfs.ext4").arg("-q").arg(&data).arg(DISK_SIZE))?;
     for arguments in [
+        format!("link add {BRIDGE} type bridge"),
+        format!("address add {HOST_ADDRESS}/30 dev {BRIDGE}"),
+        format!("link set {BRIDGE} up"),
         format!("tuntap add dev {TAP} mode tap vnet_hdr"),
-        format!("address add {HOST_ADDRESS}/30 dev {TAP}"),
+        format!("link set {TAP} master {BRIDGE}"),
         format!("link set {TAP} up"),
     ] {
         succeed(Command::new("ip").args(arguments.split(' ')))?;
@@ -109,6 +113,8 @@ impl Drop for Guest {
         let _ = self.process.kill();
         let _ = self.process.wait();
         // The machine around the benchmark goes as well.
-        let _ = Command::new("ip").args(["link", "delete", TAP]).status();
+        for link in [TAP, BRIDGE] {
+            let _ = Command::new("ip").args(["link", "delete", link]).status();
+        }
     }
 }
