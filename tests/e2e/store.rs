@@ -311,7 +311,10 @@ fn a_disk_that_is_full_keeps_what_is_stored() {
     let before = (listing(&host.store()).unwrap(), disk_use(&host));
     let archive = image_archive("nginx").unwrap().display().to_string();
     let refusal = host.ran(&["load", &archive]).refusal();
-    assert!(refusal.contains("no space is left for images on the disk of"), "{refusal}");
+    assert!(
+        refusal.contains("no space is left for images on the disk of"),
+        "{refusal}"
+    );
     // What had been brought by then has gone.
     assert_eq!((listing(&host.store()).unwrap(), disk_use(&host)), before);
     assert_eq!(run().ended_with(0).text(), "runs\n");

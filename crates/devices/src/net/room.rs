@@ -6,8 +6,7 @@ use vm_memory::{GuestMemoryMmap, VolatileSlice};
 
 use crate::net::header::{BUFFERS_AT, HEADER_BYTES};
 use crate::net::vectored::STRETCHES_MAX;
-use crate::ring::buffers::{Buffers, Span};
-use crate::ring::{BrokenRing, Ring};
+use crate::ring::{BrokenRing, Chain, Ring, buffers};
 
 /// A chain that was taken and not completed.
 struct Taken {
@@ -50,30 +49,48 @@ impl<'m> Room<'m> {
         chains_max: usize,
     ) -> Result<bool, BrokenRing> {
         let mut has_refused = false;
-        while self.bytes < bytes && self.chains.len() < chains_max {
-            let Some(chain) = ring.next(memory)? else { break };
-            let head = chain.head_index();
-            let span = Buffers::parse(memory, chain).map_or_else(|_| Span::default(), |buffers| buffers.writable);
-            let taken = Taken {
-                head,
-                bytes: span.len(),
-                stretches: span.slices().len(),
-            };
-            // A buffer has room for a header at least (virtio 1.2, 5.1.6.3.1).
-            if taken.bytes >= HEADER_BYTES && self.slices.len() + taken.stretches <= STRETCHES_MAX {
-                self.bytes += taken.bytes;
-                self.slices.extend_from_slice(span.slices());
-                self.chains.push_back(taken);
-            } else if self.chains.is_empty() {
-                ring.complete(memory, head, 0)?;
-                has_refused = true;
-            } else {
-                // Its turn comes when those in front of it are completed.
-                ring.put_back();
-                break;
+        let lacks = |room: &Self| room.bytes < bytes && room.chains.len() < chains_max;
+        while lacks(self) {
+            let mut refused = None;
+            let mut chains = ring.available(memory)?;
+            while refused.is_none() && lacks(self) {
+                let Some(chain) = chains.next() else { break };
+                refused = self.take(memory, chain).err();
+            }
+            drop(chains);
+            match refused {
+                Some(head) if self.chains.is_empty() => {
+                    ring.complete(memory, head, 0)?;
+                    has_refused = true;
+                }
+                Some(_) => {
+                    // Its turn comes when those in front of it are completed.
+                    ring.put_back();
+                    break;
+                }
+                None if lacks(self) && ring.comes_to_rest(memory)? => break,
+                None => {}
             }
         }
         Ok(has_refused)
+    }
+
+    /// Takes one chain; gives the head of one that is no room.
+    fn take(&mut self, memory: &'m GuestMemoryMmap, chain: Chain<'m>) -> Result<(), u16> {
+        let (head, before) = (chain.head_index(), self.slices.len());
+        let bytes = buffers::add_writable(memory, chain, &mut self.slices).unwrap_or(0);
+        // A buffer has room for a header at least (virtio 1.2, 5.1.6.3.1).
+        if bytes < HEADER_BYTES || self.slices.len() > STRETCHES_MAX {
+            self.slices.truncate(before);
+            return Err(head);
+        }
+        self.bytes += bytes;
+        self.chains.push_back(Taken {
+            head,
+            bytes,
+            stretches: self.slices.len() - before,
+        });
+        Ok(())
     }
 
     /// Writes `bytes` to what is `at` bytes behind the begin.

@@ -8,6 +8,7 @@ use std::os::fd::AsRawFd;
 use std::sync::Arc;
 
 use event_manager::{EventOps, EventSet, Events, MutEventSubscriber};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use vm_memory::GuestMemoryMmap;
 
 use crate::interrupt::Interrupt;
@@ -29,6 +30,9 @@ const TRANSMIT_TURN: u32 = 4;
 
 /// The most frames of one direction before the other devices have their turn.
 const FRAMES_PER_TURN_MAX: usize = 64;
+
+/// Room for a frame of so many bytes is taken off the ring although there may be no frame: to look first costs as much.
+const IN_VAIN_MAX: usize = 4096;
 
 /// What a worker is made of.
 pub(super) struct Parts {
@@ -116,9 +120,8 @@ impl Wire {
         let (Some(link), Ok(buffers)) = (&self.parts.link, Buffers::parse(memory, chain)) else {
             return;
         };
-        let (front, frame) = buffers.readable.split_at(HEADER_BYTES);
-        let mut bytes = [0; HEADER_BYTES];
-        if front.copy_to(&mut bytes) < HEADER_BYTES || frame.slices().len() > STRETCHES_MAX {
+        let (mut frame, mut bytes) = (buffers.readable, [0; HEADER_BYTES]);
+        if frame.take_front(&mut bytes) < HEADER_BYTES || frame.slices().len() > STRETCHES_MAX {
             return;
         }
         if let Ok(header) = header::parse(&bytes, frame.len(), self.parts.sends) {
@@ -143,6 +146,14 @@ impl Wire {
                 break;
             }
             if self.kept.is_none() && !self.readable {
+                break;
+            }
+            if self.kept.is_none()
+                && room.chains() == 0
+                && self.expected_bytes > IN_VAIN_MAX
+                && !has_frame(link.as_ref())
+            {
+                self.readable = false;
                 break;
             }
             let chains_before = room.chains();
@@ -275,6 +286,14 @@ impl Wire {
         self.broken = true;
         self.parts.interrupt.request_reset();
     }
+}
+
+/// Whether there is something to be read, be it an error.
+fn has_frame(link: &dyn Link) -> bool {
+    let descriptor = link.descriptor();
+    let mut asked = [PollFd::new(&descriptor, PollFlags::IN)];
+    // A system that does not say is asked by reading.
+    poll(&mut asked, Some(&Timespec::default())).map_or(true, |ready| ready > 0)
 }
 
 /// Whether the next frame may go. How long it is, is only known then, and paid for by those behind it.

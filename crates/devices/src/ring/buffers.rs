@@ -9,6 +9,9 @@ use crate::ring::Chain;
 /// The most descriptors of one chain that are looked at: bounds the work one chain can make.
 pub const DESCRIPTORS_MAX: usize = 1024;
 
+/// How many buffers a chain usually has at most: a frame of 64 KiB in pages, and a header.
+const SLICES_USUAL: usize = 20;
+
 /// The buffers of one chain.
 #[derive(Debug, Default)]
 pub struct Buffers<'m> {
@@ -48,20 +51,58 @@ impl<'m> Buffers<'m> {
     }
 
     fn add(&mut self, memory: &'m GuestMemoryMmap, descriptor: Descriptor) -> Result<(), ChainError> {
-        let (span, access) = if descriptor.is_write_only() {
-            (&mut self.writable, Permissions::Write)
+        let span = if descriptor.is_write_only() {
+            &mut self.writable
         } else {
-            (&mut self.readable, Permissions::Read)
+            &mut self.readable
         };
-        let bytes = usize::try_from(descriptor.len()).map_err(|_| ChainError::OutsideMemory)?;
-        let slices = memory
-            .get_slices(descriptor.addr(), bytes, access)
-            .map_err(|_| ChainError::OutsideMemory)?;
-        for slice in slices {
-            span.slices.push(slice.map_err(|_| ChainError::OutsideMemory)?);
+        if span.slices.capacity() == 0 {
+            span.slices.reserve(SLICES_USUAL);
         }
-        Ok(())
+        add(memory, descriptor, &mut span.slices)
     }
+}
+
+/// Adds the writable buffers of a chain to `slices`; how many bytes they have. What was added before an error stays there.
+///
+/// # Errors
+///
+/// When the driver broke a rule; the chain can still be completed, with nothing written.
+pub fn add_writable<'m>(
+    memory: &'m GuestMemoryMmap,
+    chain: Chain<'m>,
+    slices: &mut Vec<VolatileSlice<'m>>,
+) -> Result<usize, ChainError> {
+    let mut bytes = 0;
+    walk(chain, |descriptor| {
+        if !descriptor.is_write_only() {
+            return add(memory, descriptor, &mut Vec::new());
+        }
+        // Chains of 4 GiB are refused, so this cannot overflow.
+        bytes += usize::try_from(descriptor.len()).map_err(|_| ChainError::OutsideMemory)?;
+        add(memory, descriptor, slices)
+    })?;
+    Ok(bytes)
+}
+
+fn add<'m>(
+    memory: &'m GuestMemoryMmap,
+    descriptor: Descriptor,
+    slices: &mut Vec<VolatileSlice<'m>>,
+) -> Result<(), ChainError> {
+    let access = if descriptor.is_write_only() {
+        Permissions::Write
+    } else {
+        Permissions::Read
+    };
+    let bytes = usize::try_from(descriptor.len()).map_err(|_| ChainError::OutsideMemory)?;
+    let found = memory
+        .get_slices(descriptor.addr(), bytes, access)
+        .map_err(|_| ChainError::OutsideMemory)?;
+    for slice in found {
+        slices.push(slice.map_err(|_| ChainError::OutsideMemory)?);
+    }
+    Ok(())
 }
 
 /// Where the writable buffers of a chain begin, as guest-physical addresses, and how many bytes each has: for a device that is
@@ -148,6 +189,26 @@ impl<'m> Span<'m> {
             }
         }
         (front, back)
+    }
+
+    /// Copies the front to `bytes` and takes it away; returns how many bytes there were to copy.
+    pub fn take_front(&mut self, bytes: &mut [u8]) -> usize {
+        let copied = self.copy_to(bytes);
+        let (mut left, mut whole) = (copied, 0);
+        for slice in &mut self.slices {
+            match slice.offset(left) {
+                Ok(rest) if !rest.is_empty() => {
+                    *slice = rest;
+                    break;
+                }
+                _ => {
+                    left -= slice.len();
+                    whole += 1;
+                }
+            }
+        }
+        self.slices.drain(..whole);
+        copied
     }
 
     /// Copies to `bytes` from the front; returns how many bytes there were to copy.
@@ -248,6 +309,13 @@ mod tests {
             let taken = front.copy_to(&mut bytes);
             prop_assert_eq!(back.copy_to(&mut bytes[taken..]), back.len());
             prop_assert_eq!(&bytes, &expected);
+
+            let mut rest = span.clone();
+            let mut taken = vec![0; at];
+            let count = rest.take_front(&mut taken);
+            prop_assert_eq!(&taken[..count], &expected[..at.min(expected.len())]);
+            prop_assert_eq!(rest.copy_to(&mut bytes), expected.len() - count);
+            prop_assert_eq!(&bytes[..expected.len() - count], &expected[count..]);
 
             let mut some = vec![0; limit];
             let count = span.copy_to(&mut some);

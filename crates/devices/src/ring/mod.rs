@@ -12,6 +12,9 @@ use virtio_queue::{DescriptorChain, Queue, QueueOwnedT, QueueT};
 use vm_memory::{Address, Bytes, GuestAddress, GuestMemoryMmap};
 use vmm_sys_util::eventfd::EventFd;
 
+/// The bytes of an entry of the used ring (virtio 1.2, 2.7.8).
+const ENTRY_BYTES: usize = 8;
+
 /// A queue that the driver has enabled, with its kick.
 pub struct Ring {
     queue: Queue,
@@ -97,14 +100,35 @@ impl Ring {
     /// When the ring's indexes cannot be read or claim more than the ring can hold.
     pub fn next<'m>(&mut self, memory: &'m GuestMemoryMmap) -> Result<Option<Chain<'m>>, BrokenRing> {
         loop {
-            if let Some(chain) = self.queue.iter(memory)?.next() {
+            if let Some(chain) = self.available(memory)?.next() {
                 return Ok(Some(chain));
             }
-            // A chain that came between the look and the request would bring no kick: look again.
-            if !self.queue.enable_notification(memory)? {
+            if self.comes_to_rest(memory)? {
                 return Ok(None);
             }
         }
+    }
+
+    /// The chains that are available at this moment, for who takes several: how many there are is looked up once.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::next`].
+    pub fn available<'q, 'm>(
+        &'q mut self,
+        memory: &'m GuestMemoryMmap,
+    ) -> Result<impl Iterator<Item = Chain<'m>> + use<'q, 'm>, BrokenRing> {
+        Ok(self.queue.iter(memory)?)
+    }
+
+    /// Asks the driver for a kick with the next chain, unless one has come meanwhile; whether none has.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::next`].
+    pub fn comes_to_rest(&mut self, memory: &GuestMemoryMmap) -> Result<bool, BrokenRing> {
+        // A chain that came between the look and the request would bring no kick: look again.
+        Ok(!self.queue.enable_notification(memory)?)
     }
 
     /// Undoes the last [`Ring::next`]; only a chain that was not completed, nor any behind it, may be put back.
@@ -131,22 +155,26 @@ impl Ring {
         let Some((&(last, written), others)) = chains.split_last() else {
             return Ok(());
         };
-        for &(head, written) in others {
-            if head >= self.queue.size() {
-                return Err(virtio_queue::Error::InvalidDescriptorIndex.into());
-            }
-            // An entry is a head and a length (virtio 1.2, 2.7.8). The index, which the last chain moves, makes them all valid.
-            let entry = u64::from(self.queue.next_used() % self.queue.size());
-            let place = GuestAddress(self.queue.used_ring())
-                .checked_add(4 + 8 * entry)
-                .ok_or(virtio_queue::Error::AddressOverflow)?;
-            let bytes = (u64::from(written) << 32 | u64::from(head)).to_le_bytes();
-            memory
-                .write_slice(&bytes, place)
-                .map_err(virtio_queue::Error::GuestMemory)?;
-            self.queue.set_next_used(self.queue.next_used().wrapping_add(1));
-            self.completed += 1;
+        if others.iter().any(|(head, _)| *head >= self.queue.size()) {
+            return Err(virtio_queue::Error::InvalidDescriptorIndex.into());
         }
+        // An entry is a head and a length (virtio 1.2, 2.7.8). The index, which the last chain moves, makes them all valid.
+        let entry = |(head, written): &(u16, u32)| (u64::from(*written) << 32 | u64::from(*head)).to_le_bytes();
+        let entries: Vec<[u8; ENTRY_BYTES]> = others.iter().map(entry).collect();
+        let next = self.queue.next_used() % self.queue.size();
+        let (front, back) = entries.split_at(entries.len().min(usize::from(self.queue.size() - next)));
+        for (entries, at) in [(front, next), (back, 0)] {
+            let place = GuestAddress(self.queue.used_ring())
+                .checked_add(4 + ENTRY_BYTES as u64 * u64::from(at))
+                .ok_or(virtio_queue::Error::AddressOverflow)?;
+            memory
+                .write_slice(entries.as_flattened(), place)
+                .map_err(virtio_queue::Error::GuestMemory)?;
+        }
+        // There are no more than the ring is long.
+        let count = u16::try_from(others.len()).unwrap_or(u16::MAX);
+        self.queue.set_next_used(self.queue.next_used().wrapping_add(count));
+        self.completed += count;
         self.complete(memory, last, written)
     }
 
