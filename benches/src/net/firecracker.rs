@@ -24,6 +24,10 @@ const MAC: &str = "06:00:ac:1d:ff:02";
 /// Where the guest sends what fio has printed.
 const RESULT_PORT: u16 = 7001;
 
+/// Where its process is, as ours is: below a parent's control group, with the same bound of the CPU.
+const CGROUP: &str = "/sys/fs/cgroup/fcbench/vm";
+const CPU_MAX: &str = "100000 100000";
+
 /// The size of the guest's second disk.
 const DISK_SIZE: &str = "256m";
 
@@ -67,7 +71,9 @@ pub fn boot(program: &Path, memory_mib: u32, archive: &Path) -> Result<Guest> {
     let path = directory.join("firecracker.json");
     std::fs::write(&path, config.to_string()).context("cannot write Firecracker's configuration")?;
     let results = TcpListener::bind((HOST_ADDRESS, RESULT_PORT)).context("cannot listen for the guest")?;
-    let process = Command::new(program)
+    let process = Command::new("sh")
+        .args(["-c", "echo $$ >$0/cgroup.procs && exec \"$@\"", &cgroup()?])
+        .arg(program)
         .args(["--level", "Off", "--no-api", "--config-file"])
         .arg(&path)
         .stdin(Stdio::null())
@@ -85,6 +91,18 @@ pub fn boot(program: &Path, memory_mib: u32, archive: &Path) -> Result<Guest> {
         .read_to_end(&mut guest.disk)
         .context("the guest cannot be heard")?;
     Ok(guest)
+}
+
+/// The control group for its process, which is made; its path.
+fn cgroup() -> Result<String> {
+    let group = Path::new(CGROUP);
+    std::fs::create_dir_all(group).context("cannot make a control group for Firecracker")?;
+    let parent = group.parent().unwrap_or(group);
+    for directory in [parent.parent().unwrap_or(parent), parent] {
+        std::fs::write(directory.join("cgroup.subtree_control"), "+cpu").context("cannot have the CPU bounded")?;
+    }
+    std::fs::write(group.join("cpu.max"), CPU_MAX).context("cannot bound Firecracker's CPU")?;
+    Ok(CGROUP.to_owned())
 }
 
 /// The image as a file system that the guest has as its root, with what it runs.
@@ -115,6 +133,10 @@ impl Drop for Guest {
         // The machine around the benchmark goes as well.
         for link in [TAP, BRIDGE] {
             let _ = Command::new("ip").args(["link", "delete", link]).status();
+        }
+        let group = Path::new(CGROUP);
+        for directory in [Some(group), group.parent()].into_iter().flatten() {
+            let _ = std::fs::remove_dir(directory);
         }
     }
 }
