@@ -6,7 +6,7 @@ use vm_memory::{GuestMemoryMmap, VolatileSlice};
 
 use crate::net::header::{BUFFERS_AT, HEADER_BYTES};
 use crate::net::vectored::STRETCHES_MAX;
-use crate::ring::{BrokenRing, Chain, Ring, buffers};
+use crate::ring::{BrokenRing, Chain, Ring, Table, buffers};
 
 /// A chain that was taken and not completed.
 struct Taken {
@@ -50,12 +50,16 @@ impl<'m> Room<'m> {
     ) -> Result<bool, BrokenRing> {
         let mut has_refused = false;
         let lacks = |room: &Self| room.bytes < bytes && room.chains.len() < chains_max;
+        if !lacks(self) {
+            return Ok(has_refused);
+        }
+        let table = ring.table(memory);
         while lacks(self) {
             let mut refused = None;
             let mut chains = ring.available(memory)?;
             while refused.is_none() && lacks(self) {
                 let Some(chain) = chains.next() else { break };
-                refused = self.take(memory, chain).err();
+                refused = self.take(table.as_ref(), memory, chain).err();
             }
             drop(chains);
             match refused {
@@ -76,9 +80,16 @@ impl<'m> Room<'m> {
     }
 
     /// Takes one chain; gives the head of one that is no room.
-    fn take(&mut self, memory: &'m GuestMemoryMmap, chain: Chain<'m>) -> Result<(), u16> {
+    fn take(&mut self, table: Option<&Table<'m>>, memory: &'m GuestMemoryMmap, chain: Chain<'m>) -> Result<(), u16> {
         let (head, before) = (chain.head_index(), self.slices.len());
-        let bytes = buffers::add_writable(memory, chain, &mut self.slices).unwrap_or(0);
+        let bytes = match table.and_then(|table| table.single_writable(memory, head)) {
+            // As drivers have their buffers.
+            Some(slice) => {
+                self.slices.push(slice);
+                slice.len()
+            }
+            None => buffers::add_writable(memory, chain, &mut self.slices).unwrap_or(0),
+        };
         // A buffer has room for a header at least (virtio 1.2, 5.1.6.3.1).
         if bytes < HEADER_BYTES || self.slices.len() > STRETCHES_MAX {
             self.slices.truncate(before);

@@ -8,9 +8,13 @@ use std::sync::atomic::{Ordering, fence};
 
 use event_manager::{EventOps, EventSet, Events};
 use thiserror::Error;
+use virtio_queue::desc::split::Descriptor;
 use virtio_queue::{DescriptorChain, Queue, QueueOwnedT, QueueT};
-use vm_memory::{Address, Bytes, GuestAddress, GuestMemoryMmap};
+use vm_memory::{Address, Bytes, GuestAddress, GuestMemoryBackend, GuestMemoryMmap, VolatileSlice};
 use vmm_sys_util::eventfd::EventFd;
+
+/// The bytes of a descriptor (virtio 1.2, 2.7.5).
+const DESCRIPTOR_BYTES: usize = 16;
 
 /// The bytes of an entry of the used ring (virtio 1.2, 2.7.8).
 const ENTRY_BYTES: usize = 8;
@@ -33,6 +37,23 @@ pub struct BrokenRing {
 
 /// A chain of descriptors that the driver has made available.
 pub type Chain<'m> = DescriptorChain<&'m GuestMemoryMmap>;
+
+/// The table of a ring's descriptors.
+pub struct Table<'m>(VolatileSlice<'m>);
+
+impl<'m> Table<'m> {
+    /// The one writable buffer that the chain beginning with `head` is. Nothing where it is anything else, for which the chain itself has to be walked.
+    #[must_use]
+    pub fn single_writable(&self, memory: &'m GuestMemoryMmap, head: u16) -> Option<VolatileSlice<'m>> {
+        let descriptor: Descriptor = self.0.read_obj(usize::from(head) * DESCRIPTOR_BYTES).ok()?;
+        let is_single = !descriptor.has_next() && !descriptor.refers_to_indirect_table();
+        if !is_single || !descriptor.is_write_only() {
+            return None;
+        }
+        let bytes = usize::try_from(descriptor.len()).ok()?;
+        memory.get_slice(descriptor.addr(), bytes).ok()
+    }
+}
 
 impl Ring {
     pub(crate) fn new(queue: Queue, kick: EventFd) -> Self {
@@ -119,6 +140,16 @@ impl Ring {
         memory: &'m GuestMemoryMmap,
     ) -> Result<impl Iterator<Item = Chain<'m>> + use<'q, 'm>, BrokenRing> {
         Ok(self.queue.iter(memory)?)
+    }
+
+    /// The table of descriptors, for who looks at many of them; nothing where it is no one stretch of memory.
+    #[must_use]
+    pub fn table<'m>(&self, memory: &'m GuestMemoryMmap) -> Option<Table<'m>> {
+        let bytes = usize::from(self.queue.size()) * DESCRIPTOR_BYTES;
+        memory
+            .get_slice(GuestAddress(self.queue.desc_table()), bytes)
+            .ok()
+            .map(Table)
     }
 
     /// Asks the driver for a kick with the next chain, unless one has come meanwhile; whether none has.
