@@ -10,9 +10,8 @@ use crate::wire::{CONTROL_PORT, HOST_ROOT_TAG, RELAY_PORT, share_tag};
 
 /// The kernel's command line. Most of it saves work that an emulated CPU does slowly: checks of clocks, self-tests, mitigations. Without debugfs
 /// KVM does not make some sixty files for each virtual machine, which no production host needs; and it starts no thread for each one that puts
-/// huge pages together again which a flaw of some Intel processors makes it split: the emulated one is AMD's. The kernel measures the CPU's clock
-/// twice, the second time when KVM has the first result already; in a busy emulator they differ by more than KVM takes for the same clock, and then a
-/// guest's timers expire when the machine is twice as old. A second result that differs by more than these 10,000 millionths is not taken.
+/// huge pages together again which a flaw of some Intel processors makes it split: the emulated one is AMD's. The last of KVM's options
+/// keeps guests' timers right although the kernel measures the emulated clock twice (docs/decisions/0008).
 const KERNEL_ARGUMENTS: &[&str] = &[
     "console=ttyS0",
     "quiet",
