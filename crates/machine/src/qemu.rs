@@ -9,9 +9,8 @@ use crate::options::{Accelerator, HostFiles, Options};
 use crate::wire::{CONTROL_PORT, HOST_ROOT_TAG, RELAY_PORT, share_tag};
 
 /// The kernel's command line. Most of it saves work that an emulated CPU does slowly: checks of clocks, self-tests, mitigations. Without debugfs
-/// KVM does not make some sixty files for each virtual machine, which no production host needs; and it starts no thread for each one that puts
-/// huge pages together again which a flaw of some Intel processors makes it split: the emulated one is AMD's. The last of KVM's options
-/// keeps guests' timers right although the kernel measures the emulated clock twice (docs/decisions/0008).
+/// KVM does not make some sixty files for each virtual machine, which no production host needs; no thread for each one puts huge pages together again
+/// that a flaw of some Intel processors makes it split; and guests' timers are right although the clock is measured twice (docs/decisions/0008).
 const KERNEL_ARGUMENTS: &[&str] = &[
     "console=ttyS0",
     "quiet",
