@@ -48,11 +48,11 @@ impl<'m> Room<'m> {
         bytes: usize,
         chains_max: usize,
     ) -> Result<bool, BrokenRing> {
-        let mut has_refused = false;
         let lacks = |room: &Self| room.bytes < bytes && room.chains.len() < chains_max;
         if !lacks(self) {
-            return Ok(has_refused);
+            return Ok(false);
         }
+        let mut has_refused = false;
         let table = ring.table(memory);
         while lacks(self) {
             let mut refused = None;
