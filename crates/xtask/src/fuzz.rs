@@ -165,7 +165,9 @@ impl Suite<'_> {
     fn run_target(&self, target: String) -> Result<Ran> {
         let (inputs, failures) = (self.found.join(&target), self.failed.join(&target));
         let log = failures.join("log");
-        for folder in [&inputs, &failures] {
+        // libFuzzer ends the process without what Rust does at the end of one.
+        let temporary = failures.join("tmp");
+        for folder in [&inputs, &temporary] {
             fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
         }
         let stderr = File::create(&log).with_context(|| format!("cannot create {}", log.display()))?;
@@ -177,9 +179,11 @@ impl Suite<'_> {
             // New inputs go to the first folder; the seeds are only read.
             .arg(inputs)
             .args(Some(self.root.join("fuzz/corpus").join(&target)).filter(|seeds| seeds.is_dir()))
+            .env("TMPDIR", &temporary)
             .stderr(stderr)
             .status()
             .with_context(|| format!("cannot run the fuzz target {target}"))?;
+        fs::remove_dir_all(&temporary).with_context(|| format!("cannot remove {}", temporary.display()))?;
         let text = fs::read(&log).with_context(|| format!("cannot read {}", log.display()))?;
         let text = String::from_utf8_lossy(&text);
         let done = text.lines().rev().find_map(summary).filter(|_| status.success());

@@ -1,6 +1,8 @@
 //! The routes of images. A client that goes away takes its pull or load with it.
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use api::error::ApiError;
 use api::image::{Image, ImageEvent, ImageList, LoggedOut, LoginRequest, LogoutRequest, PullRequest, SaveRequest};
@@ -14,7 +16,8 @@ use axum::routing::post;
 use axum::{Json, Router};
 use futures_util::{TryStreamExt, stream};
 use serde::Deserialize;
-use tokio::sync::mpsc;
+use tokio::io::{AsyncRead, ReadBuf};
+use tokio::sync::{mpsc, oneshot};
 use tokio_util::io::StreamReader;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -41,7 +44,10 @@ pub(super) async fn remove(
 }
 
 pub(super) async fn pull(State(core): State<Arc<Core>>, Document(request): Document<PullRequest>) -> Response {
-    answer(async move |progress| core.images().pull(request, progress).await)
+    answer(
+        async move |progress| core.images().pull(request, progress).await,
+        async {},
+    )
 }
 
 /// The query of a load.
@@ -57,12 +63,55 @@ pub(super) async fn load(
     archive: Body,
 ) -> Result<Response, Refusal> {
     let Query(query) = query.map_err(|error| Refusal::invalid(error.body_text()))?;
-    let archive: Archive = Box::pin(StreamReader::new(
+    let (archive, rest) = lend(Box::pin(StreamReader::new(
         archive.into_data_stream().map_err(std::io::Error::other),
-    ));
-    Ok(answer(async move |progress| {
-        core.images().load(archive, query.name, progress).await
-    }))
+    )));
+    let load = async move |progress| core.images().load(archive, query.name, progress).await;
+    // To close the connection while a client sends would take the answer from it.
+    let read_on = async {
+        if let Ok(mut rest) = rest.await {
+            // A client that is gone sends no more.
+            let _ = tokio::io::copy(&mut rest, &mut tokio::io::sink()).await;
+        }
+    };
+    Ok(answer(load, read_on))
+}
+
+/// Gives out an archive to be read, and has it again when it is dropped.
+fn lend(archive: Archive) -> (Archive, oneshot::Receiver<Archive>) {
+    let (back, rest) = oneshot::channel();
+    let lent = Lent {
+        archive: Some(archive),
+        back: Some(back),
+    };
+    (Box::pin(lent), rest)
+}
+
+struct Lent {
+    archive: Option<Archive>,
+    back: Option<oneshot::Sender<Archive>>,
+}
+
+impl AsyncRead for Lent {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        match &mut self.archive {
+            Some(archive) => archive.as_mut().poll_read(context, buffer),
+            None => Poll::Ready(Ok(())),
+        }
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        if let (Some(back), Some(archive)) = (self.back.take(), self.archive.take()) {
+            // Nobody waits for it where the client is gone.
+            let _ = back.send(archive);
+        }
+    }
 }
 
 /// The routes that need all of the store.
@@ -101,8 +150,9 @@ async fn logout(
     Ok(Json(LoggedOut { was_signed_in }))
 }
 
-/// Streams the events of `work`, then its result. The answer owns the work: when it is dropped, the work is cancelled.
-fn answer<F>(work: impl FnOnce(Progress) -> F) -> Response
+/// Streams the events of `work`, then its result, and ends after `before_the_end`. The answer owns the work: when it is dropped, the work
+/// is cancelled.
+fn answer<F>(work: impl FnOnce(Progress) -> F, before_the_end: impl Future<Output = ()> + Send + 'static) -> Response
 where
     F: Future<Output = Result<Vec<Image>, ApiError>> + Send + 'static,
 {
@@ -115,6 +165,7 @@ where
         };
         // A client that is gone needs no result.
         let _ = progress.send(last).await;
+        before_the_end.await;
     });
     let events = stream::unfold(events, async |mut events| {
         events.recv().await.map(|event| (event, events))

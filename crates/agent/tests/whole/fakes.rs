@@ -233,6 +233,8 @@ impl Images for FakeImages {
             let mut size_bytes = 0;
             loop {
                 match archive.read(&mut buffer).await.unwrap() {
+                    _ if name.as_deref() == Some("refused") => return Err(not_found("refused")),
+                    _ if name.as_deref() == Some("short") => return Ok(vec![image("short", 1)]),
                     0 => return Ok(vec![image(name.as_deref().unwrap_or("unnamed"), size_bytes)]),
                     len => size_bytes += len as u64,
                 }

@@ -153,6 +153,22 @@ async fn an_archive_streams_through_and_its_name_with_it() {
     bench.finish().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_still_sends_an_archive_hears_what_came_of_it() {
+    let bench = Bench::start(&Script::empty()).await;
+    let load = |name| {
+        let archive = tokio::io::repeat(7).take(50_000_000);
+        bench.client.load(archive, Some(name), |_| ())
+    };
+    for _ in 0..20 {
+        let error = load("refused").await.unwrap_err();
+        assert_eq!(error.code(), Some(ErrorCode::ImageNotFound), "{error:?}");
+        let images = load("short").await.unwrap();
+        assert_eq!(images[0].names[0], "short");
+    }
+    bench.finish().await;
+}
+
 #[tokio::test]
 async fn an_image_is_named_by_one_percent_encoded_segment() {
     let bench = Bench::start(&Script::empty()).await;

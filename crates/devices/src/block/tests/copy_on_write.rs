@@ -1,6 +1,6 @@
 //! A disk over a shared file reads as if it was a copy, and the file stays as it was.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::LazyLock;
 
 use proptest::prelude::*;
@@ -14,13 +14,13 @@ const SECTORS: u64 = 100;
 const REQUEST_SECTORS_MAX: u64 = 64;
 
 struct Shared {
-    base: tempfile::NamedTempFile,
+    base: File,
     contents: Vec<u8>,
 }
 
 static SHARED: LazyLock<Shared> = LazyLock::new(|| {
     let contents = pattern(usize::try_from(SECTORS).unwrap() * 512);
-    let mut base = tempfile::NamedTempFile::new().unwrap();
+    let mut base = tempfile::tempfile().unwrap();
     base.write_all(&contents).unwrap();
     Shared { base, contents }
 });
@@ -30,8 +30,15 @@ pub(super) fn over(base: &File, written: &File) -> Disk {
     Disk::of(Backend::CopyOnWrite(CopyOnWrite::new(base, written).unwrap()))
 }
 
+impl Shared {
+    /// The way to the base, for others than who may write it.
+    fn path(&self) -> String {
+        format!("/proc/self/fd/{}", self.base.as_raw_fd())
+    }
+}
+
 fn over_shared(written: &File) -> Disk {
-    over(&File::open(SHARED.base.path()).unwrap(), written)
+    over(&File::open(SHARED.path()).unwrap(), written)
 }
 
 /// A file in memory that has room for so many bytes, and fails what goes beyond.
@@ -209,6 +216,6 @@ proptest! {
             }
             prop_assert!(found == model);
         }
-        prop_assert!(std::fs::read(SHARED.base.path()).unwrap() == SHARED.contents);
+        prop_assert!(std::fs::read(SHARED.path()).unwrap() == SHARED.contents);
     }
 }

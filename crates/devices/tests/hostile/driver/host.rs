@@ -30,13 +30,17 @@ const NOBODY: u32 = 79;
 /// One for all: to make a new one for each script takes longer than the script does.
 static DISK: LazyLock<File> = LazyLock::new(|| tempfile::tempfile().expect("a file"));
 static WRITTEN: LazyLock<File> = LazyLock::new(|| tempfile::tempfile().expect("a file"));
-static DIRECTORY: LazyLock<TempDir> = LazyLock::new(|| {
-    let directory = tempfile::tempdir().expect("a directory");
-    fs::write(directory.path().join("file"), [7; 5000]).expect("a file");
-    fs::create_dir(directory.path().join("directory")).expect("a directory");
-    std::os::unix::fs::symlink("file", directory.path().join("link")).expect("a link");
-    directory
-});
+
+thread_local! {
+    /// One for a thread, with the end of which it goes.
+    static DIRECTORY: TempDir = {
+        let directory = tempfile::tempdir().expect("a directory");
+        fs::write(directory.path().join("file"), [7; 5000]).expect("a file");
+        fs::create_dir(directory.path().join("directory")).expect("a directory");
+        std::os::unix::fs::symlink("file", directory.path().join("link")).expect("a link");
+        directory
+    };
+}
 
 /// Tells the listeners of this process from one another.
 static NUMBER: AtomicU64 = AtomicU64::new(0);
@@ -74,7 +78,7 @@ impl Host {
     pub(super) fn directory(&self) -> Shown {
         let open = |path: &Path| rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
         Shown {
-            root: Arc::new(open(DIRECTORY.path()).expect("a directory")),
+            root: Arc::new(DIRECTORY.with(|directory| open(directory.path())).expect("a directory")),
             descriptors: open(Path::new("/proc/self/fd")).expect("a directory"),
             is_read_only: true,
         }
