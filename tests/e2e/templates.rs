@@ -138,6 +138,20 @@ fn a_damaged_template_is_made_again() {
     }
 }
 
+#[test]
+fn a_template_that_is_changed_is_cloned_no_more() {
+    for pool in ["0", "1"] {
+        let host = Host::start(&["--pool", pool]).unwrap();
+        host.load("busybox").unwrap();
+        let _ = origin(&host);
+        let (template, directory) = only(&host);
+        flip(&directory.join("guest/memory"), 20 << 20);
+        // Not one of the pool, which were made from it.
+        assert_eq!(origin(&host), "clone");
+        assert_ne!(identity(&only(&host).0), identity(&template));
+    }
+}
+
 /// Changes one bit; root may, whatever the file's mode is.
 fn flip(path: &Path, at: u64) {
     let file = File::options().read(true).write(true).open(path).unwrap();

@@ -134,7 +134,10 @@ pub fn build(root: &Path) -> Result<Tree> {
     let dynamic = DYNAMIC
         .iter()
         .flat_map(|(package, binary)| ["--package", package, "--bin", binary]);
-    run(cargo(root).args(["build", "--release", "--locked"]).args(dynamic))?;
+    run(cargo(root)
+        .args(["build", "--release", "--locked"])
+        .args(dynamic)
+        .env("CARGO_BUILD_RUSTFLAGS", nowhere(root)))?;
     for (_, binary) in DYNAMIC {
         tree.replaced |= install_program(&target.join("release").join(binary), &tree.bin(binary))?;
     }
@@ -169,7 +172,15 @@ fn build_static(root: &Path, profile: &str, triple: &str, programs: &[&Static]) 
     run(cargo(root)
         .args(["build", "--profile", profile, "--locked", "--target", triple])
         .args(selected)
-        .env(variable, STATIC_RUSTFLAGS))
+        .env(variable, format!("{STATIC_RUSTFLAGS} {}", nowhere(root))))
+}
+
+/// Flags that keep the places of sources on this computer out of programs: they are the same wherever they are built.
+fn nowhere(root: &Path) -> String {
+    let home = std::env::var_os("HOME").unwrap_or_default();
+    let cargo = std::env::var_os("CARGO_HOME").map_or_else(|| Path::new(&home).join(".cargo"), PathBuf::from);
+    let remap = |from: &Path, to| format!("--remap-path-prefix={}={to}", from.display());
+    format!("{} {}", remap(root, "/mote"), remap(&cargo, "/cargo"))
 }
 
 /// Cargo's target directory.

@@ -14,6 +14,7 @@ mod e2e;
 mod fuzz;
 mod machine;
 mod process;
+mod reproduce;
 mod sbom;
 mod test;
 mod tidy;
@@ -47,6 +48,8 @@ enum Task {
     Bench(bench::Bench),
     /// Feed the parsers of hostile bytes with what libFuzzer finds
     Fuzz(fuzz::Fuzz),
+    /// Build the commit twice, in two places, and compare what would be installed
+    Reproduce(reproduce::Reproduce),
     /// Write down what the programs are made of
     Sbom,
 }
@@ -71,6 +74,7 @@ fn run(task: Task) -> Result<()> {
         Task::E2e(e2e) => e2e::e2e(&root, &e2e).map(drop),
         Task::Bench(bench) => bench::bench(&root, &bench),
         Task::Fuzz(fuzz) => fuzz::fuzz(&root, &fuzz),
+        Task::Reproduce(reproduce) => reproduce::reproduce(&root, &reproduce),
         Task::Sbom => sbom::sbom(&root),
     }
 }

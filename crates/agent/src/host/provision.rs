@@ -45,16 +45,12 @@ impl TaskHost {
         } else {
             self.shared.pool.take()
         };
-        if let Some(Member { vmm, template }) = member {
-            match vmm.held.cgroup.limit_memory(self.sizing.vmm_memory_bytes) {
-                Ok(()) => return self.provisioned(vmm, Some(template), Origin::Pool, (record, kept)),
-                Err(error) => {
-                    tracing::warn!(
-                        task = record.id,
-                        "a clone of the pool is of no use: {}",
-                        sentence(&error)
-                    );
-                    vmm.end().await;
+        if let Some(member) = member {
+            match self.accept(&member) {
+                Ok(()) => return self.provisioned(member.vmm, Some(member.template), Origin::Pool, (record, kept)),
+                Err(reason) => {
+                    tracing::warn!(task = record.id, "a clone of the pool is of no use: {reason}");
+                    member.vmm.end().await;
                 }
             }
         }
@@ -80,6 +76,16 @@ impl TaskHost {
                 Event::TemplatePending
             }
         }
+    }
+
+    /// Gives a member of the pool what this task may take; the reason where it cannot become this task.
+    fn accept(&self, Member { vmm, template }: &Member) -> Result<(), String> {
+        if !template.is_untouched() {
+            self.shared.templates.distrust(template);
+            return Err("somebody has changed the files of its template".to_owned());
+        }
+        let limited = vmm.held.cgroup.limit_memory(self.sizing.vmm_memory_bytes);
+        limited.map_err(|error| sentence(&error))
     }
 
     fn serves_directories(&self) -> bool {

@@ -15,6 +15,7 @@ use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags, mount, moun
 use rustix::process::{chdir, chroot, geteuid, pivot_root};
 use rustix::thread::UnshareFlags;
 
+use super::owners;
 use crate::config::Users;
 
 /// A step towards empty namespaces failed.
@@ -73,6 +74,7 @@ impl Cells {
             );
             return Self::none();
         }
+        owners::warn(users);
         let place = place.to_owned();
         // On a thread of its own, which ends in these namespaces.
         let made = thread::Builder::new().spawn(move || empty_namespaces(&place));

@@ -10,6 +10,7 @@ mod door;
 mod ending;
 mod frames;
 mod held;
+mod owners;
 mod process;
 #[expect(unsafe_code, reason = "no safe call gives birth into a control group")]
 mod spawn;

@@ -1,9 +1,9 @@
 //! Making a template: found where an earlier host agent left it, or saved by a VMM whose guest has just booted.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, DirBuilder, File, Permissions};
+use std::fs::{self, DirBuilder};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,8 +11,9 @@ use std::time::Duration;
 use protocol::vmm::{BASE_MEMORY_MIB, Boot, Device, ExitCode, Limits, Origin, Shape, standing};
 use tokio::sync::watch;
 
-use super::key::{Ingredients, KEY_LEN, key};
-use super::manifest::{self, ManifestError};
+use super::key::{Ingredients, key};
+use super::made::{GUEST, Made, PART, Part, SCRATCH, finish, is_ours, remove, verify};
+use super::manifest::FilesError;
 use super::mount::{self, MountError};
 use super::scratch::{ScratchDisk, ScratchError};
 use crate::clock;
@@ -23,15 +24,6 @@ use crate::sizing;
 
 /// How long a VMM may take to boot and save its guest. A machine without hardware virtualization needs seconds.
 const BUILD_SECONDS: u64 = 120;
-
-/// Where in a template what the VMM saved is.
-const GUEST: &str = "guest";
-
-/// The scratch disk, as the saved guest has it mounted.
-const SCRATCH: &str = "scratch.ext4";
-
-/// What the name of a template that is not finished ends with.
-const PART: &str = ".part";
 
 /// Why there is no template.
 #[derive(Debug, thiserror::Error)]
@@ -45,16 +37,9 @@ pub enum BuildError {
     /// Its VMM.
     #[error(transparent)]
     Launch(#[from] LaunchError),
-    /// A file.
-    #[error("cannot {attempted} {}", path.display())]
-    Io {
-        /// `look at`, `make`, …
-        attempted: &'static str,
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
+    /// Its files.
+    #[error(transparent)]
+    Files(#[from] FilesError),
     /// The VMM ended in another way than by saving.
     #[error("the VMM did not save a template: {0}")]
     NotSaved(String),
@@ -67,29 +52,6 @@ pub enum BuildError {
     /// The thread that did the work is gone.
     #[error("the work was interrupted")]
     Interrupted(#[from] tokio::task::JoinError),
-}
-
-/// A finished template's files.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Made {
-    /// What it is for.
-    pub key: String,
-    /// Where it is.
-    pub directory: PathBuf,
-    /// When it was made, in milliseconds since the Unix epoch.
-    pub created_unix_ms: u64,
-}
-
-impl Made {
-    /// What a clone is made from.
-    pub fn guest(&self) -> PathBuf {
-        self.directory.join(GUEST)
-    }
-
-    /// What a clone's scratch disk is a view of.
-    pub fn scratch(&self) -> PathBuf {
-        self.directory.join(SCRATCH)
-    }
 }
 
 /// What templates are made with.
@@ -127,11 +89,12 @@ impl Workshop {
             vmm: &self.config.vmm,
             command_line: "",
         };
-        key(&ingredients).map_err(|(path, source)| BuildError::Io {
+        let made = key(&ingredients).map_err(|(path, source)| FilesError::Io {
             attempted: "look at",
             path,
             source,
-        })
+        });
+        Ok(made?)
     }
 
     /// Whether an earlier host agent left a template, of whatever worth.
@@ -146,7 +109,7 @@ impl Workshop {
             Some(directory) => mount::make(directory)?,
             None => mount::prepare(&self.directory)?,
         }
-        let failed = |source| BuildError::Io {
+        let failed = |source| FilesError::Io {
             attempted: "list",
             path: self.directory.clone(),
             source,
@@ -180,20 +143,20 @@ impl Workshop {
         let (this, path) = (self.clone(), part.0.clone());
         tokio::task::spawn_blocking(move || this.lay_out(&path)).await??;
         self.save(&part.0).await?;
-        let made = Made {
+        let finished = directory.clone();
+        let stamps = tokio::task::spawn_blocking(move || finish(part, &finished)).await??;
+        Ok(Made {
             key: key.to_owned(),
             directory,
             created_unix_ms,
-        };
-        let finished = made.clone();
-        tokio::task::spawn_blocking(move || finish(part, &finished.directory)).await??;
-        Ok(made)
+            stamps,
+        })
     }
 
     fn lay_out(&self, part: &Path) -> Result<(), BuildError> {
         let guest = part.join(GUEST);
         let made = DirBuilder::new().recursive(true).mode(0o700).create(&guest);
-        made.map_err(|source| BuildError::Io {
+        made.map_err(|source| FilesError::Io {
             attempted: "make",
             path: guest,
             source,
@@ -246,11 +209,13 @@ impl Workshop {
             Ok(entries) => entries,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             Err(source) => {
-                return Err(BuildError::Io {
-                    attempted: "list",
-                    path: self.directory.clone(),
+                let (attempted, path) = ("list", self.directory.clone());
+                return Err(FilesError::Io {
+                    attempted,
+                    path,
                     source,
-                });
+                }
+                .into());
             }
         };
         for path in entries.flatten().map(|entry| entry.path()).filter(|path| is_ours(path)) {
@@ -260,140 +225,5 @@ impl Workshop {
             mount::remove(&self.directory)?;
         }
         Ok(())
-    }
-}
-
-/// Writes down the checksums of a template, so that a later host agent can trust it.
-pub fn seal(made: &Made) -> Result<(), ManifestError> {
-    manifest::write(&made.directory)?;
-    let read_only = |path: &Path| {
-        fs::set_permissions(path, Permissions::from_mode(0o500)).map_err(|source| ManifestError::Io {
-            attempted: "protect",
-            path: path.to_owned(),
-            source,
-        })
-    };
-    read_only(&made.guest())?;
-    read_only(&made.directory)
-}
-
-/// Whether `path` is named as templates are, finished or not: somebody may have named a directory that has other things in it.
-fn is_ours(path: &Path) -> bool {
-    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    let name = name.strip_suffix(PART).unwrap_or(name);
-    name.split_once('-').is_some_and(|(key, created)| {
-        key.len() == KEY_LEN
-            && key.bytes().all(|byte| byte.is_ascii_hexdigit())
-            && !created.is_empty()
-            && created.bytes().all(|byte| byte.is_ascii_digit())
-    })
-}
-
-/// The template in `path` if it has this key; `Err(None)` where it is another's or unfinished, and otherwise why it cannot be trusted.
-fn verify(path: &Path, key: &str) -> Result<Made, Option<ManifestError>> {
-    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    let created = name.strip_prefix(key).and_then(|rest| rest.strip_prefix('-'));
-    let created_unix_ms = created.and_then(|text| text.parse().ok()).ok_or(None)?;
-    manifest::verify(path)?;
-    Ok(Made {
-        key: key.to_owned(),
-        directory: path.to_owned(),
-        created_unix_ms,
-    })
-}
-
-/// A directory that goes with its guard unless it is finished.
-struct Part(PathBuf);
-
-impl Drop for Part {
-    fn drop(&mut self) {
-        if self.0.exists()
-            && let Err(error) = remove(&self.0)
-        {
-            tracing::error!("an unfinished template is left over: {}", sentence(&error));
-        }
-    }
-}
-
-/// Makes the files read-only and lasting, and gives their directory its name.
-fn finish(part: Part, directory: &Path) -> Result<(), BuildError> {
-    let failed = |attempted, path: &Path| {
-        let path = path.to_owned();
-        move |source| BuildError::Io {
-            attempted,
-            path,
-            source,
-        }
-    };
-    let guest = part.0.join(GUEST);
-    let mut files = vec![part.0.join(SCRATCH)];
-    for entry in fs::read_dir(&guest).map_err(failed("list", &guest))? {
-        files.push(entry.map_err(failed("list", &guest))?.path());
-    }
-    for path in &files {
-        let file = File::open(path).map_err(failed("open", path))?;
-        file.set_permissions(Permissions::from_mode(0o400))
-            .map_err(failed("protect", path))?;
-        file.sync_all().map_err(failed("write", path))?;
-    }
-    fs::rename(&part.0, directory).map_err(failed("rename", &part.0))
-}
-
-/// Removes a template, read-only as it is.
-pub fn remove(path: &Path) -> Result<(), BuildError> {
-    let failed = |source| BuildError::Io {
-        attempted: "remove",
-        path: path.to_owned(),
-        source,
-    };
-    let metadata = match fs::symlink_metadata(path) {
-        Ok(metadata) => metadata,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(failed(error)),
-    };
-    if !metadata.is_dir() {
-        return fs::remove_file(path).map_err(failed);
-    }
-    for directory in [path, &path.join(GUEST)] {
-        if directory.is_dir() && metadata.mode() & 0o200 == 0 {
-            fs::set_permissions(directory, Permissions::from_mode(0o700)).map_err(failed)?;
-        }
-    }
-    fs::remove_dir_all(path).map_err(failed)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_what_is_named_like_a_template_is_ever_removed() {
-        let key = "0123456789abcdef0123456789abcdef";
-        for (name, expected) in [
-            (format!("{key}-1795355464389"), true),
-            (format!("{key}-1795355464389.part"), true),
-            (format!("{key}-"), false),
-            (format!("{key}-1x"), false),
-            ("home".to_owned(), false),
-            ("my-1".to_owned(), false),
-        ] {
-            assert_eq!(is_ours(&Path::new("/templates").join(&name)), expected, "{name}");
-        }
-    }
-
-    #[test]
-    fn a_read_only_template_is_removed_whole() {
-        let base = tempfile::tempdir().unwrap();
-        let made = Made {
-            key: "k".to_owned(),
-            directory: base.path().join("k-1"),
-            created_unix_ms: 1,
-        };
-        fs::create_dir_all(made.guest()).unwrap();
-        fs::write(made.guest().join("memory"), "x").unwrap();
-        seal(&made).unwrap();
-        assert_eq!(verify(&made.directory, "k").unwrap(), made);
-        remove(&made.directory).unwrap();
-        assert!(!made.directory.exists());
     }
 }

@@ -8,6 +8,7 @@ use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
+use image::Stamp;
 use protocol::vmm::{MAPPED_FILE, TOUCHED_FILE};
 use rustix::fs::SeekFrom;
 use rustix::io::Errno;
@@ -24,13 +25,13 @@ const PAGE_LEN: usize = 4096;
 /// What is read at once, in bytes.
 const READ_LEN: usize = 256 * PAGE_LEN;
 
-/// Why a template is not as it was made.
+/// What is wrong with the files of a template.
 #[derive(Debug, thiserror::Error)]
-pub enum ManifestError {
-    /// A file cannot be read, or the manifest not written.
+pub enum FilesError {
+    /// One of them cannot be read, written, made, …
     #[error("cannot {attempted} {}", path.display())]
     Io {
-        /// `read`, `write`, …
+        /// `read`, `write`, `look at`, …
         attempted: &'static str,
         /// Which.
         path: PathBuf,
@@ -46,10 +47,10 @@ pub enum ManifestError {
 }
 
 /// Writes down the checksums of all files in `directory`.
-pub fn write(directory: &Path) -> Result<(), ManifestError> {
+pub fn write(directory: &Path) -> Result<(), FilesError> {
     let text = describe(directory)?;
     let path = directory.join(NAME);
-    let failed = |source| ManifestError::Io {
+    let failed = |source| FilesError::Io {
         attempted: "write",
         path: path.clone(),
         source,
@@ -62,9 +63,9 @@ pub fn write(directory: &Path) -> Result<(), ManifestError> {
 }
 
 /// Checks that all files in `directory` are as the manifest says, and that there are no others.
-pub fn verify(directory: &Path) -> Result<(), ManifestError> {
+pub fn verify(directory: &Path) -> Result<(), FilesError> {
     let path = directory.join(NAME);
-    let expected = fs::read_to_string(&path).map_err(|source| ManifestError::Io {
+    let expected = fs::read_to_string(&path).map_err(|source| FilesError::Io {
         attempted: "read",
         path: path.clone(),
         source,
@@ -72,10 +73,20 @@ pub fn verify(directory: &Path) -> Result<(), ManifestError> {
     if describe(directory)? == expected {
         Ok(())
     } else {
-        Err(ManifestError::Mismatch {
+        Err(FilesError::Mismatch {
             directory: directory.to_owned(),
         })
     }
+}
+
+/// What shows that nobody has touched the files in `directory` since: all that the manifest is about.
+pub fn stamps(directory: &Path) -> io::Result<Vec<(PathBuf, Stamp)>> {
+    let stamped = |name: PathBuf| {
+        let path = directory.join(name);
+        let stamp = Stamp::of(&fs::symlink_metadata(&path)?);
+        Ok((path, stamp))
+    };
+    files(directory, Path::new(""))?.into_iter().map(stamped).collect()
 }
 
 /// The memory or disk space that the files in `directory` take, in bytes.
@@ -89,9 +100,9 @@ pub fn size_bytes(directory: &Path) -> u64 {
 const LEARNED: [&str; 2] = [TOUCHED_FILE, MAPPED_FILE];
 
 /// The manifest of `directory` as it is now: a line per file, sorted.
-fn describe(directory: &Path) -> Result<String, ManifestError> {
+fn describe(directory: &Path) -> Result<String, FilesError> {
     let failed = |path: PathBuf| {
-        move |source| ManifestError::Io {
+        move |source| FilesError::Io {
             attempted: "read",
             path,
             source,

@@ -6,6 +6,7 @@
 mod build;
 mod key;
 mod listing;
+mod made;
 mod manifest;
 mod mount;
 mod saved;
@@ -29,7 +30,8 @@ use crate::clock;
 use crate::config::Config;
 use crate::launch::Launcher;
 use crate::sentence::sentence;
-use build::{Made, Workshop};
+use build::Workshop;
+use made::Made;
 use trouble::Trouble;
 
 /// So many clones that fail one after the other tell that it is the template's fault.
@@ -141,8 +143,11 @@ impl Templates {
     /// written to memory behind it; so who runs one container on a fresh host loses little, and who runs fifty at once waits for one boot instead of
     /// fifty that compete. Where a template could not be made, nobody waits again: the next attempt is made beside full boots.
     pub fn choose(self: &Arc<Self>) -> Choice {
-        if let Some(template) = self.state.borrow().ready() {
-            return Choice::Clone(template.clone());
+        if let Some(template) = self.ready() {
+            if template.is_untouched() {
+                return Choice::Clone(template);
+            }
+            self.distrust(&template);
         }
         let now_ns = clock::monotonic_ns();
         let mut choice = Choice::Pending;
@@ -208,6 +213,25 @@ impl Templates {
         }
     }
 
+    /// Somebody has touched the files of `template`: nothing that runs is made from it any more, and another is made.
+    pub fn distrust(self: &Arc<Self>, template: &Arc<Template>) {
+        self.replace_current(template, || {
+            tracing::warn!("somebody has changed the files of the template: another is made");
+        });
+    }
+
+    /// Begins to make another template if `template` is the one that is given out; says `why` then.
+    fn replace_current(self: &Arc<Self>, template: &Arc<Template>, why: impl FnOnce()) {
+        self.state.send_if_modified(|state| {
+            let is_current = state.ready().is_some_and(|ready| Arc::ptr_eq(ready, template));
+            if is_current {
+                why();
+                self.begin(state, false, false);
+            }
+            is_current
+        });
+    }
+
     /// Has another template made where something that this one depends on has changed.
     pub async fn recheck(self: &Arc<Self>) {
         let Some(template) = self.ready() else { return };
@@ -216,13 +240,8 @@ impl Templates {
             return;
         };
         if key != template.made.key {
-            self.state.send_if_modified(|state| {
-                let is_current = state.ready().is_some_and(|ready| Arc::ptr_eq(ready, &template));
-                if is_current {
-                    tracing::info!("the template is stale: the kernel, the initramfs or the VMM was replaced");
-                    self.begin(state, false, false);
-                }
-                is_current
+            self.replace_current(&template, || {
+                tracing::info!("the template is stale: the kernel, the initramfs or the VMM was replaced");
             });
         }
     }
@@ -264,7 +283,7 @@ impl Templates {
         });
         if let Some(template) = unsealed {
             // Not before it is given out: who waits for it does not wait for checksums, which only a later host agent needs.
-            let sealed = tokio::task::spawn_blocking(move || build::seal(&template.made)).await;
+            let sealed = tokio::task::spawn_blocking(move || made::seal(&template.made)).await;
             if let Ok(Err(error)) = sealed {
                 tracing::warn!("a later host agent will not use this template: {}", sentence(&error));
             }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use protocol::vmm::{MAPPED_FILE, Origin, TOUCHED_FILE};
 
-use super::build::{self, Made};
+use super::made::{self, Made};
 use super::touched::{self, Range, Touched};
 use crate::sentence::sentence;
 
@@ -46,6 +46,12 @@ impl Template {
     #[must_use]
     pub fn scratch(&self) -> PathBuf {
         self.made.scratch()
+    }
+
+    /// Whether nobody has touched its files since they were made or checked.
+    #[must_use]
+    pub fn is_untouched(&self) -> bool {
+        self.made.is_untouched()
     }
 
     /// A clone's guest answered: the template is good.
@@ -88,7 +94,7 @@ impl Template {
 impl Drop for Template {
     fn drop(&mut self) {
         if self.is_retired.load(Ordering::Relaxed)
-            && let Err(error) = build::remove(&self.made.directory)
+            && let Err(error) = made::remove(&self.made.directory)
         {
             tracing::error!("a template is left over: {}", sentence(&error));
         }

@@ -118,6 +118,8 @@ impl ScratchDisk {
         let part = self.directory.join("template.part");
         let unfinished = Unfinished(&part);
         format(&part, self.size_mib, self.inodes)?;
+        // A name that outlives a loss of power must not be that of an empty file.
+        File::open(&part).and_then(|file| file.sync_all()).map_err(failed)?;
         fs::rename(&part, path).map_err(failed)?;
         std::mem::forget(unfinished);
         Ok(())
@@ -135,7 +137,10 @@ impl ScratchDisk {
         let mut options = File::options();
         options.read(true).write(true).create_new(true).mode(0o600);
         let mut target = options.open(path).map_err(failed)?;
-        clone_or_copy(&mut source, &mut target).map_err(failed)
+        let unfinished = Unfinished(path);
+        clone_or_copy(&mut source, &mut target).map_err(failed)?;
+        std::mem::forget(unfinished);
+        Ok(())
     }
 }
 

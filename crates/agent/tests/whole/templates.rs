@@ -88,18 +88,33 @@ async fn a_damaged_template_is_replaced() {
     sealed(bench.directory.path()).await;
     let memory = directory(bench.directory.path()).join("guest/memory");
     let base = bench.die().await;
-    // Root may write to read-only files; for others it is made writable first.
-    std::fs::set_permissions(&memory, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
-    std::os::unix::fs::FileExt::write_all_at(
-        &std::fs::File::options().write(true).open(&memory).unwrap(),
-        b"x",
-        1 << 20,
-    )
-    .unwrap();
+    change(&memory);
     let bench = Bench::start_in(base, 0).await;
     assert_eq!(bench.run(|_| ()).await.origin, Some(Origin::Clone));
     assert_eq!(bench.builds(), 2);
     bench.finish().await;
+}
+
+/// Writes to a file of a template. Root may write to read-only files; for others it is made writable first.
+fn change(path: &Path) {
+    std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let file = std::fs::File::options().write(true).open(path).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&file, b"x", 1 << 20).unwrap();
+}
+
+#[tokio::test]
+async fn a_template_that_is_changed_while_it_is_in_use_is_replaced() {
+    for pool in [0, 1] {
+        let bench = Bench::start_with(&[("script", &working())], pool).await;
+        bench.run(|_| ()).await;
+        sealed(bench.directory.path()).await;
+        let before = directory(bench.directory.path());
+        change(&before.join("guest/memory"));
+        assert_eq!(bench.run(|_| ()).await.origin, Some(Origin::Clone));
+        assert_eq!(bench.builds(), 2);
+        assert_ne!(directory(bench.directory.path()), before);
+        bench.finish().await;
+    }
 }
 
 #[tokio::test]

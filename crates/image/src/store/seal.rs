@@ -4,9 +4,9 @@
 //! times, owner or mode are others than when it was sealed: where a store was copied, they are, and the contents decide.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs::{self, File, Metadata, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -14,6 +14,7 @@ use std::thread;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::{Digest, HashingReader};
+use crate::stamp::Stamp;
 
 /// The seal's name beside what it seals.
 const NAME: &str = "seal.json";
@@ -29,32 +30,6 @@ const BUFFER_BYTES: usize = 256 << 10;
 struct Sealed {
     digest: Digest,
     stamp: Stamp,
-}
-
-/// What Linux changes, or lets only root keep, when a file is changed or replaced.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Stamp {
-    inode: u64,
-    len_bytes: u64,
-    /// Time of the last change of the contents: seconds and nanoseconds.
-    modified: (i64, i64),
-    /// Time of the last change of anything.
-    changed: (i64, i64),
-    owner: u32,
-    mode: u32,
-}
-
-impl Stamp {
-    fn of(metadata: &Metadata) -> Self {
-        Self {
-            inode: metadata.ino(),
-            len_bytes: metadata.len(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-            changed: (metadata.ctime(), metadata.ctime_nsec()),
-            owner: metadata.uid(),
-            mode: metadata.mode(),
-        }
-    }
 }
 
 /// Makes a file that is to be published.

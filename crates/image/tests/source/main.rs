@@ -14,5 +14,6 @@ mod pulls;
 mod refusals;
 mod sample;
 mod signing_in;
+mod strace;
 mod traced;
 mod world;

@@ -8,25 +8,16 @@ use image::{Progress, PullOptions, Source, Store};
 use crate::crashes::{REFERENCE, STORE};
 use crate::fake_registry::FakeRegistry;
 use crate::sample::{Layer, Sample, hello};
+use crate::strace;
 use crate::world::{World, chain, files, store_options};
 
 /// Pulls in a process of its own under strace with these options. Answers what strace wrote, and whether the pull succeeded.
-async fn traced(options: &[&str], reference: &str, store: &Path) -> (String, bool) {
-    let written = tempfile::NamedTempFile::new().unwrap();
-    let status = tokio::process::Command::new("strace")
-        .args(["-f", "-qq", "-y", "-s", "0", "-o"])
-        .arg(written.path())
-        .args(options)
-        .arg(std::env::current_exe().unwrap())
-        .args(["--exact", "crashes::a_pull_in_a_process_of_its_own"])
-        .env(REFERENCE, reference)
-        .env(STORE, store)
-        .stdout(std::process::Stdio::null())
-        .stderr(std::process::Stdio::null())
-        .status()
-        .await
-        .expect("strace (run `make setup`) runs");
-    (std::fs::read_to_string(written.path()).unwrap(), status.success())
+fn traced_pull(options: &[&str], reference: &str, store: &Path) -> (String, bool) {
+    let options = ["-y", "-s", "0"].iter().chain(options).copied();
+    let mut pull = strace::traced(options, "crashes::a_pull_in_a_process_of_its_own");
+    pull.command.env(REFERENCE, reference).env(STORE, store);
+    let (trace, output) = pull.run();
+    (trace, output.status.success())
 }
 
 /// What would be lost in a power loss now: files whose contents, and directories whose entries, are not on the disk.
@@ -93,7 +84,7 @@ async fn nothing_is_published_that_a_power_loss_would_take() {
     drop(Store::open(&store, store_options()).unwrap());
     let calls = "trace=openat,write,pwrite64,ftruncate,mkdir,fsync,fdatasync,rename,renameat";
     // Whole names, and interrupted lines joined: each call is one line once it is over.
-    let (trace, succeeded) = traced(&["-s", "4096", "-e", calls, "-e", "signal=none"], &reference, &store).await;
+    let (trace, succeeded) = traced_pull(&["-s", "4096", "-e", calls, "-e", "signal=none"], &reference, &store);
     assert!(succeeded);
     let mut unsynced = Unsynced::default();
     let mut renames = 0;
@@ -155,7 +146,7 @@ async fn a_disk_that_fails_anywhere_loses_nothing_and_leaves_nothing() {
         // The lock is the next process's.
         let directory = world.into_directory();
         let inject = format!("inject={call}:{fault}:when={}", TIMES[at % TIMES.len()]);
-        let (_, succeeded) = traced(&["-e", &inject], &reference, &path).await;
+        let (_, succeeded) = traced_pull(&["-e", &inject], &reference, &path);
         failed += usize::from(!succeeded);
         let store = Store::open(&path, store_options()).unwrap();
         assert_eq!(store.resolve(&good).unwrap(), kept, "{inject}");
