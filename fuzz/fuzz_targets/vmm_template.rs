@@ -20,7 +20,7 @@ fuzz_target!(|input: (bool, &[u8])| {
         let _ = State::parse(content);
         return;
     }
-    let mut bytes = b"mote-t01".to_vec();
+    let mut bytes = b"mote-t02".to_vec();
     bytes.extend(crc32fast::hash(content).to_le_bytes());
     bytes.extend(content);
     if let Ok(state) = State::parse(&bytes) {

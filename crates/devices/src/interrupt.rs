@@ -83,9 +83,13 @@ impl Interrupt {
         self.shared.status.fetch_and(!reasons, Ordering::AcqRel);
     }
 
-    /// Back to the reasons that a driver of the template had not acknowledged.
+    /// Back to the reasons that a driver of the template had not acknowledged. It may not have been interrupted for them either: the template's
+    /// interrupt controllers were saved before its devices rested.
     pub(crate) fn restore(&self, reasons: u32) {
         self.shared.status.store(reasons, Ordering::Release);
+        if reasons != 0 {
+            self.shared.line.pulse();
+        }
     }
 
     /// Back to the state after power-on.

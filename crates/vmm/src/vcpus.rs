@@ -164,6 +164,7 @@ impl vcpu::Surroundings for Control<'_> {
             vcpu.complete()
                 .context("cannot complete the guest's last instruction")?;
             let (vcpu, chips) = saving.reference.take(&shared.vm, vcpu.descriptor())?;
+            // Behind the interrupt controllers, for which no time may pass: what a device raises in between is told anew in every clone.
             let slots = shared.bus.rest();
             saving.files.save(&State { vcpu, chips, slots }, &saving.memory)?;
             Ok(())

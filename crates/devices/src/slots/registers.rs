@@ -157,7 +157,7 @@ impl Registers {
 
     /// What the driver has set up.
     #[must_use]
-    pub(crate) fn save(&self, interrupt_status: u32) -> SavedSlot {
+    pub(crate) fn save(&self, interrupt_status: u32, is_kicked: bool) -> SavedSlot {
         let queues = self.queues.iter().map(|queue| {
             let state = queue.state();
             SavedQueue {
@@ -173,6 +173,7 @@ impl Registers {
             features: self.accepted,
             status: self.status,
             interrupt_status,
+            is_kicked,
             queues: queues.collect(),
         }
     }

@@ -16,6 +16,8 @@ pub struct SavedSlot {
     pub status: u32,
     /// The register `InterruptStatus`.
     pub interrupt_status: u32,
+    /// Whether the driver has notified the device of something that it had not begun.
+    pub is_kicked: bool,
     /// The queues in order.
     pub queues: Vec<SavedQueue>,
 }

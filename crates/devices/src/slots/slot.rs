@@ -57,11 +57,17 @@ impl Slot {
     /// What the driver of the device has set up; `None` for an empty slot.
     pub(crate) fn save(&self) -> Option<SavedSlot> {
         let plugged = self.plugged.as_ref()?;
-        Some(plugged.registers.save(plugged.interrupt.status()))
+        let is_kicked = |kick: &EventFd| {
+            let is_kicked = kick.read().is_ok();
+            // It stays as it was.
+            is_kicked && kick.write(1).is_ok()
+        };
+        let is_kicked = plugged.kicks.iter().any(is_kicked);
+        Some(plugged.registers.save(plugged.interrupt.status(), is_kicked))
     }
 
     /// Puts the device just plugged under the driver that left `saved`. It starts to work with the driver's first notification, or at once where it
-    /// may have something to say.
+    /// may have something to say, or something to do: a driver that has notified it once does not do so again.
     pub(crate) fn restore(&mut self, saved: &SavedSlot, surroundings: &Surroundings<'_>) -> Result<(), PlugError> {
         let Some(plugged) = &mut self.plugged else {
             return Ok(());
@@ -70,7 +76,7 @@ impl Slot {
         if !plugged.registers.restore(saved) {
             return Err(PlugError::Unlike);
         }
-        if plugged.registers.is_running() && plugged.device.speaks_first() {
+        if plugged.registers.is_running() && (saved.is_kicked || plugged.device.speaks_first()) {
             plugged.go_on(surroundings);
         }
         Ok(())

@@ -54,6 +54,32 @@ fn a_clones_device_goes_on_where_the_templates_rested() {
     assert!(works(&mut clone));
 }
 
+/// The interrupt controllers of a template are saved before its devices rest: what is raised between the two is in neither.
+#[test]
+fn a_clones_driver_hears_of_what_the_templates_had_not_acknowledged() {
+    let mut template = guest();
+    let mut queues = template.bring_up(ALL);
+    let mut quiet = template.restored(Rng::new(io::repeat(7)));
+    queues[0].add(&[into(BUFFERS, 8)]);
+    template.kick(0);
+    let mut clone = template.restored(Rng::new(io::repeat(7)));
+    assert_eq!((quiet.take_interrupt(), clone.take_interrupt()), (0, 1));
+    assert!(queues[0].take_used().is_some());
+}
+
+#[test]
+fn a_clones_device_serves_what_the_templates_had_not_begun() {
+    let mut template = guest();
+    let mut queues = template.bring_up(ALL);
+    queues[0].add(&[into(BUFFERS, 8)]);
+    template.write(QUEUE_NOTIFY, 0);
+    template.slots.stop_workers();
+    let mut clone = template.restored(Rng::new(io::repeat(7)));
+    clone.run();
+    assert_eq!(queues[0].take_used(), Some((0, 8)));
+    assert_eq!(clone.take_interrupt(), 1);
+}
+
 #[test]
 fn a_clones_device_must_be_like_the_templates() {
     let mut template = guest();

@@ -6,7 +6,7 @@ use crate::bytes::{Damaged, Reader, Writer};
 use crate::x86_64::{ChipState, VcpuState};
 
 /// The first bytes of the file. Changes with the format.
-const MAGIC: [u8; 8] = *b"mote-t01";
+const MAGIC: [u8; 8] = *b"mote-t02";
 
 /// Bytes in front of what the checksum covers.
 const HEADER_LEN: usize = MAGIC.len() + size_of::<u32>();
@@ -84,7 +84,12 @@ impl State {
 fn write_slot(writer: &mut Writer, index: SlotIndex, slot: &SavedSlot) {
     // There are sixteen slots.
     writer.put(&u32::try_from(index.get()).unwrap_or_default());
-    writer.put(&[slot.device_type, slot.status, slot.interrupt_status]);
+    writer.put(&[
+        slot.device_type,
+        slot.status,
+        slot.interrupt_status,
+        u32::from(slot.is_kicked),
+    ]);
     writer.put(&slot.features);
     writer.put(&u32::try_from(slot.queues.len()).unwrap_or_default());
     for queue in &slot.queues {
@@ -96,7 +101,7 @@ fn write_slot(writer: &mut Writer, index: SlotIndex, slot: &SavedSlot) {
 fn read_slot(reader: &mut Reader<'_>) -> Result<(SlotIndex, SavedSlot), Damaged> {
     let number = usize::try_from(reader.take::<u32>()?).unwrap_or(SLOT_COUNT);
     let index = SlotIndex::new(number).ok_or(Damaged { at: number })?;
-    let [device_type, status, interrupt_status] = reader.take()?;
+    let [device_type, status, interrupt_status, is_kicked] = reader.take::<[u32; 4]>()?;
     let features = reader.take()?;
     let count = usize::try_from(reader.take::<u32>()?).unwrap_or(usize::MAX);
     let queues = (0..count.min(QUEUES_MAX)).map(|_| {
@@ -115,6 +120,7 @@ fn read_slot(reader: &mut Reader<'_>) -> Result<(SlotIndex, SavedSlot), Damaged>
         features,
         status,
         interrupt_status,
+        is_kicked: is_kicked != 0,
         queues: queues.collect::<Result<_, Damaged>>()?,
     };
     Ok((index, slot))
@@ -137,6 +143,7 @@ mod tests {
             features: 1 << 32,
             status: 15,
             interrupt_status: 1,
+            is_kicked: true,
             queues: vec![queue; 2],
         };
         State {
