@@ -10,6 +10,7 @@ mod cli;
 mod clones;
 mod cycles;
 mod devices;
+mod disturbances;
 mod ecs;
 mod exit;
 mod fallback;

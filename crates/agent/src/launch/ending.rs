@@ -8,6 +8,9 @@ use std::process::ExitStatus;
 
 use protocol::vmm::ExitCode;
 
+/// What the kernel ends processes by when memory runs out.
+const SIGKILL: i32 = 9;
+
 /// How much of what a VMM has written to standard error is read, in bytes: its end.
 const STDERR_LEN_MAX: u64 = 4096;
 
@@ -38,8 +41,13 @@ fn summarize(stderr: &[u8]) -> String {
     lines[lines.len().saturating_sub(STDERR_LINES_MAX)..].join("; ")
 }
 
-/// Why a VMM ended, for a person: its own words where there are any.
-pub fn ending(status: &io::Result<Option<ExitStatus>>, ended: Option<(ExitCode, String)>, stderr: &str) -> String {
+/// Why a VMM ended, for a person: its own words where there are any. The kernel ends processes of a control group that `is_out_of_memory`.
+pub fn ending(
+    status: &io::Result<Option<ExitStatus>>,
+    ended: Option<(ExitCode, String)>,
+    is_out_of_memory: bool,
+    stderr: &str,
+) -> String {
     if let Some((_, message)) = ended.filter(|(_, message)| !message.is_empty()) {
         return message;
     }
@@ -52,6 +60,9 @@ pub fn ending(status: &io::Result<Option<ExitStatus>>, ended: Option<(ExitCode, 
             (Some(code), _) if code == i32::from(ExitCode::Saved) => "the VMM saved its guest".to_owned(),
             (Some(code), _) if code == i32::from(ExitCode::Failure) && !stderr.is_empty() => return stderr.to_owned(),
             (Some(code), _) => format!("the VMM exited with code {code}"),
+            (None, Some(SIGKILL)) if is_out_of_memory => {
+                "the VMM was ended by the kernel: it needed more memory than its control group may have".to_owned()
+            }
             (None, Some(signal)) => format!("the VMM was ended by signal {signal}"),
             (None, None) => "the VMM ended".to_owned(),
         },
@@ -71,7 +82,7 @@ mod tests {
     fn check(raw_status: i32, ended: Option<&str>, stderr: &str, expected: &str) {
         let ended = ended.map(|message| (ExitCode::Failure, message.to_owned()));
         assert_eq!(
-            ending(&Ok(Some(ExitStatus::from_raw(raw_status))), ended, stderr),
+            ending(&Ok(Some(ExitStatus::from_raw(raw_status))), ended, false, stderr),
             expected
         );
     }
@@ -80,6 +91,13 @@ mod tests {
     fn the_vmms_own_words_come_first() {
         check(1 << 8, Some("cannot open /dev/kvm"), "noise", "cannot open /dev/kvm");
         check(1 << 8, None, "cannot open /dev/kvm", "cannot open /dev/kvm");
+    }
+
+    #[test]
+    fn a_kill_where_memory_has_run_out_is_told_as_that() {
+        let told = |raw_status| ending(&Ok(Some(ExitStatus::from_raw(raw_status))), None, true, "");
+        assert!(told(9).contains("more memory"));
+        assert_eq!(told(15), "the VMM was ended by signal 15");
     }
 
     #[test]

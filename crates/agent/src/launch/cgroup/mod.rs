@@ -84,6 +84,14 @@ pub trait Cgroups: Send + Sync + 'static {
     fn remove_leftovers(&self, kept: &HashSet<String>) -> Result<usize, CgroupError>;
 }
 
+/// Whether the kernel has ended a process of the cgroup at `path` since there was no more memory for it.
+#[must_use]
+pub fn has_run_out_of_memory(path: &Path) -> bool {
+    // Where it is not counted, or the cgroup is gone, nobody knows.
+    let events = std::fs::read_to_string(path.join("memory.events")).unwrap_or_default();
+    counters::value(&events, "oom_kill").is_some_and(|kills| kills > 0)
+}
+
 /// The cgroup of one microVM. Dropping it removes it as [`Self::remove`] does.
 pub trait Cgroup: Send + Sync {
     /// Where it is.
