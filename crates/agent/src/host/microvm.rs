@@ -16,7 +16,7 @@ use super::guest::{self, Guest};
 use super::link::GuestLink;
 use super::output::Outputs;
 use crate::clock::Point;
-use crate::launch::{Events, Found, Held, Vmm, VmmProcess, ending, last_lines, read_frame, write_frame};
+use crate::launch::{Events, Found, Held, Traces, Vmm, VmmProcess, read_frame, write_frame};
 use crate::lifecycle::Event;
 use crate::pool::Start;
 use crate::sentence::told;
@@ -91,7 +91,7 @@ impl Microvm {
 
 /// Watches over a VMM that was just told what to be.
 pub fn start(vmm: Vmm, template: Option<Arc<Template>>, watch: Watch) -> Microvm {
-    let stderr = vmm.held.stderr();
+    let traces = vmm.held.traces();
     let way = Way::Door(vmm.door);
     let observed = template.clone();
     let parts = (vmm.process, vmm.events, vmm.requests);
@@ -99,7 +99,7 @@ pub fn start(vmm: Vmm, template: Option<Arc<Template>>, watch: Watch) -> Microvm
         process: parts.0,
         events: parts.1,
         requests: parts.2,
-        stderr,
+        traces,
         template: observed,
         way,
         signals,
@@ -109,14 +109,14 @@ pub fn start(vmm: Vmm, template: Option<Arc<Template>>, watch: Watch) -> Microvm
 
 /// Watches over a microVM that an earlier host agent has started, and of which `known` is what its guest may speak of.
 pub fn adopt(id: String, found: Found, known: Vec<Known>, watch: Watch) -> Microvm {
-    let stderr = found.held.stderr();
+    let traces = found.held.traces();
     let way = Way::Socket(found.held.vsock(), known);
     let parts = (found.process, found.events, found.requests);
     supervise(id, found.held, None, |signals| Supervision {
         process: parts.0,
         events: parts.1,
         requests: parts.2,
-        stderr,
+        traces,
         template: None,
         way,
         signals,
@@ -168,7 +168,7 @@ struct Supervision {
     events: Events,
     // The connection stays open for as long as the process lives.
     requests: OwnedWriteHalf,
-    stderr: PathBuf,
+    traces: Traces,
     template: Option<Arc<Template>>,
     way: Way,
     signals: Signals,
@@ -260,7 +260,7 @@ impl Supervision {
             },
             report_silence(is_silent, is_gone.clone(), &notices),
         );
-        (ending(&status, ended, &last_lines(&self.stderr)), has_answered)
+        (self.traces.ending(&status, ended), has_answered)
     }
 }
 

@@ -3,10 +3,12 @@
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::process::ExitStatusExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 
 use protocol::vmm::ExitCode;
+
+use super::cgroup;
 
 /// What the kernel ends processes by when memory runs out.
 const SIGKILL: i32 = 9;
@@ -17,8 +19,26 @@ const STDERR_LEN_MAX: u64 = 4096;
 /// How many lines of that are told.
 const STDERR_LINES_MAX: usize = 3;
 
+/// Where it is told how a VMM ended, as far as it does not tell so itself.
+#[derive(Clone, Debug)]
+pub struct Traces {
+    /// The file that is its standard error.
+    pub stderr: PathBuf,
+    /// Its control group.
+    pub cgroup: PathBuf,
+}
+
+impl Traces {
+    /// Why the VMM ended, for a person: its own words where there are any.
+    #[must_use]
+    pub fn ending(&self, status: &io::Result<Option<ExitStatus>>, ended: Option<(ExitCode, String)>) -> String {
+        let is_out_of_memory = cgroup::has_run_out_of_memory(&self.cgroup);
+        ending(status, ended, is_out_of_memory, &last_lines(&self.stderr))
+    }
+}
+
 /// The last lines of the file that is a VMM's standard error.
-pub fn last_lines(stderr: &Path) -> String {
+fn last_lines(stderr: &Path) -> String {
     let mut kept = Vec::new();
     // What cannot be read says nothing.
     let _ = File::open(stderr).and_then(|mut file| {
@@ -41,8 +61,8 @@ fn summarize(stderr: &[u8]) -> String {
     lines[lines.len().saturating_sub(STDERR_LINES_MAX)..].join("; ")
 }
 
-/// Why a VMM ended, for a person: its own words where there are any. The kernel ends processes of a control group that `is_out_of_memory`.
-pub fn ending(
+/// As [`Traces::ending`]. The kernel ends processes of a control group that `is_out_of_memory`.
+fn ending(
     status: &io::Result<Option<ExitStatus>>,
     ended: Option<(ExitCode, String)>,
     is_out_of_memory: bool,

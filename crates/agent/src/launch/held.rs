@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::confine::User;
 use super::directory::RuntimeDirectory;
-use super::{COUNTERS, Cgroup, LaunchError, STDERR, VSOCK, door};
+use super::{COUNTERS, Cgroup, LaunchError, STDERR, Traces, VSOCK, door};
 
 /// What a VMM holds on the host beside its process.
 pub struct Held {
@@ -72,6 +72,15 @@ impl Held {
     #[must_use]
     pub fn stderr(&self) -> PathBuf {
         self.path().join(STDERR)
+    }
+
+    /// Where it will be told how the VMM ended.
+    #[must_use]
+    pub fn traces(&self) -> Traces {
+        Traces {
+            stderr: self.stderr(),
+            cgroup: self.cgroup.path().to_owned(),
+        }
     }
 
     /// Keeps all of it: a later host agent takes it over.

@@ -37,7 +37,7 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 
 pub use cgroup::{Cgroup, CgroupError, CgroupV2, Cgroups, OccupiedCgroup, OwnCgroup};
 pub use confine::Cells;
-pub use ending::{ending, last_lines};
+pub use ending::Traces;
 pub use frames::{is_disconnect, read as read_frame, write as write_frame};
 pub use held::{Held, Whereabouts};
 pub use process::{End, VmmProcess};

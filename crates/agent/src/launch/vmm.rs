@@ -9,7 +9,7 @@ use protocol::vmm::{Event, ExitCode, Request, Shape};
 use tokio::io::AsyncWriteExt;
 use tokio::net::unix::OwnedWriteHalf;
 
-use super::{Events, Held, LaunchError, VmmProcess, Whereabouts, cgroup, ending, last_lines, read_frame};
+use super::{Events, Held, LaunchError, VmmProcess, Whereabouts, read_frame};
 
 /// A VMM and what it holds on the host. Dropping it ends the process and removes the rest.
 pub struct Vmm {
@@ -72,8 +72,7 @@ impl Vmm {
     /// Waits for its end: the exit status, and why it ended, for a person.
     pub async fn ended(&mut self) -> (io::Result<Option<ExitStatus>>, String) {
         let (status, ended) = tokio::join!(self.process.wait(), last_event(&mut self.events));
-        let is_out_of_memory = cgroup::has_run_out_of_memory(self.held.cgroup.path());
-        let message = ending(&status, ended, is_out_of_memory, &last_lines(&self.held.stderr()));
+        let message = self.held.traces().ending(&status, ended);
         (status, message)
     }
 
