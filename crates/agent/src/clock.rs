@@ -40,6 +40,12 @@ pub fn monotonic_ns() -> u64 {
     u64::try_from(now.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(now.tv_nsec).unwrap_or(0)
 }
 
+/// [`monotonic_ns`] in milliseconds.
+#[must_use]
+pub fn monotonic_ms() -> u64 {
+    monotonic_ns() / 1_000_000
+}
+
 /// Now, in milliseconds since the Unix epoch; zero on a host whose clock is set before it.
 #[must_use]
 pub fn wall_ms() -> u64 {

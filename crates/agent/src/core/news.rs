@@ -8,7 +8,7 @@ use crate::record::{ContainerRecord, ContainerStatus, TaskRecord};
 
 /// Writes into the record where the task is now.
 pub fn note(record: &mut TaskRecord, state: &State) {
-    let now_ms = clock::wall_ms();
+    let (now_ms, monotonic_ms) = (clock::wall_ms(), clock::monotonic_ms());
     for (told, container) in record.containers.iter_mut().zip(&state.containers) {
         note_container(told, container, now_ms);
     }
@@ -20,6 +20,7 @@ pub fn note(record: &mut TaskRecord, state: &State) {
     let times = &mut record.times;
     if matches!(state.phase, Phase::Activating(_) | Phase::Running) {
         times.connected_ms.get_or_insert(now_ms);
+        times.connected_monotonic_ms.get_or_insert(monotonic_ms);
     }
     if state.phase == Phase::Running {
         times.started_ms.get_or_insert(now_ms);
@@ -29,6 +30,7 @@ pub fn note(record: &mut TaskRecord, state: &State) {
         let is_over = state.containers.iter().all(|container| container.stage == Stage::Over);
         if is_over && state.has_started() {
             times.execution_stopped_ms.get_or_insert(now_ms);
+            times.ran_ms = times.ran_ms.or(times.running_ms(monotonic_ms));
         }
     }
     if record.status == Status::Stopped {

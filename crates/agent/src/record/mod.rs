@@ -99,14 +99,28 @@ pub struct Times {
     pub pull_stopped_ms: Option<u64>,
     /// The guest agent answered.
     pub connected_ms: Option<u64>,
+    /// The same on `CLOCK_MONOTONIC`: what is reserved is counted by it, since somebody may set the other clock.
+    #[serde(default)]
+    pub connected_monotonic_ms: Option<u64>,
     /// All containers that start without waiting run.
     pub started_ms: Option<u64>,
     /// It was decided that it ends.
     pub stopping_ms: Option<u64>,
     /// The last container ended.
     pub execution_stopped_ms: Option<u64>,
+    /// From the guest agent's answer to the last container's end, by `CLOCK_MONOTONIC`.
+    #[serde(default)]
+    pub ran_ms: Option<u64>,
     /// All that it held was released.
     pub stopped_ms: Option<u64>,
+}
+
+impl Times {
+    /// How long it has been since the guest agent answered, at `monotonic_ms`; nothing where it has not.
+    #[must_use]
+    pub fn running_ms(&self, monotonic_ms: u64) -> Option<u64> {
+        Some(monotonic_ms.saturating_sub(self.connected_monotonic_ms?))
+    }
 }
 
 /// Why a task stops.

@@ -55,20 +55,21 @@ struct Note<'a> {
 }
 
 impl Store {
-    /// Notes what tasks that run have used until now.
+    /// Notes what tasks that run have used until now, which is `monotonic_ms` on `CLOCK_MONOTONIC`.
     ///
     /// # Errors
     /// [`StoreError::Failed`]
-    pub fn note_usage(&self, tasks: &[(Arc<TaskRecord>, Used)], now_ms: u64) -> Result<(), StoreError> {
+    pub fn note_usage(&self, tasks: &[(Arc<TaskRecord>, Used)], monotonic_ms: u64) -> Result<(), StoreError> {
         self.write(Durability::Quick, "note what tasks use", |connection| {
             for (record, used) in tasks {
-                let Some(begun_ms) = record.times.connected_ms else {
+                let ran_ms = record.times.running_ms(monotonic_ms);
+                let (Some(begun_ms), Some(ran_ms)) = (record.times.connected_ms, ran_ms) else {
                     continue;
                 };
                 let note = Note {
                     record,
                     begun_ms,
-                    now_ms,
+                    now_ms: begun_ms + ran_ms,
                     has_ended: false,
                     used: *used,
                 };
@@ -121,7 +122,10 @@ pub(super) fn close(connection: &Transaction<'_>, record: &TaskRecord) -> Result
             .execute([&record.id])?;
         return Ok(());
     };
-    let ended_ms = record.times.execution_stopped_ms.unwrap_or(stopped_ms).max(begun_ms);
+    let ended_ms = match record.times.ran_ms {
+        Some(ran_ms) => begun_ms + ran_ms,
+        None => record.times.execution_stopped_ms.unwrap_or(stopped_ms).max(begun_ms),
+    };
     let note = Note {
         record,
         begun_ms,

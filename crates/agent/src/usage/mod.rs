@@ -27,7 +27,7 @@ pub fn note(core: &Core, store: &Store) -> Result<(), StoreError> {
     if running.is_empty() {
         return Ok(());
     }
-    store.note_usage(&running, clock::wall_ms())
+    store.note_usage(&running, clock::monotonic_ms())
 }
 
 /// What tasks have reserved and used.

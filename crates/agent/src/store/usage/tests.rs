@@ -19,6 +19,7 @@ fn open(directory: &tempfile::TempDir) -> Store {
 fn running(begun_ms: u64) -> TaskRecord {
     let mut task = record("t", "web:1");
     task.times.connected_ms = Some(begun_ms);
+    task.times.connected_monotonic_ms = Some(begun_ms);
     task.tags = vec![("team".to_owned(), "blue".to_owned())];
     let container = serde_json::json!({
         "name": "app", "image": "web", "pull": "Missing", "is_essential": true, "env": [], "secrets": [], "stdin": false, "cpu_units": 0,
@@ -41,6 +42,21 @@ fn rows(store: &Store, since_ms: u64) -> Vec<UsageRow> {
     let mut rows = Vec::new();
     store.usage(since_ms, |row| rows.push(row)).unwrap();
     rows
+}
+
+#[test]
+fn a_clock_that_was_set_counts_for_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(&directory);
+    let mut task = running(1_000);
+    task.times.connected_monotonic_ms = Some(70);
+    store.note_usage(&[(Arc::new(task.clone()), USED)], 2_070).unwrap();
+    assert_eq!(rows(&store, 0)[0].until_ms, 3_000);
+    task = stopped(task, 86_400_000);
+    task.times.ran_ms = Some(3_000);
+    task.used = Some(USED);
+    store.put(&[&task]).unwrap();
+    assert_eq!(rows(&store, 0)[0].until_ms, 4_000);
 }
 
 #[test]
