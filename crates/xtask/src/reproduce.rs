@@ -30,9 +30,14 @@ pub fn reproduce(root: &Path, reproduce: &Reproduce) -> Result<()> {
     }
     let base = root.join("target/reproduce");
     remove(&base)?;
+    // Both before the first build: what is committed meanwhile is another commit.
+    for place in PLACES.map(|place| base.join(place)) {
+        fs::create_dir_all(&place).with_context(|| format!("cannot create {}", place.display()))?;
+        run(command(root, "git").args(["clone", "--quiet", "."]).arg(&place))?;
+    }
     let mut digests = PLACES
         .iter()
-        .map(|place| built(root, &base.join(place), reproduce.kernel))
+        .map(|place| built(&base.join(place), reproduce.kernel))
         .collect::<Result<Vec<_>>>()?
         .into_iter();
     let (one, other) = (digests.next().unwrap_or_default(), digests.next().unwrap_or_default());
@@ -51,10 +56,8 @@ pub fn reproduce(root: &Path, reproduce: &Reproduce) -> Result<()> {
     remove(&base)
 }
 
-/// Builds the commit in a clone at `place`; the digests of what would be installed, by name.
-fn built(root: &Path, place: &Path, is_kernel_built: bool) -> Result<BTreeMap<String, String>> {
-    fs::create_dir_all(place).with_context(|| format!("cannot create {}", place.display()))?;
-    run(command(root, "git").args(["clone", "--quiet", "."]).arg(place))?;
+/// Builds the clone at `place`; the digests of what would be installed, by name.
+fn built(place: &Path, is_kernel_built: bool) -> Result<BTreeMap<String, String>> {
     let mut build = cargo(place);
     build.args(["xtask", "build"]).env_remove("CARGO_TARGET_DIR");
     if is_kernel_built {

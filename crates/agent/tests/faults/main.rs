@@ -42,9 +42,9 @@ const FAULTS: &[(&str, &str)] = &[
 /// Which of the calls fail.
 const TIMES: [&str; 3] = ["1", "2", "3+4"];
 
-/// Runs the test `name` with `directory` once for each fault, which hits calls about any of `paths` alone; `check` looks at what came of it. How many runs
-/// were hit.
-fn strike(name: &str, directory: &str, paths: &[&Path], check: impl Fn(&str, &Output)) -> usize {
+/// Runs the test `name`, with `variable` naming the first of `paths`, once for each fault, which hits calls about any of `paths` alone; `check` looks at
+/// what came of it. How many runs were hit.
+fn strike(name: &str, variable: &str, paths: &[&Path], check: impl Fn(&str, &Output)) -> usize {
     let mut hits = 0;
     for (call, fault) in FAULTS {
         for times in TIMES {
@@ -54,7 +54,7 @@ fn strike(name: &str, directory: &str, paths: &[&Path], check: impl Fn(&str, &Ou
                 options.extend(["-P", path.to_str().unwrap()]);
             }
             let mut traced = strace::traced(options, name);
-            traced.command.env(directory, paths[0]);
+            traced.command.env(variable, paths[0]);
             let (trace, output) = traced.run();
             hits += usize::from(trace.contains("(INJECTED)") || trace.contains("(DELAYED)"));
             check(&inject, &output);
