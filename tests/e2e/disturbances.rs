@@ -23,6 +23,20 @@ fn quiet_host() -> (Host, Held) {
     (host, held)
 }
 
+/// Waits until the host agent holds no more than `held` again.
+fn wait_for(host: &Host, held: &Held) {
+    until("nothing is left", || {
+        (Held::now(&host.runtime()).unwrap() == *held).then_some(())
+    });
+}
+
+/// That a task which repeats what it is told still does.
+#[track_caller]
+fn check_alive(task: &mut Running) {
+    task.say("hello");
+    assert_eq!(task.line(), "hello");
+}
+
 /// Starts a task that outlives its client.
 fn detached(host: &Host, name: &str, script: &str) {
     let fixed = [
@@ -50,8 +64,7 @@ fn signal_agent(host: &Host, signal: Signal) {
 fn a_host_agent_that_stands_still_for_a_minute_goes_on() {
     let (host, held) = quiet_host();
     let mut talker = Running::start(&host, "talker", &[], "busybox", &["cat"]);
-    talker.say("before");
-    assert_eq!(talker.line(), "before");
+    check_alive(&mut talker);
     detached(
         &host,
         "writer",
@@ -60,16 +73,13 @@ fn a_host_agent_that_stands_still_for_a_minute_goes_on() {
     signal_agent(&host, Signal::STOP);
     sleep(Duration::from_secs(60));
     signal_agent(&host, Signal::CONT);
-    talker.say("after");
-    assert_eq!(talker.line(), "after");
+    check_alive(&mut talker);
     assert_eq!(host.ran(&["wait", "writer"]).ended_with(0).text(), "42\n");
     let expected: String = (1..=2000).map(|number| format!("line {number}\n")).collect();
     assert_eq!(host.ran(&["logs", "writer"]).ended_with(0).text(), expected);
     let _ = talker.end().ended_with(0);
     assert_eq!(host.run(&[], "busybox", &["echo", "new"]).ended_with(0).text(), "new\n");
-    until("nothing is left", || {
-        (Held::now(&host.runtime()).unwrap() == held).then_some(())
-    });
+    wait_for(&host, &held);
 }
 
 /// A clock that is set right again, whatever comes between.
@@ -145,17 +155,14 @@ fn a_clock_that_jumps_changes_no_task_and_no_sum() {
     let _ = host.ran(&["stop", "-t", "1", "lasting"]).ended_with(0);
     check_sums(&host);
     let _ = host.ran(&["rm", "lasting"]).ended_with(0);
-    until("nothing is left", || {
-        (Held::now(&host.runtime()).unwrap() == held).then_some(())
-    });
+    wait_for(&host, &held);
 }
 
 #[test]
 fn a_vmm_without_memory_ends_its_task_alone_and_is_named_as_the_reason() {
     let (host, held) = quiet_host();
     let mut other = Running::start(&host, "other", &[], "busybox", &["cat"]);
-    other.say("before");
-    assert_eq!(other.line(), "before");
+    check_alive(&mut other);
     let before = Held::now(&host.runtime()).unwrap();
     detached(&host, "starved", "while :; do sleep 1; done");
     let after = Held::now(&host.runtime()).unwrap();
@@ -174,11 +181,8 @@ fn a_vmm_without_memory_ends_its_task_alone_and_is_named_as_the_reason() {
     let _ = host.ran(&["wait", "starved"]).ended_with(0);
     let told = host.task("starved").to_string();
     assert!(told.contains("more memory than its control group may have"), "{told}");
-    other.say("after");
-    assert_eq!(other.line(), "after");
+    check_alive(&mut other);
     let _ = other.end().ended_with(0);
     let _ = host.ran(&["rm", "starved"]).ended_with(0);
-    until("nothing is left", || {
-        (Held::now(&host.runtime()).unwrap() == held).then_some(())
-    });
+    wait_for(&host, &held);
 }

@@ -183,10 +183,15 @@ fn nowhere(root: &Path) -> String {
     format!("{} {}", remap(root, "/mote"), remap(&cargo, "/cargo"))
 }
 
+/// What cargo knows of the workspace.
+pub fn metadata(root: &Path) -> Result<serde_json::Value> {
+    let metadata = output(cargo(root).args(["metadata", "--format-version", "1", "--no-deps", "--offline"]))?;
+    serde_json::from_str(&metadata).context("cargo metadata is not understood")
+}
+
 /// Cargo's target directory.
 pub fn target_directory(root: &Path) -> Result<PathBuf> {
-    let metadata = output(cargo(root).args(["metadata", "--format-version", "1", "--no-deps", "--offline"]))?;
-    let metadata: serde_json::Value = serde_json::from_str(&metadata).context("cargo metadata is not understood")?;
+    let metadata = metadata(root)?;
     let directory = metadata["target_directory"]
         .as_str()
         .context("cargo metadata names no target directory")?;

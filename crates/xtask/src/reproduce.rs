@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-use crate::build::Tree;
+use crate::build::{Tree, metadata};
 use crate::process::{cargo, command, output, run};
 
 /// What is built twice.
@@ -89,15 +89,13 @@ fn remove(directory: &Path) -> Result<()> {
 }
 
 /// The version of Rust that releases are built with: `toolchain` in the workspace's metadata.
-pub fn pinned(root: &Path) -> Result<String> {
-    let metadata = output(cargo(root).args(["metadata", "--format-version", "1", "--no-deps", "--offline"]))?;
-    let metadata: serde_json::Value = serde_json::from_str(&metadata).context("cargo metadata is not understood")?;
-    let toolchain = metadata["metadata"]["toolchain"].as_str();
-    Ok(toolchain.context("Cargo.toml pins no toolchain")?.to_owned())
+fn pinned(root: &Path) -> Result<String> {
+    let toolchain = metadata(root)?["metadata"]["toolchain"].as_str().map(str::to_owned);
+    toolchain.context("Cargo.toml pins no toolchain")
 }
 
 /// The version of Rust that is here.
-pub fn version(root: &Path) -> Result<String> {
+fn version(root: &Path) -> Result<String> {
     let version = output(command(root, "rustc").arg("--version"))?;
     let number = version.split_whitespace().nth(1);
     Ok(number.context("rustc does not tell its version")?.to_owned())
