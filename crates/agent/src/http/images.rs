@@ -80,17 +80,11 @@ pub(super) async fn load(
 /// Gives out an archive to be read, and has it again when it is dropped.
 fn lend(archive: Archive) -> (Archive, oneshot::Receiver<Archive>) {
     let (back, rest) = oneshot::channel();
-    let lent = Lent {
-        archive: Some(archive),
-        back: Some(back),
-    };
-    (Box::pin(lent), rest)
+    (Box::pin(Lent(Some((archive, back)))), rest)
 }
 
-struct Lent {
-    archive: Option<Archive>,
-    back: Option<oneshot::Sender<Archive>>,
-}
+/// An archive, and where it goes when this is dropped, before which nobody takes it.
+struct Lent(Option<(Archive, oneshot::Sender<Archive>)>);
 
 impl AsyncRead for Lent {
     fn poll_read(
@@ -98,8 +92,8 @@ impl AsyncRead for Lent {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<std::io::Result<()>> {
-        match &mut self.archive {
-            Some(archive) => archive.as_mut().poll_read(context, buffer),
+        match &mut self.0 {
+            Some((archive, _)) => archive.as_mut().poll_read(context, buffer),
             None => Poll::Ready(Ok(())),
         }
     }
@@ -107,7 +101,7 @@ impl AsyncRead for Lent {
 
 impl Drop for Lent {
     fn drop(&mut self) {
-        if let (Some(back), Some(archive)) = (self.back.take(), self.archive.take()) {
+        if let Some((archive, back)) = self.0.take() {
             // Nobody waits for it where the client is gone.
             let _ = back.send(archive);
         }

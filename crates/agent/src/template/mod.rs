@@ -195,38 +195,34 @@ impl Templates {
         let is_stale = self.workshop.key().is_ok_and(|key| key != template.made.key);
         if is_stale || failures >= CLONE_FAILURES_MAX {
             let now_ns = clock::monotonic_ns();
-            self.state.send_if_modified(|state| {
-                let is_current = state.ready().is_some_and(|ready| Arc::ptr_eq(ready, template));
-                if is_current {
-                    tracing::warn!("clones of the template failed {failures} times one after the other: it is dropped");
-                    state.trouble.add(now_ns);
-                    let reason = "clones of the last template failed".to_owned();
-                    let key = Some(template.made.key.clone());
-                    state.replace(if is_stale {
-                        Phase::Absent
-                    } else {
-                        Phase::Failed { key, reason }
-                    });
-                }
-                is_current
+            self.change_where_current(template, |state| {
+                tracing::warn!("clones of the template failed {failures} times one after the other: it is dropped");
+                state.trouble.add(now_ns);
+                let reason = "clones of the last template failed".to_owned();
+                let key = Some(template.made.key.clone());
+                state.replace(if is_stale {
+                    Phase::Absent
+                } else {
+                    Phase::Failed { key, reason }
+                });
             });
         }
     }
 
     /// Somebody has touched the files of `template`: nothing that runs is made from it any more, and another is made.
     pub fn distrust(self: &Arc<Self>, template: &Arc<Template>) {
-        self.replace_current(template, || {
+        self.change_where_current(template, |state| {
             tracing::warn!("somebody has changed the files of the template: another is made");
+            self.begin(state, false, false);
         });
     }
 
-    /// Begins to make another template if `template` is the one that is given out; says `why` then.
-    fn replace_current(self: &Arc<Self>, template: &Arc<Template>, why: impl FnOnce()) {
+    /// Has `change` go over to another phase, if `template` is the one that is given out.
+    fn change_where_current(&self, template: &Arc<Template>, change: impl FnOnce(&mut State)) {
         self.state.send_if_modified(|state| {
             let is_current = state.ready().is_some_and(|ready| Arc::ptr_eq(ready, template));
             if is_current {
-                why();
-                self.begin(state, false, false);
+                change(state);
             }
             is_current
         });
@@ -240,8 +236,9 @@ impl Templates {
             return;
         };
         if key != template.made.key {
-            self.replace_current(&template, || {
+            self.change_where_current(&template, |state| {
                 tracing::info!("the template is stale: the kernel, the initramfs or the VMM was replaced");
+                self.begin(state, false, false);
             });
         }
     }
