@@ -3,6 +3,7 @@
 use std::fmt;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Instant;
@@ -20,6 +21,9 @@ const FLAGS: &str = "--cfg fuzzing -Ccodegen-units=1 -Cpasses=sancov-module -Cll
 
 /// Seconds after which one input counts as a hang.
 const HANG_SECONDS: u32 = 30;
+
+/// How much of a failed target's log is shown.
+const LAST_LINES: usize = 30;
 
 /// Which target, and for how long.
 #[derive(clap::Args)]
@@ -172,7 +176,10 @@ impl Suite<'_> {
         }
         let stderr = File::create(&log).with_context(|| format!("cannot create {}", log.display()))?;
         let begin = Instant::now();
-        let status = command(self.root, self.binaries.join(&target))
+        let status = command(self.root, "env")
+            // As a Rust program has it; libFuzzer's own `main` leaves it to end the process.
+            .arg("--ignore-signal=PIPE")
+            .arg(self.binaries.join(&target))
             .arg(format!("-max_total_time={}", self.seconds))
             .arg(format!("-timeout={HANG_SECONDS}"))
             .arg(format!("-artifact_prefix={}/", failures.display()))
@@ -187,9 +194,8 @@ impl Suite<'_> {
         let text = fs::read(&log).with_context(|| format!("cannot read {}", log.display()))?;
         let text = String::from_utf8_lossy(&text);
         let done = text.lines().rev().find_map(summary).filter(|_| status.success());
-        let input = text.lines().find_map(failing_input).unwrap_or("none");
         Ok(Ran {
-            failure: done.is_none().then(|| format!("input {input}, log {}", log.display())),
+            failure: done.is_none().then(|| failure(status, &text, &log)),
             summary: done.unwrap_or_default(),
             seconds: begin.elapsed().as_secs(),
             target,
@@ -204,7 +210,7 @@ struct Ran {
     #[serde(flatten)]
     summary: Summary,
     seconds: u64,
-    /// Where to look for what was found; absent where nothing was.
+    /// How it ended, where to look for what was found, and the log's last lines; absent where it did not fail.
     failure: Option<String>,
 }
 
@@ -251,6 +257,14 @@ fn summary(line: &str) -> Option<Summary> {
     Some(Summary { runs, edges })
 }
 
+/// How a target ended that has failed, with all that is left of it where its log is not kept.
+fn failure(status: ExitStatus, text: &str, log: &Path) -> String {
+    let input = text.lines().find_map(failing_input).unwrap_or("none");
+    let lines: Vec<_> = text.lines().collect();
+    let last = lines[lines.len().saturating_sub(LAST_LINES)..].join("\n    ");
+    format!("{status}, input {input}, log {}:\n    {last}", log.display())
+}
+
 /// Reads where libFuzzer has put an input that made the target fail.
 fn failing_input(line: &str) -> Option<&str> {
     Some(line.split_once("Test unit written to ")?.1)
@@ -258,6 +272,8 @@ fn failing_input(line: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::process::ExitStatusExt;
+
     use super::*;
 
     #[test]
@@ -267,6 +283,17 @@ mod tests {
         assert_eq!(summary(line), Some(expected));
         assert_eq!(summary("#8192\tpulse  cov: 172 ft: 468"), None);
         assert_eq!(summary("Done 8714 runs in 2 second(s)"), None);
+    }
+
+    #[test]
+    fn a_failure_shows_the_end_of_the_log() {
+        let text: String = (0..100).map(|line| format!("line {line}\n")).collect();
+        let failure = failure(ExitStatus::from_raw(13), &text, Path::new("/f/log"));
+        assert!(
+            failure.starts_with("signal: 13 (SIGPIPE), input none, log /f/log:\n    line 70\n"),
+            "{failure}"
+        );
+        assert!(failure.ends_with("    line 99"), "{failure}");
     }
 
     #[test]
