@@ -33,9 +33,10 @@ bench: setup  ## Run the benchmark NAME beside its peers
 	@scripts/setup.sh run kernel images machine bench
 	@cargo xtask bench $(NAME)
 
-deny:  ## Check the dependencies' licences and sources
+deny:  ## Check the dependencies' advisories, licences and sources, or those of these CHECKS
 	@cargo deny --version >/dev/null 2>&1 || cargo install --locked cargo-deny
-	@cargo deny check bans licenses sources
+	@cargo deny check $(CHECKS)
+	@cargo deny --manifest-path fuzz/Cargo.toml check $(CHECKS)
 
 tidy:  ## Check the rules of the house
 	@cargo xtask tidy

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::LazyLock;
 
-use libc::{EACCES, EAFNOSUPPORT, ECHILD, ENETUNREACH, ENOENT, EPERM, EROFS, ESRCH, SIGSYS, c_long};
+use libc::{EACCES, EAFNOSUPPORT, ECHILD, EINVAL, ENETUNREACH, ENOENT, EPERM, EROFS, ESRCH, SIGSYS, c_long};
 use tests::host::Host;
 use tests::injection::{Outcome, Thread};
 use tests::leftovers::{Held, processes};
@@ -101,8 +101,14 @@ fn every_thread_is_nobody_without_a_host() {
     assert_ne!(users[0], users[1]);
     let own = |name: &str| fs::read_link(format!("/proc/self/ns/{name}")).unwrap();
     let theirs = |task: &Task, name: &str| fs::read_link(format!("/proc/{}/ns/{name}", task.vmm)).unwrap();
-    for name in ["net", "ipc", "uts", "mnt", "pid"] {
+    for name in ["net", "ipc", "uts", "mnt", "pid", "user"] {
         assert_ne!(theirs(&one, name), own(name), "{name}");
+    }
+    // No user that is not a VMM's has a number in there.
+    for map in ["uid_map", "gid_map"] {
+        let map = fs::read_to_string(format!("/proc/{}/{map}", one.vmm)).unwrap();
+        let words: Vec<&str> = map.split_whitespace().collect();
+        assert_eq!(words, ["1879048192", "1879048192", "65536"]);
     }
     // Of its own, so that it sees no other process; the others hold nothing, so there may be one for all.
     assert_ne!(theirs(&one, "pid"), theirs(&other, "pid"));
@@ -223,7 +229,8 @@ const ATTEMPTS: &[Attempt] = &[
         b"tmpfs",
         &[EPERM, ENOENT, EACCES],
     ),
-    attempt("become root", libc::SYS_setresuid, [0, 0, 0, 0, 0, 0], b"", &[EPERM]),
+    // There is no such user in its namespace, whatever rights it had there.
+    attempt("become root", libc::SYS_setresuid, [0, 0, 0, 0, 0, 0], b"", &[EINVAL]),
     attempt(
         "enter a network",
         libc::SYS_unshare,

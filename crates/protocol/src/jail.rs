@@ -14,6 +14,10 @@ pub struct Confinement {
     /// file.
     #[serde(default)]
     pub namespaces: Vec<i32>,
+    /// Descriptor, inherited as well, of a namespace of users that has no more than the users of VMMs. The VMM enters it behind the others; the rights that one
+    /// has who enters are given up with all others. One that serves directories is given none: in there it could act for no other owner.
+    #[serde(default)]
+    pub user_namespace: Option<i32>,
     /// The number of the user and of the group that the VMM becomes; it stays who it is without.
     #[serde(default)]
     pub user: Option<u32>,
@@ -24,6 +28,15 @@ pub struct Confinement {
     /// is empty. Then it only gives up what it needed to begin.
     #[serde(default)]
     pub was_born_with_list: bool,
+}
+
+impl Confinement {
+    /// Whether whoever is in the namespaces has a bounding set of capabilities to empty, and may: it is born without one, and gets a full one with
+    /// the namespace of users.
+    #[must_use]
+    pub const fn has_bounding_set(&self) -> bool {
+        self.user_namespace.is_some() || (self.user.is_some() && !self.was_born_with_list)
+    }
 }
 
 /// A program by which the kernel decides on system calls (`struct sock_filter`: code, jump if true, jump if false, value).

@@ -1,4 +1,4 @@
-//! What VMMs are confined with: empty namespaces that all of them enter, and a user for each.
+//! What VMMs are confined with: namespaces that all of them enter, and a user for each.
 //!
 //! The namespaces are made once: what is shared is nothing, and to make a network namespace costs more than to start a microVM. A VMM has no
 //! interface to send by, no socket to make one with, and no file to leave there.
@@ -15,7 +15,7 @@ use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags, mount, moun
 use rustix::process::{chdir, chroot, geteuid, pivot_root};
 use rustix::thread::UnshareFlags;
 
-use super::owners;
+use super::{owners, user_namespace};
 use crate::config::Users;
 
 /// A step towards empty namespaces failed.
@@ -29,7 +29,8 @@ struct StepError {
 /// What the host agent can confine its VMMs with.
 #[derive(Debug)]
 pub struct Cells {
-    namespaces: Arc<[OwnedFd]>,
+    namespaces: Vec<Arc<OwnedFd>>,
+    user_namespace: Option<Arc<OwnedFd>>,
     users: Option<Arc<UserPool>>,
 }
 
@@ -60,7 +61,8 @@ impl Cells {
     #[must_use]
     pub fn none() -> Self {
         Self {
-            namespaces: Arc::default(),
+            namespaces: Vec::new(),
+            user_namespace: None,
             users: None,
         }
     }
@@ -88,8 +90,12 @@ impl Cells {
             tracing::warn!("VMMs stay in the host's namespaces: {error}; `mote doctor --security` tells more");
             Vec::new()
         });
+        let user_namespace = user_namespace::make(users).inspect_err(|error| {
+            tracing::warn!("VMMs stay in the host's namespace of users: {error}; `mote doctor --security` tells more");
+        });
         Self {
-            namespaces: namespaces.into(),
+            namespaces: namespaces.into_iter().map(Arc::new).collect(),
+            user_namespace: user_namespace.ok().map(Arc::new),
             users: Some(Arc::new(UserPool {
                 range: users,
                 used: Mutex::default(),
@@ -97,10 +103,16 @@ impl Cells {
         }
     }
 
-    /// The namespaces.
+    /// The namespaces that hold nothing.
     #[must_use]
-    pub fn namespaces(&self) -> Arc<[OwnedFd]> {
-        self.namespaces.clone()
+    pub fn namespaces(&self) -> &[Arc<OwnedFd>] {
+        &self.namespaces
+    }
+
+    /// The namespace that knows the users of VMMs and no other; whoever is to act for any owner of a file cannot enter it.
+    #[must_use]
+    pub const fn user_namespace(&self) -> Option<&Arc<OwnedFd>> {
+        self.user_namespace.as_ref()
     }
 
     /// A user for a microVM; none where VMMs have none of their own, or all are taken.

@@ -18,6 +18,8 @@ mod spawner;
 #[cfg(test)]
 mod tests;
 mod used;
+#[expect(unsafe_code, reason = "a namespace of users takes a process of one thread")]
+mod user_namespace;
 mod vmm;
 
 use std::fs::File;
@@ -174,12 +176,13 @@ impl Launcher {
         // Where this process is killed before it has written the configuration, the VMM reads an empty one and ends.
         let (stdin, mut document) = io::pipe().map_err(failed)?;
         let namespaces = self.cells.namespaces();
+        let user_namespace = self.cells.user_namespace().filter(|_| !serves_directories);
         let birth = Birth {
             program: self.spawner.path().map_err(failed)?,
             argument: c"-".to_owned(),
             standard: [stdin.into(), listener.into(), stderr.into()],
             is_alone: !namespaces.is_empty(),
-            inherited: namespaces.clone(),
+            inherited: namespaces.iter().chain(user_namespace).cloned().collect(),
             cgroup: held.cgroup.directory(),
         };
         let Spawned { born, has_list } = self.spawner.bear(birth, !serves_directories).map_err(failed)?;
@@ -195,7 +198,8 @@ impl Launcher {
             counters: Some(held.counters()),
             control: Control::Descriptor(CONTROL_DESCRIPTOR),
             jail: Confinement {
-                namespaces: namespaces.iter().map(AsRawFd::as_raw_fd).collect(),
+                namespaces: namespaces.iter().map(|namespace| namespace.as_raw_fd()).collect(),
+                user_namespace: user_namespace.map(|namespace| namespace.as_raw_fd()),
                 user: held.user.as_ref().map(User::number),
                 serves_directories,
                 was_born_with_list: has_list,

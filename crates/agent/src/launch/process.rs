@@ -142,7 +142,7 @@ mod tests {
             program: program.to_owned(),
             argument: c"-".to_owned(),
             standard: [stdin.into(), output.try_clone()?, output.try_clone()?],
-            inherited: Vec::new().into(),
+            inherited: Vec::new(),
             cgroup: None,
             is_alone: false,
         };

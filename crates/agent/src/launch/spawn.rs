@@ -34,7 +34,7 @@ pub struct Birth {
     /// Its standard input, output and error.
     pub standard: [OwnedFd; 3],
     /// What it inherits beside, under the same numbers.
-    pub inherited: Arc<[OwnedFd]>,
+    pub inherited: Vec<Arc<OwnedFd>>,
     /// Its control group; this process's where absent, and where the system knows no such birth.
     pub cgroup: Option<OwnedFd>,
     /// Whether it is the first process of a namespace of its own, and sees no other one.
@@ -74,7 +74,7 @@ struct Plan<'a> {
     arguments: *const *const c_char,
     environment: *const *const c_char,
     standard: [RawFd; 3],
-    inherited: &'a [OwnedFd],
+    inherited: &'a [Arc<OwnedFd>],
     mask: sigset_t,
     /// Why it could not execute.
     error: c_int,

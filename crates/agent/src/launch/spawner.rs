@@ -213,7 +213,7 @@ mod tests {
             program: spawner.path().unwrap(),
             argument: c"-".to_owned(),
             standard: [stdin.into(), theirs.into(), error.into()],
-            inherited: Vec::new().into(),
+            inherited: Vec::new(),
             cgroup: None,
             is_alone: false,
         };

@@ -161,7 +161,7 @@ impl Host<'_> {
         } else {
             "everybody can make them"
         };
-        let advice = "sysctl kernel.unprivileged_userns_clone=0, or user.max_user_namespaces=0, if nothing else needs them: mote does not, and they bring much of the kernel within every user's reach";
+        let advice = "sysctl kernel.unprivileged_userns_clone=0, if nothing else needs them: mote makes its own as root, and they bring much of the kernel within every user's reach";
         check("user-namespaces", is_off, finding.to_owned(), advice)
     }
 

@@ -50,6 +50,9 @@ pub fn enter(confinement: &Confinement, serves_directories: bool) -> Result<Jail
     for namespace in &confinement.namespaces {
         system::enter_namespace(*namespace).map_err(failed("enter an empty namespace"))?;
     }
+    if let Some(namespace) = confinement.user_namespace {
+        system::enter_namespace(namespace).map_err(failed("enter the namespace of VMMs' users"))?;
+    }
     let files_max = if serves_directories {
         SERVED_FILES_MAX
     } else {
@@ -68,10 +71,10 @@ pub fn enter(confinement: &Confinement, serves_directories: bool) -> Result<Jail
     } else {
         system::NO_CAPABILITY
     };
+    if confinement.has_bounding_set() {
+        system::empty_bounding_set().map_err(failed("keep capabilities from what it executes"))?;
+    }
     if let Some(user) = confinement.user {
-        if !confinement.was_born_with_list {
-            system::empty_bounding_set().map_err(failed("keep capabilities from what it executes"))?;
-        }
         system::become_user(user, kept).map_err(failed("become a user of its own"))?;
     }
     system::keep_capabilities(kept).map_err(failed("drop privileges"))?;

@@ -11,6 +11,7 @@ const EMPTY_NAMES: [&str; 3] = ["utils", "common", "helpers"];
 /// The files that may hold `unsafe` because they talk to the kernel.
 const UNSAFE_FILES: &[&str] = &[
     "crates/agent/src/launch/spawn.rs",
+    "crates/agent/src/launch/user_namespace.rs",
     "crates/devices/src/block/backend/vectored.rs",
     "crates/devices/src/net/vectored.rs",
     "crates/devices/tests/hostile/memory.rs",
