@@ -35,8 +35,12 @@ const NEIGHBOURED: u32 = 50;
 const NEIGHBOURED_SECONDS: u64 = 20;
 const CHANGE_PERCENT_MAX: f64 = 3.0;
 
+/// The names of what is no size.
+const NEIGHBOUR: &str = "0.05 vCPU beside a busy vCPU";
+const IDLE: &str = "idle container";
+
 /// How long an idle container is looked at.
-const IDLE: Duration = Duration::from_secs(60);
+const IDLE_WINDOW: Duration = Duration::from_secs(60);
 
 /// How long a container has had its size when it is looked at: the program is in memory, and the first period is over.
 const SETTLE: Duration = Duration::from_secs(2);
@@ -63,14 +67,11 @@ impl Got {
     fn error_percent(&self) -> f64 {
         100.0 * (self.cpus / self.asked() - 1.0)
     }
-
-    fn name(&self) -> String {
-        format!("{} vCPU", self.asked())
-    }
 }
 
-/// Measures every size that this host has the CPUs for.
-pub fn measure() -> Result<Outcome> {
+/// Measures every size that this host has the CPUs for, what a neighbour changes, and what an idle container costs; or those of these whose names hold `only`.
+pub fn measure(only: Option<&str>) -> Result<Outcome> {
+    let is_wanted = |name: &str| only.is_none_or(|part| name.contains(part));
     let cpus = std::thread::available_parallelism()
         .context("cannot count the CPUs")?
         .get();
@@ -81,6 +82,9 @@ pub fn measure() -> Result<Outcome> {
     for (work, sizes) in [("burn", BUSY.as_slice()), ("io", &IO)] {
         let mut all = Vec::new();
         for (vcpu_milli, seconds) in sizes {
+            if !is_wanted(&named_size(*vcpu_milli, work)) {
+                continue;
+            }
             let threads = vcpu_milli.div_ceil(1000);
             if usize::try_from(threads).unwrap_or(usize::MAX) > cpus {
                 outcome
@@ -99,12 +103,19 @@ pub fn measure() -> Result<Outcome> {
             curves.insert(0, curve("asked for", of(Got::asked)));
         }
     }
-    outcome.results.push(neighboured(&workshop)?);
-    outcome.results.push(idle(&workshop)?);
+    if is_wanted(NEIGHBOUR) {
+        outcome.results.push(neighboured(&workshop)?);
+    }
+    if is_wanted(IDLE) {
+        outcome.results.push(idle(&workshop)?);
+    }
     outcome.notes.extend([
         "got: cpu.stat of the control group that holds every thread of the VMM, by the time that passed".into(),
         "longest stall: the longest time in which the program itself saw nothing done".into(),
     ]);
+    if only.is_some() {
+        return Ok(outcome);
+    }
     outcome.plots = vec![
         (
             "cpu-accuracy.svg".into(),
@@ -122,6 +133,11 @@ fn named(work: &str) -> &'static str {
     if work == "io" { "reads and writes" } else { "computes" }
 }
 
+/// The name of a size at work: `0.05 vCPU, computes`.
+fn named_size(vcpu_milli: u32, work: &str) -> String {
+    format!("{} vCPU, {}", f64::from(vcpu_milli) / 1000.0, named(work))
+}
+
 /// One container of this size, at work all the time.
 fn one(workshop: &Workshop, work: &str, vcpu_milli: u32, seconds: u64) -> Result<Got> {
     let mut worker = start(workshop, work, vcpu_milli, seconds)?;
@@ -134,8 +150,8 @@ fn one(workshop: &Workshop, work: &str, vcpu_milli: u32, seconds: u64) -> Result
         longest_ms: f64::from(longest_us) / 1e3,
     };
     eprintln!(
-        "mote-bench: {work} at {} (cpu.max {limit}): {cpus:.5}, longest {:.1} ms",
-        got.name(),
+        "mote-bench: {} (cpu.max {limit}): {cpus:.5}, longest {:.1} ms",
+        named_size(vcpu_milli, work),
         got.longest_ms
     );
     Ok(got)
@@ -159,7 +175,7 @@ fn longest(worker: &mut Worker<'_>) -> Result<u32> {
 }
 
 fn figures(work: &str, got: &Got) -> [Figure; 3] {
-    let name = format!("{}, {}", got.name(), named(work));
+    let name = named_size(got.vcpu_milli, work);
     let error = Figure::new(format!("{name}: error"), "%", got.error_percent().abs());
     let is_judged = got.vcpu_milli >= JUDGED_FROM;
     [
@@ -189,17 +205,16 @@ fn neighboured(workshop: &Workshop) -> Result<Figure> {
     busy.stop()?;
     small.stop()?;
     let change = 100.0 * (beside / alone - 1.0).abs();
-    let name = format!("{} vCPU beside a busy vCPU: change", f64::from(NEIGHBOURED) / 1000.0);
-    Ok(Figure::new(name, "%", change).at_most(CHANGE_PERCENT_MAX))
+    Ok(Figure::new(format!("{NEIGHBOUR}: change"), "%", change).at_most(CHANGE_PERCENT_MAX))
 }
 
 /// What a container costs that does nothing.
 fn idle(workshop: &Workshop) -> Result<Figure> {
     let worker = workshop.run("idle", 250, MEMORY_MIB, &["sleep", "100000"])?;
     std::thread::sleep(SETTLE);
-    let cpus = worker.cpus_over(IDLE)?;
+    let cpus = worker.cpus_over(IDLE_WINDOW)?;
     worker.stop()?;
-    Ok(Figure::new("idle container", "mCPU", cpus * 1000.0))
+    Ok(Figure::new(IDLE, "mCPU", cpus * 1000.0))
 }
 
 fn curve(name: &str, points: Vec<(f64, f64)>) -> Curve {

@@ -54,7 +54,7 @@ struct Arguments {
     /// Number of runs that count
     #[arg(long, default_value_t = 10)]
     runs: u32,
-    /// Measure what has this in its name alone: for images and pathlength
+    /// Measure what has this in its name alone: for cpu-accuracy, images and pathlength
     #[arg(long)]
     only: Option<String>,
     /// Clones that wait when a burst begins
@@ -99,7 +99,7 @@ fn run(arguments: Arguments) -> Result<()> {
         "api-load" => api_load::measure()?,
         "burst" => burst::measure(unit, arguments.pool)?,
         "coldstart" => coldstart::measure(arguments.runs, unit)?,
-        "cpu-accuracy" => cpu_accuracy::measure()?,
+        "cpu-accuracy" => cpu_accuracy::measure(arguments.only.as_deref())?,
         "density" => density::measure()?,
         "images" => images::measure(arguments.only.as_deref())?,
         "memory-exact" => memory_exact::measure()?,

@@ -43,7 +43,7 @@ pub struct Bench {
     /// Number of runs
     #[arg(long, default_value_t = 10)]
     runs: u32,
-    /// Measure what has this in its name alone: for images and pathlength
+    /// Measure what has this in its name alone: for cpu-accuracy, images and pathlength
     #[arg(long, value_name = "PART")]
     only: Option<String>,
     /// Clones that wait when a burst begins
